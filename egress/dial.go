@@ -1,0 +1,95 @@
+package egress
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// maxAddrs is the number of addresses of one name that are considered for one
+// connection. A name server may answer with hundreds, to turn each attempt into
+// a scan of somebody's network.
+const maxAddrs = 16
+
+// errNoAnswer stands in for the errors of permitted addresses when the dialer
+// reports that of a refused one, which it happened to try first.
+var errNoAnswer = errors.New("no permitted address answered")
+
+// A dialer connects to hosts by name, asking check about each address.
+type dialer struct {
+	net     net.Dialer // the template: each dial has a copy with its own control
+	timeout time.Duration
+	check   func(netip.AddrPort) error
+	refused func(host string, err *Error) // may be nil
+}
+
+// DialContext resolves and connects as [net.Dialer] does, trying one permitted
+// address after the other. If the policy refused all that the name resolved to,
+// the error is the [*Error] itself, without net's wrapping, whose text would show
+// the address.
+func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	r := &ruling{check: d.check}
+	dialer := d.net
+	dialer.ControlContext = r.control
+	conn, err := dialer.DialContext(ctx, network, address)
+
+	refusal, permitted := r.result()
+	if refusal != nil && d.refused != nil {
+		host, _, _ := net.SplitHostPort(address)
+		d.refused(host, refusal)
+	}
+	switch {
+	case refusal != nil && !permitted:
+		return nil, refusal
+	case errors.Is(err, ErrDenied):
+		return nil, &net.OpError{Op: "dial", Net: network, Err: cmp.Or(ctx.Err(), errNoAnswer)}
+	}
+	return conn, err
+}
+
+// A ruling is what was decided about the addresses of one dial. The dialer races
+// IPv4 against IPv6, so two goroutines may ask at a time.
+type ruling struct {
+	check func(netip.AddrPort) error
+	asked atomic.Int32
+
+	mu        sync.Mutex // guards what follows
+	permitted bool
+	refusal   *Error // the first
+}
+
+// control is the dialer's ControlContext: it runs between making the socket and
+// connecting it, with the very address that will be connected to.
+func (r *ruling) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+	if r.asked.Add(1) > maxAddrs {
+		return ErrDenied
+	}
+	addr, _ := netip.ParseAddrPort(address) // a zero addr is refused by the policy
+	err := r.check(addr)
+	refusal, refused := errors.AsType[*Error](err)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if refused {
+		r.refusal = cmp.Or(r.refusal, refusal)
+	} else {
+		r.permitted = true
+	}
+	return err
+}
+
+// result returns the first refusal, if any, and whether any address was
+// permitted.
+func (r *ruling) result() (refusal *Error, permitted bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refusal, r.permitted
+}
