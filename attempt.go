@@ -1,0 +1,131 @@
+package hooks
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"example.com/hooks/retry"
+)
+
+// A verdict is how an attempt went, as far as it decides what happens next.
+type verdict struct {
+	ok        bool
+	permanent bool          // never try again
+	after     time.Duration // not before; at most longestAfter counts
+}
+
+// longestAfter bounds what a subscriber can ask for with Retry-After.
+const longestAfter = 24 * time.Hour
+
+// A target is a subscriber, ready for one attempt.
+type target struct {
+	policy retry.Policy
+	// try makes the attempt and fills in what is to be known of it.
+	try func(ctx context.Context, j job, a *Attempt) verdict
+}
+
+// target returns the subscriber as it now is; ok is false if this process
+// cannot reach it (any more).
+func (h *Hooks) target(id string) (t target, ok bool) {
+	if e := h.dir.endpoint(id); e != nil {
+		t = target{try: func(ctx context.Context, j job, a *Attempt) verdict { return h.post(ctx, e, j, a) }}
+		if e.Retry != nil {
+			t.policy = retry.Schedule(e.Retry)
+		}
+	} else if s, ok := h.handler(id); ok {
+		t = target{s.Retry, func(ctx context.Context, j job, a *Attempt) verdict { return h.call(ctx, s, j, a) }}
+	} else {
+		return target{}, false
+	}
+	if t.policy == nil {
+		t.policy = h.cfg.Retry
+	}
+	return t, true
+}
+
+// attempt tries a delivery once, enters the outcome, and reports whether the
+// subscriber works.
+func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
+	t, ok := d.h.target(j.Subscriber)
+	if !ok {
+		d.giveBack(j)
+		return false
+	}
+	if j.Lost >= suspectLost && !d.charge(&j) {
+		return false
+	}
+	if f := d.h.cfg.Trace.Started; f != nil {
+		f(j.Delivery)
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, timeout)
+	defer cancel()
+	a := Attempt{
+		Run:      j.Run,
+		Number:   j.finished() + 1,
+		Token:    j.Token,
+		Start:    now(),
+		Instance: d.h.cfg.Instance,
+	}
+	began := time.Now()
+	v := t.try(ctx, j, &a)
+	a.Took = time.Since(began).Truncate(time.Microsecond)
+	if !v.ok && context.Cause(ctx) == errDraining {
+		d.giveBack(j)
+		return false
+	}
+	end := j.conclude(a, v, t.policy, now(), rand.Float64())
+	d.ledger.enter(outcome{Change{Delivery: end, Attempt: &a}, j.lane})
+	return v.ok
+}
+
+// charge counts the attempt that is about to start, in the store, and reports
+// whether it did. That is for a delivery of which leases were lost: if it is what
+// ends the process, its attempts come to an end nevertheless, whereas one that
+// merely waited in the same lane is charged nothing and will be tried.
+func (d *dispatcher) charge(j *job) bool {
+	begun := j.Delivery
+	begun.Attempts++
+	stale, err := d.h.store.Update(d.ctx, now(), []Change{{Delivery: begun}})
+	if err != nil || len(stale) > 0 {
+		d.giveBack(*j) // changes nothing if the charge has been written
+		return false
+	}
+	begun.Token++
+	j.Delivery, j.charged = begun, true
+	return true
+}
+
+// finished counts the attempts before the present one.
+func (j job) finished() int {
+	if j.charged {
+		return j.Attempts - 1
+	}
+	return j.Attempts
+}
+
+// conclude returns the delivery as it stands after attempt a, which ended at
+// a time. random, in [0, 1), is the jitter's.
+func (j job) conclude(a Attempt, v verdict, p retry.Policy, at time.Time, random float64) Delivery {
+	end := j.Delivery
+	end.Attempts = j.finished() + 1
+	end.Code, end.Error = a.Code, a.Error
+	end.Due, end.Updated = at, at
+	if v.ok {
+		end.Status = Succeeded
+		return end
+	}
+	wait, again := p.Next(end.Attempts)
+	due := at.Add(max(retry.Jitter(wait, random), min(v.after, longestAfter)))
+	switch expires := j.event.ExpiresAt; {
+	case v.permanent:
+		end.Status, end.Reason = Failed, Rejected
+	case !again:
+		end.Status, end.Reason = Failed, Exhausted
+	case !expires.IsZero() && !due.Before(expires):
+		end.Status, end.Reason = Failed, Expired
+	default:
+		end.Status, end.Due = Retrying, micro(due)
+	}
+	return end
+}

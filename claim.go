@@ -1,0 +1,235 @@
+package hooks
+
+import (
+	"context"
+	"time"
+)
+
+// farFuture is later than anything is due.
+var farFuture = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// claim leases what is due and fits, and returns when to look again: at once
+// if anything was claimable, else when the next delivery is due; zero if none.
+func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
+	if err := d.h.dir.refresh(ctx, d.h.store); err != nil {
+		return time.Time{}, err
+	}
+	d.mu.Lock()
+	for _, l := range d.lanes {
+		l.more = false // before the store is asked: what is set meanwhile stays
+	}
+	d.sleepUntil = time.Time{}
+	d.mu.Unlock()
+	if err := d.forgo(ctx); err != nil {
+		return time.Time{}, err
+	}
+	backlog, err := d.h.store.Backlog(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	at := now()
+	lanes, next := d.plan(backlog, at)
+	if len(lanes) == 0 {
+		return next, nil
+	}
+	entries, err := d.h.store.Claim(ctx, at, lanes)
+	if err != nil {
+		d.unanswered = append(d.unanswered, lanes...)
+		return time.Time{}, err
+	}
+	d.take(entries)
+	d.sweep(lanes, entries)
+	if d.empty++; len(entries) > 0 {
+		d.empty = 0
+	}
+	if d.empty > emptyClaims {
+		return at.Add(pollEvery), nil
+	}
+	return at, nil
+}
+
+// forgo gives back what was leased by claims that failed, for it is unknown
+// whether they did. Else nobody would see to it until the leases end.
+func (d *dispatcher) forgo(ctx context.Context) error {
+	for ; len(d.unanswered) > 0; d.unanswered = d.unanswered[1:] {
+		l := d.unanswered[0]
+		q := Query{Subscriber: l.Subscriber, Statuses: []Status{Sending}}
+		for more := true; more; more = q.Cursor != "" {
+			page, next, err := d.h.store.Deliveries(ctx, q)
+			if err != nil {
+				return err
+			}
+			q.Cursor = next
+			d.mu.Lock()
+			for _, dl := range page {
+				if dl.Due.Equal(l.LeaseUntil) {
+					d.giveBack(d.hold(Event{}, dl))
+				}
+			}
+			d.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// emptyClaims is how many claims in a row may find nothing of what the backlog
+// says is due, for a store may be setting blocked deliveries aside. A store that
+// never comes to an end is asked less often.
+const emptyClaims = 1000
+
+// plan says for which lanes to claim how many, and when the next of the other
+// deliveries is due.
+func (d *dispatcher) plan(backlog []Waiting, at time.Time) (lanes []Lane, next time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range backlog {
+		deleted := d.h.dir.isDeleted(w.Subscriber)
+		if !deleted {
+			delete(d.swept, w.Subscriber)
+		}
+		l := d.lane(w.Subscriber)
+		switch {
+		case deleted && !(d.swept[w.Subscriber] && w.Due.After(at)):
+			lanes = append(lanes, Lane{w.Subscriber, cancelStep, farFuture, at.Add(time.Minute)})
+		case l == nil && !deleted: // a handler of another program: leave it alone
+		case w.Due.After(at):
+			if next.IsZero() || w.Due.Before(next) {
+				next = w.Due
+			}
+		default:
+			l.more = true
+			if l.hungry() {
+				lanes = append(lanes, Lane{w.Subscriber, l.room(), at, l.lease(at)})
+			}
+		}
+	}
+	if d.sleepUntil = next; len(lanes) == 0 {
+		d.flushed()
+	}
+	return lanes, next
+}
+
+// sweep remembers the deleted subscribers of which a claim left nothing but what
+// is under way.
+func (d *dispatcher) sweep(lanes []Lane, entries []Entry) {
+	found := make(map[string]bool)
+	for _, e := range entries {
+		for _, dl := range e.Deliveries {
+			found[dl.Subscriber] = true
+		}
+	}
+	for _, l := range lanes {
+		if l.Before.Equal(farFuture) && !found[l.Subscriber] {
+			d.swept[l.Subscriber] = true
+		}
+	}
+}
+
+// cancelStep is how many deliveries of a deleted subscriber end at a time.
+const cancelStep = 200
+
+// lane returns the lane of a subscriber that this process can serve, with its
+// present settings, or nil. d.mu is held.
+func (d *dispatcher) lane(id string) *lane {
+	slots, timeout, ok := d.h.settings(id)
+	if !ok {
+		return nil
+	}
+	l := d.lanes[id]
+	if l == nil {
+		l = &lane{id: id}
+		d.lanes[id] = l
+	}
+	l.slots, l.timeout = slots, timeout
+	return l
+}
+
+// settings returns how a subscriber wants to be called, if this process can.
+func (h *Hooks) settings(id string) (slots int, timeout time.Duration, ok bool) {
+	if e := h.dir.endpoint(id); e != nil {
+		slots, timeout = e.Concurrency, e.Timeout
+	} else if s, ok := h.handler(id); ok {
+		slots, timeout = s.Concurrency, s.Timeout
+	} else {
+		return 0, 0, false
+	}
+	orDefault(&slots, h.cfg.SubscriberConcurrency)
+	orDefault(&timeout, h.cfg.Timeout)
+	return slots, timeout, true
+}
+
+func (h *Hooks) handler(name string) (Handler, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s, ok := h.handlers[name]
+	return s, ok
+}
+
+// take puts claimed deliveries into their lanes, and ends those that are not
+// to be tried.
+func (d *dispatcher) take(entries []Entry) {
+	at := now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range entries {
+		for _, dl := range e.Deliveries {
+			if j := d.hold(e.Event, dl); !d.endUntried(j, at) {
+				d.push(j)
+			}
+		}
+	}
+	d.schedule()
+}
+
+// hold makes a leased delivery a job of its lane. d.mu is held.
+func (d *dispatcher) hold(ev Event, dl Delivery) job {
+	j := job{Delivery: dl, event: ev, lane: d.lane(dl.Subscriber)}
+	if j.lane != nil {
+		j.lane.held++
+	}
+	return j
+}
+
+// endUntried ends a leased delivery that is not to be tried (any more), or not
+// by this dispatcher, and reports whether it did. d.mu is held.
+func (d *dispatcher) endUntried(j job, at time.Time) bool {
+	end := j.Delivery
+	end.Due, end.Updated = at, at
+	switch expires := j.event.ExpiresAt; {
+	case d.h.dir.isDeleted(j.Subscriber):
+		end.Status = Canceled
+	case !expires.IsZero() && !at.Before(expires):
+		end.Status, end.Reason = Failed, Expired
+	case d.spent(j.Delivery):
+		end.Status, end.Reason = Failed, Lost
+	case j.lane == nil, !d.open, at.Add(j.lane.timeout).After(j.Due):
+		d.giveBack(j)
+		return true
+	default:
+		return false
+	}
+	d.ledger.enter(outcome{Change{Delivery: end}, j.lane})
+	return true
+}
+
+// spent reports whether a delivery has used up its attempts, the last of which
+// came to no outcome: it may be what ends the process.
+func (d *dispatcher) spent(dl Delivery) bool {
+	if dl.Lost < suspectLost || dl.Attempts == 0 {
+		return false
+	}
+	t, ok := d.h.target(dl.Subscriber)
+	if !ok {
+		return false
+	}
+	_, again := t.policy.Next(dl.Attempts)
+	return !again
+}
+
+// giveBack returns a lease uncharged: the delivery is due again at once.
+func (d *dispatcher) giveBack(j job) {
+	back := j.Delivery
+	back.Attempts = j.finished()
+	back.Status, back.Due = back.waiting(), now()
+	d.ledger.enter(outcome{Change{Delivery: back}, j.lane})
+}

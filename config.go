@@ -1,0 +1,153 @@
+package hooks
+
+import (
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"example.com/hooks/egress"
+	"example.com/hooks/retry"
+)
+
+// A Config says how a [Hooks] works. Only Store is required; the zero value
+// of every other field stands for the default that its comment names.
+type Config struct {
+	// Store keeps everything. Hooks does not close it.
+	Store Store
+	// Logger is told what an operator should know. Nil: slog.Default().
+	Logger *slog.Logger
+	// Trace is told what happens, as it happens.
+	Trace Trace
+
+	// Retry says when a failed delivery is tried again, for subscribers that
+	// do not say so themselves. Nil: [retry.Standard], ten attempts in about
+	// three days. [retry.Jitter] is added to every wait.
+	Retry retry.Policy
+	// Timeout is how long an attempt may take, the response's body included,
+	// for subscribers that do not say so themselves. Zero: 15 s.
+	Timeout time.Duration
+	// Concurrency is how many attempts may be under way at once in this
+	// process. Zero: 64.
+	Concurrency int
+	// SubscriberConcurrency is how many of them may be for one subscriber that
+	// does not say so itself. Zero: 4.
+	SubscriberConcurrency int
+	// DrainTimeout is how long Run waits for attempts under way when its
+	// context ends, before it cancels them. Zero: 20 s.
+	DrainTimeout time.Duration
+
+	// MaxPayload is the size of an event's Data in bytes. Zero: 256 KiB.
+	MaxPayload int
+	// IdempotencyWindow is how long an IdempotencyKey excludes another event
+	// with the same one. Zero: 24 h.
+	IdempotencyWindow time.Duration
+	// Retention is how long succeeded and canceled deliveries are kept, and
+	// FailedRetention the failed ones. Zero: 30 and 90 days. Run prunes.
+	Retention, FailedRetention time.Duration
+
+	// Egress says which URLs may be called. Zero: https to addresses that are
+	// publicly routable, nothing else.
+	Egress egress.Policy
+	// Transport sends the requests. Nil: [egress.NewTransport] with the policy
+	// above, which is what keeps requests out of the internal network; set
+	// another in tests only.
+	Transport http.RoundTripper
+
+	// Instance names this process in the history of attempts. Empty: the host's
+	// name, the process id and a random suffix.
+	Instance string
+}
+
+const (
+	// suspectLost is how many leases may end without an outcome before a
+	// delivery's attempts are charged when they begin.
+	suspectLost = 3
+
+	queueFor  = 4 // leased deliveries that may wait in a lane, per slot
+	keyWindow = 24 * time.Hour
+	day       = 24 * time.Hour
+)
+
+// check reports all that is wrong with the configuration at once.
+func (c Config) check() error {
+	var errs []error
+	if c.Store == nil {
+		errs = append(errs, invalid("Config.Store", "it is nil; set it to memory.New(), or what sqlite.Open returns"))
+	}
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"Timeout", c.Timeout},
+		{"DrainTimeout", c.DrainTimeout},
+		{"IdempotencyWindow", c.IdempotencyWindow},
+		{"Retention", c.Retention},
+		{"FailedRetention", c.FailedRetention},
+	} {
+		if d.value < 0 {
+			errs = append(errs, invalid("Config."+d.field, "%v is negative; leave it zero for the default", d.value))
+		}
+	}
+	for _, n := range []struct {
+		field string
+		value int
+	}{
+		{"Concurrency", c.Concurrency},
+		{"SubscriberConcurrency", c.SubscriberConcurrency},
+		{"MaxPayload", c.MaxPayload},
+	} {
+		if n.value < 0 {
+			errs = append(errs, invalid("Config."+n.field, "%d is negative; leave it zero for the default", n.value))
+		}
+	}
+	if err := checkPolicy(c.Retry); err != nil {
+		errs = append(errs, invalid("Config.Retry", "%v", err).because(err))
+	}
+	if err := c.Egress.Validate(); err != nil {
+		errs = append(errs, invalid("Config.Egress", "%v", err).because(err))
+	}
+	return errors.Join(errs...)
+}
+
+// checkPolicy asks a policy whether it is sound, if it can tell.
+func checkPolicy(p retry.Policy) error {
+	if v, ok := p.(interface{ Validate() error }); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
+// withDefaults returns c with every zero field replaced.
+func (c Config) withDefaults() Config {
+	orDefault(&c.Logger, slog.Default())
+	orDefault(&c.Timeout, 15*time.Second)
+	orDefault(&c.Concurrency, 64)
+	orDefault(&c.SubscriberConcurrency, 4)
+	orDefault(&c.DrainTimeout, 20*time.Second)
+	orDefault(&c.MaxPayload, 256<<10)
+	orDefault(&c.IdempotencyWindow, keyWindow)
+	orDefault(&c.Retention, 30*day)
+	orDefault(&c.FailedRetention, 90*day)
+	if c.Retry == nil {
+		c.Retry = retry.Standard()
+	}
+	if c.Transport == nil {
+		c.Transport = egress.NewTransport(egress.Config{Policy: c.Egress, IdlePerHost: c.Concurrency})
+	}
+	if c.Instance == "" {
+		host, _ := os.Hostname() // a name for people; an empty one will do
+		c.Instance = host + "-" + strconv.Itoa(os.Getpid()) + "-" + rand.Text()[:4]
+	}
+	return c
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

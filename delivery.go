@@ -1,0 +1,145 @@
+package hooks
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// A DeliveryID names a delivery. It is unique by construction: an event
+// reaches a subscriber once.
+type DeliveryID struct {
+	Event, Subscriber string
+}
+
+// String returns "event → subscriber", for logs.
+func (id DeliveryID) String() string { return id.Event + " → " + id.Subscriber }
+
+// A Delivery is the sending of one event to one subscriber, over all the
+// attempts that it takes.
+type Delivery struct {
+	DeliveryID
+	Type, Tenant string // the event's
+	OrderingKey  string // the event's, when the subscriber is ordered; else empty
+	Seq          int64  // its place in the line, set by the store; zero until it is read back
+	Status       Status
+	Reason       Reason    // why it failed; else empty
+	Due          time.Time // when the next attempt may start; while Sending, when the lease ends
+	Run          int       // 1, and one more with each replay
+	Attempts     int       // finished and charged, in this run
+	Lost         int       // leases that ended without an outcome, in this run
+	Token        int64     // the fence: one more with every change
+	Created      time.Time
+	Updated      time.Time // of the last outcome or decision; when final, since when
+	Code         int       // the last attempt's HTTP status; 0 without one
+	Error        string    // the last attempt's class of failure
+}
+
+// A Status is where a delivery stands.
+type Status uint8
+
+const (
+	Pending   Status = iota + 1 // waiting for the first attempt of its run
+	Retrying                    // waiting for another, after a failed one
+	Sending                     // leased by a dispatcher until Due
+	Succeeded                   // final: the subscriber took it
+	Failed                      // final: given up, see [Reason]; a replay starts it again
+	Canceled                    // final: somebody decided so
+)
+
+// states is the one table of what a status is called and what may follow it.
+var states = [...]struct {
+	name string
+	next []Status
+}{
+	Pending:   {"pending", []Status{Sending, Pending, Failed, Canceled}},
+	Retrying:  {"retrying", []Status{Sending, Retrying, Failed, Canceled}},
+	Sending:   {"sending", []Status{Succeeded, Retrying, Pending, Failed, Canceled}},
+	Succeeded: {"succeeded", []Status{Pending}},
+	Failed:    {"failed", []Status{Pending}},
+	Canceled:  {"canceled", []Status{Pending}},
+}
+
+// String returns the status in lower case, such as "pending".
+func (s Status) String() string {
+	if s == 0 || int(s) >= len(states) {
+		return fmt.Sprintf("status(%d)", uint8(s))
+	}
+	return states[s].name
+}
+
+// MarshalText returns what String returns.
+func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText accepts what String returns for the statuses that exist.
+func (s *Status) UnmarshalText(text []byte) error {
+	for i, st := range states {
+		if st.name != "" && st.name == string(text) {
+			*s = Status(i)
+			return nil
+		}
+	}
+	return invalid("Status", "%q is none of pending, retrying, sending, succeeded, failed, canceled", text)
+}
+
+// Final reports whether nothing more happens to a delivery by itself.
+func (s Status) Final() bool { return s == Succeeded || s == Failed || s == Canceled }
+
+// A Reason is why a delivery failed for good.
+type Reason string
+
+const (
+	Exhausted Reason = "exhausted" // the retry policy gave up
+	Rejected  Reason = "rejected"  // the subscriber said never to try again
+	Expired   Reason = "expired"   // its event's ExpiresAt has passed
+	Lost      Reason = "lost"      // its attempts came to no outcome: it may be what ends the process
+)
+
+// A StatusError says that a delivery cannot go from one status to another,
+// such as a succeeded one that shall be canceled.
+type StatusError struct {
+	ID       DeliveryID
+	From, To Status
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("hooks: delivery %v is %v and cannot become %v", e.ID, e.From, e.To)
+}
+
+// move returns d with another status, if the table allows it.
+func (d Delivery) move(to Status, now time.Time) (Delivery, error) {
+	if !slices.Contains(states[d.Status].next, to) {
+		return d, &StatusError{d.DeliveryID, d.Status, to}
+	}
+	d.Status, d.Updated = to, now
+	return d, nil
+}
+
+// waiting is the status of d while it waits for its next attempt.
+func (d Delivery) waiting() Status {
+	if d.Attempts > 0 {
+		return Retrying
+	}
+	return Pending
+}
+
+// An Attempt is one try at a delivery, as it is kept for people to read. It
+// succeeded if Error is empty. A handler's has neither URL nor Code.
+type Attempt struct {
+	Run, Number int       // of the delivery's run, and in it, from 1
+	Token       int64     // of the lease it was made under
+	Start       time.Time // when it began
+	// DNS, Connect and TLS are what the connection cost, zero when an idle one
+	// was used; Wait is from the request being written to the first byte of
+	// the response. Took is the whole attempt.
+	DNS, Connect, TLS, Wait, Took time.Duration
+	URL                           string        // as called, without its query; empty for handlers
+	Code                          int           // HTTP status; 0 when there was no response
+	Error                         string        // class of failure, such as "timeout"; empty on success
+	RetryAfter                    time.Duration // what the subscriber asked for
+	Header                        http.Header   // of the response
+	Body                          []byte        // of the response, or the handler's error text; at most 4 KiB
+	BodyCut                       bool          // the response was longer than Body
+	Instance                      string        // the process that made it
+}

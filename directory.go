@@ -1,0 +1,259 @@
+package hooks
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"example.com/hooks/signer"
+)
+
+// A directory is what this process knows of the subscribers on the store: the
+// handlers of its own, and what the store's records say of endpoints and of
+// handlers elsewhere. It is at most staleAfter behind.
+type directory struct {
+	log *slog.Logger
+
+	mu sync.RWMutex // guards what follows
+
+	version   int64            // up to which all records were applied
+	seen      map[string]int64 // by key, the version applied; deleted ones too
+	read      time.Time
+	endpoints map[string]*endpoint
+	tenants   map[string]map[string]*endpoint // the same, by tenant and id
+	handlers  map[string]listener             // recorded, and those of this process
+	deleted   map[string]bool                 // subscribers with a tombstone
+}
+
+const staleAfter = time.Second
+
+// An endpoint is an [Endpoint] as it is recorded, with what signs its requests.
+type endpoint struct {
+	Endpoint
+	Secrets []secretKey // newest first
+
+	record Record
+}
+
+// A secretKey is a secret in plain text, as it stands in a record.
+type secretKey struct {
+	Key   string
+	Until time.Time // when it stops signing; zero: never
+}
+
+func (k secretKey) signs(at time.Time) bool { return k.Until.IsZero() || at.Before(k.Until) }
+
+// A listener is what publishing must know of a handler.
+type listener struct {
+	Events  patterns
+	Ordered bool
+
+	local  bool // of this process: the code is the truth, not the record
+	record Record
+}
+
+func newDirectory(log *slog.Logger) *directory {
+	return &directory{
+		log:       log,
+		seen:      make(map[string]int64),
+		endpoints: make(map[string]*endpoint),
+		tenants:   make(map[string]map[string]*endpoint),
+		handlers:  make(map[string]listener),
+		deleted:   make(map[string]bool),
+	}
+}
+
+// refresh reads what has changed, if the last reading is too old. Several
+// callers may read at once; what they apply is the same.
+func (dir *directory) refresh(ctx context.Context, src Tx) error {
+	dir.mu.RLock()
+	fresh := !dir.read.IsZero() && time.Since(dir.read) < staleAfter
+	dir.mu.RUnlock()
+	if fresh {
+		return nil
+	}
+	return dir.reload(ctx, src)
+}
+
+// reload reads what has changed.
+func (dir *directory) reload(ctx context.Context, src Tx) error {
+	dir.mu.RLock()
+	since := dir.version
+	dir.mu.RUnlock()
+	asked := time.Now()
+	records, err := src.Records(ctx, since)
+	if err != nil {
+		return fmt.Errorf("hooks: read subscribers: %w", err)
+	}
+	dir.mu.Lock()
+	defer dir.mu.Unlock()
+	for _, r := range records {
+		dir.apply(r)
+	}
+	dir.read = asked
+	return nil
+}
+
+// update applies a record that this process has written.
+func (dir *directory) update(r Record) {
+	dir.mu.Lock()
+	defer dir.mu.Unlock()
+	version := dir.version
+	dir.apply(r)
+	dir.version = version // records of others may come before it
+}
+
+// apply takes a record in, unless a newer one of its key is known. One that
+// cannot be read is left out, for it must not stop everything else. dir.mu is
+// held.
+func (dir *directory) apply(r Record) {
+	kind, id, _ := strings.Cut(r.Key, "/")
+	var err error
+	switch {
+	case r.Version <= dir.seen[r.Key]:
+	case kind == "endpoint":
+		err = dir.applyEndpoint(id, r)
+	case kind == "handler":
+		err = dir.applyHandler(id, r)
+	}
+	if err != nil {
+		dir.log.Error("hooks: a subscriber's record cannot be read, and stays as it was known", "key", r.Key, "error", err)
+	}
+	dir.seen[r.Key] = max(dir.seen[r.Key], r.Version)
+	dir.version = max(dir.version, r.Version)
+}
+
+func (dir *directory) applyEndpoint(id string, r Record) error {
+	old := dir.endpoints[id]
+	var e *endpoint
+	if len(r.Data) > 0 {
+		e = &endpoint{record: r}
+		if err := json.Unmarshal(r.Data, e); err != nil {
+			return err
+		}
+	}
+	if old != nil {
+		delete(dir.tenants[old.Tenant], id)
+		delete(dir.endpoints, id)
+	}
+	dir.deleted[id] = e == nil
+	if e == nil {
+		return nil
+	}
+	dir.endpoints[id] = e
+	if dir.tenants[e.Tenant] == nil {
+		dir.tenants[e.Tenant] = make(map[string]*endpoint)
+	}
+	dir.tenants[e.Tenant][id] = e
+	return nil
+}
+
+func (dir *directory) applyHandler(name string, r Record) error {
+	l := dir.handlers[name]
+	if len(r.Data) == 0 && !l.local {
+		delete(dir.handlers, name)
+		dir.deleted[name] = true
+		return nil
+	}
+	if len(r.Data) > 0 && !l.local {
+		if err := json.Unmarshal(r.Data, &l); err != nil {
+			return err
+		}
+		dir.deleted[name] = false
+	}
+	l.record = r
+	dir.handlers[name] = l
+	return nil
+}
+
+// addLocal takes in a handler of this process.
+func (dir *directory) addLocal(s Handler) {
+	dir.mu.Lock()
+	defer dir.mu.Unlock()
+	l := dir.handlers[s.Name]
+	l.Events, l.Ordered, l.local = s.Events, s.Ordered, true
+	dir.handlers[s.Name] = l
+	delete(dir.deleted, s.Name)
+}
+
+// A match is a subscriber that receives an event.
+type match struct {
+	id      string
+	ordered bool
+}
+
+// matches lists the subscribers of an event, by id.
+func (dir *directory) matches(tenant, typ string) []match {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	var ms []match
+	for id, e := range dir.tenants[tenant] {
+		if patterns(e.Events).match(typ) {
+			ms = append(ms, match{id, e.Ordered})
+		}
+	}
+	for name, l := range dir.handlers {
+		if l.Events.match(typ) {
+			ms = append(ms, match{name, l.Ordered})
+		}
+	}
+	slices.SortFunc(ms, func(a, b match) int { return cmp.Compare(a.id, b.id) })
+	return ms
+}
+
+// endpoint returns the endpoint, which is not to be altered, or nil.
+func (dir *directory) endpoint(id string) *endpoint {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	return dir.endpoints[id]
+}
+
+// endpointIDs lists the ids after one, in order.
+func (dir *directory) endpointIDs(after string) []string {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	ids := slices.Sorted(maps.Keys(dir.endpoints))
+	i, _ := slices.BinarySearch(ids, after+"\x00")
+	return ids[i:]
+}
+
+func (dir *directory) listener(name string) (listener, bool) {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	l, ok := dir.handlers[name]
+	return l, ok
+}
+
+// isEndpoint reports whether an endpoint has this id.
+func (dir *directory) isEndpoint(id string) bool { return dir.endpoint(id) != nil }
+
+// isDeleted reports whether a subscriber was deleted, and not merely never
+// heard of.
+func (dir *directory) isDeleted(id string) bool {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	return dir.deleted[id]
+}
+
+// secrets lists what signs at a time, newest first.
+func (e *endpoint) secrets(at time.Time) ([]signer.Secret, error) {
+	var live []signer.Secret
+	for _, k := range e.Secrets {
+		if !k.signs(at) {
+			continue
+		}
+		s, err := signer.ParseSecret(k.Key)
+		if err != nil {
+			return nil, err
+		}
+		live = append(live, s)
+	}
+	return live, nil
+}

@@ -1,0 +1,246 @@
+package hooks_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/hooks"
+	"example.com/hooks/store/memory"
+)
+
+// A process that only publishes reaches the handlers of another.
+func TestPublishOnlyProcessReachesRecordedHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		web, worker := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store})
+		var got []string
+		if err := worker.Subscribe(hooks.Handler{Name: "audit", Events: []string{"invoice.*"}, Func: func(_ context.Context, ev hooks.Event) error {
+			got = append(got, ev.ID)
+			return nil
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		if r := send(t, web); r.Deliveries != 0 {
+			t.Errorf("before the worker ran: deliveries = %d; want none", r.Deliveries)
+		}
+		stop := start(t, worker)
+		synctest.Wait()
+		time.Sleep(time.Second) // what web knows is at most that old
+		r := send(t, web)
+		worker.Wake() // the memory store cannot
+		synctest.Wait()
+		if r.Deliveries != 1 || !slices.Equal(got, []string{r.EventID}) {
+			t.Errorf("receipt = %+v, handler got %v; want it to get that event", r, got)
+		}
+		stop()
+		if r := send(t, web); r.Deliveries != 1 {
+			t.Errorf("while no worker runs: deliveries = %d; want 1, which waits", r.Deliveries)
+		}
+		// No program has the handler any more: web may forget its record.
+		if err := web.Unsubscribe(t.Context(), "audit"); err != nil {
+			t.Fatal(err)
+		}
+		if r := send(t, web); r.Deliveries != 0 {
+			t.Errorf("after Unsubscribe: deliveries = %d; want none", r.Deliveries)
+		}
+	})
+}
+
+// An edit by one process is known to another a second later.
+func TestEditsReachOtherProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		one, two := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store})
+		send(t, two) // has read that there is nobody
+		put(t, one, hooks.Endpoint{ID: "crm", URL: anyURL})
+		time.Sleep(time.Second)
+		if r := send(t, two); r.Deliveries != 1 {
+			t.Errorf("a second later: deliveries = %d; want 1", r.Deliveries)
+		}
+		if err := one.Unsubscribe(t.Context(), "crm"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if r := send(t, two); r.Deliveries != 0 {
+			t.Errorf("a second after Unsubscribe: deliveries = %d; want 0", r.Deliveries)
+		}
+	})
+}
+
+// A slowReader holds back what it has read until it is released, and lets
+// others be quicker to write.
+type slowReader struct {
+	*memory.Store
+	hold      chan struct{} // not nil: the next Records waits for it
+	beforePut func()        // not nil: called by the next Put
+}
+
+func (s *slowReader) Put(ctx context.Context, now time.Time, r hooks.Record) (int64, error) {
+	if f := s.beforePut; f != nil {
+		s.beforePut = nil
+		f()
+	}
+	return s.Store.Put(ctx, now, r)
+}
+
+func (s *slowReader) Records(ctx context.Context, since int64) ([]hooks.Record, error) {
+	records, err := s.Store.Records(ctx, since)
+	if hold := s.hold; hold != nil {
+		s.hold = nil
+		<-hold
+	}
+	return records, err
+}
+
+// Somebody who read the subscribers before one was deleted, and is told
+// afterwards, does not bring it back.
+func TestOldNewsDoNotBringBackTheDeleted(t *testing.T) {
+	for _, where := range []string{"here", "elsewhere"} {
+		t.Run("deleted "+where, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { oldNewsComeLate(t, where == "here") })
+		})
+	}
+}
+
+func oldNewsComeLate(t *testing.T, deletedHere bool) {
+	hold := make(chan struct{})
+	store := &slowReader{Store: memory.New()}
+	here, elsewhere := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store.Store})
+	put(t, elsewhere, hooks.Endpoint{ID: "crm", URL: anyURL})
+	store.hold = hold
+	go here.Endpoint(t.Context(), "crm")
+	synctest.Wait()
+	deleter := elsewhere
+	if deletedHere {
+		deleter = here
+	}
+	if err := deleter.Unsubscribe(t.Context(), "crm"); err != nil {
+		t.Fatal(err)
+	}
+	if r := send(t, here); r.Deliveries != 0 {
+		t.Errorf("deliveries after Unsubscribe = %d; want 0", r.Deliveries)
+	}
+	close(hold)
+	synctest.Wait()
+	if _, err := here.Endpoint(t.Context(), "crm"); !errors.Is(err, hooks.ErrNotFound) {
+		t.Errorf("Endpoint when the old news have come = %v; want ErrNotFound", err)
+	}
+	time.Sleep(time.Hour)
+	if _, err := here.Endpoint(t.Context(), "crm"); !errors.Is(err, hooks.ErrNotFound) {
+		t.Errorf("Endpoint an hour later = %v; want ErrNotFound", err)
+	}
+}
+
+// What others wrote while this process wrote something is not overlooked.
+func TestWritesOfOthersBeforeOnesOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowReader{Store: memory.New()}
+		here, elsewhere := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store.Store})
+		store.beforePut = func() { put(t, elsewhere, hooks.Endpoint{ID: "erp", URL: anyURL}) }
+		put(t, here, hooks.Endpoint{ID: "crm", URL: anyURL})
+		time.Sleep(time.Second)
+		if r := send(t, here); r.Deliveries != 2 {
+			t.Errorf("deliveries = %d; want 2", r.Deliveries)
+		}
+	})
+}
+
+// Who loses the race to write an endpoint writes it again, on top.
+func TestPutEndpointAgainstAnother(t *testing.T) {
+	store := &slowReader{Store: memory.New()}
+	here, elsewhere := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store.Store})
+	var first, second hooks.Endpoint
+	store.beforePut = func() { first = put(t, elsewhere, hooks.Endpoint{ID: "crm", URL: anyURL, Description: "theirs"}) }
+	second = put(t, here, hooks.Endpoint{ID: "crm", URL: anyURL, Description: "ours"})
+	if first.Secret.IsZero() || !second.Secret.IsZero() {
+		t.Error("want a secret for the first, which made it, and none for the second")
+	}
+	if e, err := newHooks(t, hooks.Config{Store: store}).Endpoint(t.Context(), "crm"); err != nil || e.Description != "ours" {
+		t.Errorf("Endpoint = %+v, %v; want what was written last", e, err)
+	}
+}
+
+// A handler that another process took for dead is recorded again by Run.
+func TestHandlerIsRecordedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		web, worker := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store})
+		if err := worker.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: ignore}); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			stop := start(t, worker)
+			synctest.Wait()
+			stop()
+			time.Sleep(time.Second)
+			if r := send(t, web); r.Deliveries != 1 {
+				t.Errorf("deliveries = %d; want 1", r.Deliveries)
+			}
+			if err := web.Unsubscribe(t.Context(), "audit"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// A record that cannot be read, of a later version say, stops nothing else.
+func TestUnreadableRecordStopsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		for _, key := range []string{"endpoint/broken", "handler/broken", "novelty/x"} {
+			if _, err := store.Put(t.Context(), time.Now(), hooks.Record{Key: key, Data: []byte("{")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h := subscribed(t, hooks.Config{Store: store, Logger: silent}, hooks.Handler{
+			Name: "a", Func: func(context.Context, hooks.Event) error { return nil },
+		})
+		r := publish(t, h, 1)
+		if r.Deliveries != 1 {
+			t.Errorf("Publish made %d deliveries; want 1", r.Deliveries)
+		}
+		if err := h.Flush(t.Context()); err != nil {
+			t.Errorf("Flush = %v; want nil", err)
+		}
+	})
+}
+
+// Two programs record the same handler at once: each has its own patterns
+// recorded in the end, whoever comes first.
+func TestHandlerIsRecordedInSpiteOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &contended{Store: memory.New(), before: func(s hooks.Store) {
+			other := hooks.Record{Key: "handler/a", Data: []byte(`{"Events":["other"]}`)}
+			if _, err := s.Put(t.Context(), time.Now(), other); err != nil {
+				t.Error(err)
+			}
+		}}
+		h := subscribed(t, hooks.Config{Store: store, Logger: silent}, hooks.Handler{
+			Name: "a", Func: func(context.Context, hooks.Event) error { return nil },
+		})
+		runUntilCleanup(t, h)
+		records, err := store.Records(t.Context(), 0)
+		if err != nil || len(records) != 1 || !strings.Contains(string(records[0].Data), `"**"`) {
+			t.Errorf("Records = %v, %v; want one with the pattern **", records, err)
+		}
+	})
+}
+
+// A contended store has somebody else write just before its first Put.
+type contended struct {
+	hooks.Store
+	before func(hooks.Store)
+}
+
+func (s *contended) Put(ctx context.Context, now time.Time, r hooks.Record) (int64, error) {
+	if f := s.before; f != nil {
+		s.before = nil
+		f(s.Store)
+	}
+	return s.Store.Put(ctx, now, r)
+}

@@ -1,0 +1,235 @@
+package hooks
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// A dispatcher delivers what is due, for one call of Run. Deliveries come to
+// it in two ways: Publish hands them over, leased already, while their lane
+// has room; everything else (retries, backlog, what other processes publish)
+// it claims from the store. Outcomes leave through its [ledger].
+//
+// A nil dispatcher is that of a process that only publishes: it takes nothing.
+type dispatcher struct {
+	h       *Hooks
+	poke    chan struct{} // something may have become due; holds one
+	stopped chan struct{} // closed when Run returns
+	ledger  *ledger
+
+	attempts sync.WaitGroup
+	ctx      context.Context // of the attempts; Run's ends earlier
+	cancel   context.CancelCauseFunc
+
+	// The loop's own: claims in a row that found nothing, and the deleted
+	// subscribers that were swept.
+	empty      int
+	swept      map[string]bool
+	unanswered []Lane // of claims that failed; the loop's own
+
+	mu         sync.Mutex // guards what follows, and the lanes
+	open       bool       // deliveries may be handed over and attempts may start
+	lanes      map[string]*lane
+	line       []*lane            // those with a job to start, each once, in turn
+	busy       map[*lane]struct{} // those with attempts under way
+	active     int                // attempts under way
+	sleepUntil time.Time          // zero: until it is poked
+	flushes    []chan struct{}    // closed when nothing is due or under way
+}
+
+// errDraining is the cause of cancelling attempts that outlast the drain.
+var errDraining = errors.New("hooks: dispatcher stops")
+
+func newDispatcher(h *Hooks) *dispatcher {
+	d := &dispatcher{
+		h:       h,
+		poke:    make(chan struct{}, 1),
+		stopped: make(chan struct{}),
+		lanes:   make(map[string]*lane),
+		busy:    make(map[*lane]struct{}),
+		swept:   make(map[string]bool),
+	}
+	d.ledger = newLedger(h, d.settled)
+	return d
+}
+
+// run dispatches until ctx ends, and returns when all is drained.
+func (d *dispatcher) run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { d.watch(ctx) })
+	running.Go(func() { d.prune(ctx) })
+	go d.ledger.run() // until it is closed
+	d.ctx, d.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	d.mu.Lock()
+	d.open = true
+	d.mu.Unlock()
+	d.loop(ctx)
+	deadline := time.Now().Add(d.h.cfg.DrainTimeout)
+	d.drain(deadline)
+	running.Wait()
+	d.ledger.close(deadline)
+	if t, ok := d.h.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// loop claims what is due and sleeps until something else is.
+func (d *dispatcher) loop(ctx context.Context) {
+	retry := backoff{report: d.h.storeError}
+	for ctx.Err() == nil {
+		next, err := d.claim(ctx)
+		if err != nil {
+			retry.wait(ctx, err)
+			continue
+		}
+		retry.reset()
+		d.sleep(ctx, next)
+	}
+}
+
+// sleep waits for the earlier of next (zero: none) and a poke.
+func (d *dispatcher) sleep(ctx context.Context, next time.Time) {
+	var timer <-chan time.Time
+	if wait, ok := d.until(next); ok {
+		timer = time.After(wait)
+	}
+	select {
+	case <-ctx.Done():
+	case <-d.poke:
+	case <-timer:
+	}
+}
+
+const (
+	longestSleep = time.Minute // with something due later: the clock may be set meanwhile
+	pollEvery    = time.Second // of stores that others write to: the safety net
+)
+
+// until returns how long to sleep; ok is false for ever.
+func (d *dispatcher) until(next time.Time) (wait time.Duration, ok bool) {
+	if !next.IsZero() {
+		wait, ok = min(time.Until(next), longestSleep), true
+	}
+	if _, exclusive := d.h.store.(Exclusive); !exclusive {
+		poll := time.Duration((0.9 + 0.2*rand.Float64()) * float64(pollEvery))
+		if !ok || poll < wait {
+			wait, ok = poll, true
+		}
+	}
+	return wait, ok
+}
+
+func (d *dispatcher) wake() {
+	select {
+	case d.poke <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// watch wakes the dispatcher when the store says that others have written.
+func (d *dispatcher) watch(ctx context.Context) {
+	w, ok := d.h.store.(Waker)
+	if !ok {
+		return
+	}
+	retry := backoff{report: d.h.storeError}
+	for ctx.Err() == nil {
+		if err := w.Wait(ctx); err != nil {
+			retry.wait(ctx, err)
+			continue
+		}
+		retry.reset()
+		d.wake()
+	}
+}
+
+// drain ends the taking of work, gives back what has not started, and waits
+// for what has.
+func (d *dispatcher) drain(deadline time.Time) {
+	d.mu.Lock()
+	d.open = false
+	for _, l := range d.lanes {
+		for _, j := range l.queue {
+			d.giveBack(j)
+		}
+		l.queue, l.ready = nil, false
+	}
+	d.line = nil
+	d.mu.Unlock()
+	timer := time.AfterFunc(time.Until(deadline), func() { d.cancel(errDraining) })
+	defer timer.Stop()
+	if err := d.forgo(d.ctx); err != nil {
+		d.h.log.Warn("hooks: leases may be left behind; they end by themselves", "error", err)
+	}
+	d.attempts.Wait()
+	d.cancel(errDraining)
+}
+
+// A backoff waits longer after each error, and tells of the first.
+type backoff struct {
+	report func(err error, failures int, wait time.Duration)
+	fails  int
+}
+
+const (
+	firstWait   = 50 * time.Millisecond
+	longestWait = 3 * time.Second
+)
+
+// wait sleeps unless ctx ends; an error that comes of that is not reported.
+func (b *backoff) wait(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	b.fails++
+	wait := min(firstWait<<min(b.fails-1, 10), longestWait)
+	b.report(err, b.fails, wait)
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+	}
+}
+
+func (b *backoff) reset() {
+	if b.fails > 0 {
+		b.report(nil, b.fails, 0)
+	}
+	b.fails = 0
+}
+
+// storeError tells the log when the store begins to fail and when it works
+// again, and the trace each time.
+func (h *Hooks) storeError(err error, failures int, wait time.Duration) {
+	if err == nil {
+		h.log.Info("hooks: the store works again", "failures", failures)
+		return
+	}
+	if failures == 1 {
+		h.log.Error("hooks: the store fails; trying again until it works", "error", err)
+	}
+	if f := h.cfg.Trace.StoreError; f != nil {
+		f(err, wait)
+	}
+}
+
+const (
+	pruneEvery = time.Hour
+	pruneStep  = 500 // rows a call, so that nobody waits long for the store
+)
+
+// prune forgets what is older than the retention, hour by hour.
+func (d *dispatcher) prune(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pruneEvery):
+		}
+		if err := d.h.Prune(ctx); err != nil && ctx.Err() == nil {
+			d.h.storeError(err, 1, pruneEvery)
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package hooks
+
+import (
+	"time"
+
+	"example.com/hooks/signer"
+)
+
+// An Endpoint is a URL that receives events as signed webhooks. It is
+// persisted, and known to every process on the store.
+type Endpoint struct {
+	// ID is its subscriber id: letters, digits, "_" and "-", at most 128.
+	// Empty: PutEndpoint makes one, "ep_" and a UUIDv7.
+	ID string
+	// Tenant is whose events it receives: exactly those of this tenant. The
+	// empty tenant is that of events without one, not of all.
+	Tenant string
+	// URL is where to POST. [Config].Egress says which are allowed. It is
+	// read when an attempt starts, so mending it mends what waits.
+	URL string
+	// Events are patterns of the types it receives: names, with "*" for one
+	// segment and "**" for the rest. Each must match a registered type.
+	Events []string
+	// Description is for people to read.
+	Description string
+	// Secret signs the requests. It is for import only, and zero when an
+	// endpoint is read back. Zero: a new one is made for a new endpoint, and
+	// an existing one keeps what it has. Another one than before becomes the
+	// newest, and the one before signs beside it for 24 h.
+	Secret signer.Secret
+	// Header is added to every request; at most 20 fields. It cannot replace
+	// what hooks sends itself. Its values are treated as secrets.
+	Header map[string]string
+	// Raw sends an event's data alone as the body, without the envelope of
+	// type and timestamp.
+	Raw bool
+	// Ordered makes events with the same OrderingKey come one after the
+	// other, each only when the one before is final.
+	Ordered bool
+	// Concurrency is how many requests may be under way at once from one
+	// process. Zero: [Config].SubscriberConcurrency.
+	Concurrency int
+	// Timeout is how long one attempt may take, the response's body included.
+	// Zero: [Config].Timeout.
+	Timeout time.Duration
+	// Retry is the waits between attempts. Nil: [Config].Retry.
+	Retry []time.Duration
+}

@@ -1,0 +1,308 @@
+package hooks_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/hooks"
+	"example.com/hooks/signer"
+	"example.com/hooks/store/memory"
+)
+
+const anyURL = "https://example.com/hooks"
+
+func TestPutEndpointMakesAnID(t *testing.T) {
+	h := newHooks(t, hooks.Config{})
+	a, b := put(t, h, hooks.Endpoint{URL: anyURL}), put(t, h, hooks.Endpoint{URL: anyURL})
+	if len(a.ID) != len("ep_")+36 || !strings.HasPrefix(a.ID, "ep_") || a.ID == b.ID {
+		t.Errorf("ids = %s, %s; want two of ep_ and a UUID", a.ID, b.ID)
+	}
+}
+
+func TestPutEndpointRoundTrip(t *testing.T) {
+	store := memory.New()
+	h := newHooks(t, hooks.Config{Store: store})
+	e := hooks.Endpoint{
+		ID:          "crm",
+		Tenant:      "acme",
+		URL:         "https://example.com/hooks?a=1&b=<2>",
+		Events:      []string{"**", "invoice.*"},
+		Description: "the CRM <b>of</b> acme",
+		Header:      map[string]string{"Authorization": "Bearer x", "X-A": "ü"},
+		Raw:         true,
+		Ordered:     true,
+		Concurrency: 3,
+		Timeout:     7 * time.Second,
+		Retry:       []time.Duration{time.Second, 0},
+	}
+	made := put(t, h, e)
+	if made.Secret.IsZero() {
+		t.Error("PutEndpoint of a new endpoint returns no secret; want the one it made")
+	}
+	made.Secret = signer.Secret{}
+	other := newHooks(t, hooks.Config{Store: store})
+	read, err := other.Endpoint(t.Context(), "crm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, _, err := other.Endpoints(t.Context(), "", 0)
+	if err != nil || len(page) != 1 {
+		t.Fatalf("Endpoints = %v, %v; want one", page, err)
+	}
+	for name, got := range map[string]hooks.Endpoint{"PutEndpoint": made, "Endpoint": read, "Endpoints": page[0]} {
+		if !reflect.DeepEqual(got, e) {
+			t.Errorf("%s returns %+v; want %+v", name, got, e)
+		}
+	}
+}
+
+// What the caller does to an endpoint, before or after, changes nothing.
+func TestEndpointsAreCopies(t *testing.T) {
+	h := newHooks(t, hooks.Config{})
+	e := hooks.Endpoint{
+		ID: "crm", URL: anyURL, Events: []string{"**"},
+		Header: map[string]string{"X-A": "1"}, Retry: []time.Duration{1},
+	}
+	spoil := func(e hooks.Endpoint) {
+		e.Events[0], e.Header["X-A"], e.Retry[0] = "none", "2", 2
+	}
+	get := func() hooks.Endpoint {
+		e, err := h.Endpoint(t.Context(), "crm")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	made := put(t, h, e)
+	spoil(e)
+	spoil(made)
+	spoil(get())
+	if got := get(); got.Events[0] != "**" || got.Header["X-A"] != "1" || got.Retry[0] != 1 {
+		t.Errorf("endpoint = %+v; want it as it was put", got)
+	}
+	if r := send(t, h); r.Deliveries != 1 {
+		t.Errorf("deliveries = %d; want 1", r.Deliveries)
+	}
+}
+
+func TestEqualContentWritesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watchedStore{Store: memory.New()}
+		e := hooks.Endpoint{
+			ID: "crm", URL: anyURL, Events: []string{"**"}, Secret: signer.NewSecret(),
+			Header: map[string]string{"X-A": "1", "X-B": "2", "X-C": "3"},
+		}
+		h := newHooks(t, hooks.Config{Store: store})
+		puts := func(e hooks.Endpoint) int64 {
+			before := store.puts.Load()
+			put(t, h, e)
+			return store.puts.Load() - before
+		}
+		if n := puts(e); n != 1 {
+			t.Errorf("a new endpoint: %d writes; want 1", n)
+		}
+		bare, other, empty := e, e, e
+		bare.Secret = signer.Secret{}
+		other.Secret = signer.NewSecret()
+		empty.Header = maps.Clone(e.Header)
+		for name, same := range map[string]hooks.Endpoint{"the same": e, "without secret": bare, "a copy": empty} {
+			time.Sleep(time.Hour)
+			if n := puts(same); n != 0 {
+				t.Errorf("%s: %d writes; want none", name, n)
+			}
+		}
+		h = newHooks(t, hooks.Config{Store: store}) // another process, or a later one
+		if n := puts(e); n != 0 {
+			t.Errorf("the same in another process: %d writes; want none", n)
+		}
+		if n := puts(other); n != 1 {
+			t.Errorf("another secret: %d writes; want 1", n)
+		}
+		time.Sleep(48 * time.Hour)
+		if n := puts(bare); n != 0 {
+			t.Errorf("after the old secret's time: %d writes; want none", n)
+		}
+		e.Header = nil
+		puts(e)
+		e.Header = map[string]string{}
+		if n := puts(e); n != 0 {
+			t.Errorf("an empty header after none: %d writes; want none", n)
+		}
+		e.Retry = []time.Duration{}
+		if n := puts(e); n != 1 {
+			t.Errorf("an empty Retry, never again, after none, the default: %d writes; want 1", n)
+		}
+	})
+}
+
+// Many processes write one endpoint at once; each succeeds, and one of them
+// has made the secret.
+func TestPutEndpointByManyAtOnce(t *testing.T) {
+	store := memory.New()
+	var mu sync.Mutex // guards secrets
+	secrets := 0
+	var wg sync.WaitGroup
+	for i := range 8 {
+		h := newHooks(t, hooks.Config{Store: store})
+		wg.Go(func() {
+			e, err := h.PutEndpoint(t.Context(), hooks.Endpoint{ID: "crm", URL: anyURL, Description: fmt.Sprint(i), Events: []string{"**"}})
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !e.Secret.IsZero() {
+				secrets++
+			}
+		})
+	}
+	wg.Wait()
+	if secrets != 1 {
+		t.Errorf("%d callers were given a secret; want 1", secrets)
+	}
+}
+
+func TestPutEndpointWhoseStoreFails(t *testing.T) {
+	store := &watchedStore{Store: memory.New()}
+	h := newHooks(t, hooks.Config{Store: store})
+	broken := errors.New("disk on fire")
+	store.fail.Store(&broken)
+	e, err := h.PutEndpoint(t.Context(), hooks.Endpoint{ID: "crm", URL: anyURL, Events: []string{"**"}})
+	if !errors.Is(err, broken) || !e.Secret.IsZero() || !strings.HasPrefix(err.Error(), "hooks: ") {
+		t.Errorf("PutEndpoint = %+v, %v; want nothing and the store's error", e, err)
+	}
+	store.fail.Store(nil)
+	if e := put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL}); e.Secret.IsZero() {
+		t.Error("the repetition returns no secret; want one")
+	}
+}
+
+func TestUnsubscribeCancelsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := 0
+		cfg := hooks.Config{
+			Transport: exchange(func(*http.Request) (*http.Response, error) { return answer(500, nil, ""), nil }),
+			Trace:     hooks.Trace{Ended: func(hooks.Delivery) { ended++ }},
+		}
+		h := newHooks(t, cfg)
+		put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL})
+		put(t, h, hooks.Endpoint{ID: "erp", URL: anyURL})
+		start(t, h)
+		later := invoicePaid.New(invoice{1})
+		later.DeliverAt = time.Now().Add(1000 * time.Hour)
+		mustPublish(t, h, later)
+		send(t, h)
+		synctest.Wait() // one is retrying, one pending
+		if err := h.Unsubscribe(t.Context(), "crm"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for _, d := range storedDeliveries(t, h) {
+			if canceled := d.Status == hooks.Canceled; canceled != (d.Subscriber == "crm") {
+				t.Errorf("delivery to %s is %v; want crm's canceled only", d.Subscriber, d.Status)
+			}
+		}
+		if ended != 2 {
+			t.Errorf("Trace.Ended was told %d times; want 2", ended)
+		}
+		if r := send(t, h); r.Deliveries != 1 {
+			t.Errorf("deliveries after that = %d; want erp's only", r.Deliveries)
+		}
+		_, err := h.Endpoint(t.Context(), "crm")
+		if again := h.Unsubscribe(t.Context(), "crm"); !errors.Is(err, hooks.ErrNotFound) || !errors.Is(again, hooks.ErrNotFound) {
+			t.Errorf("Endpoint = %v, Unsubscribe again = %v; want ErrNotFound", err, again)
+		}
+	})
+}
+
+// An id that was deleted is free again, with a secret of its own.
+func TestPutEndpointAfterUnsubscribe(t *testing.T) {
+	h := newHooks(t, hooks.Config{})
+	first := put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL, Description: "old"})
+	if err := h.Unsubscribe(t.Context(), "crm"); err != nil {
+		t.Fatal(err)
+	}
+	second := put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL})
+	if second.Secret.IsZero() || second.Secret.Equal(first.Secret) || second.Description != "" {
+		t.Errorf("the endpoint made anew is %+v; want nothing of the old", second)
+	}
+	if r := send(t, h); r.Deliveries != 1 {
+		t.Errorf("deliveries = %d; want 1", r.Deliveries)
+	}
+	if err := h.Unsubscribe(t.Context(), "crm"); err != nil {
+		t.Error(err)
+	}
+	if err := h.Subscribe(hooks.Handler{Name: "crm", Events: []string{"**"}, Func: ignore}); err != nil {
+		t.Errorf("Subscribe with the id of a deleted endpoint = %v; want nil", err)
+	}
+	wantInvalid(t, h.Unsubscribe(t.Context(), "crm"), "Subscriber", hooks.ErrTaken, "remove it from the code")
+}
+
+func TestEndpointsPages(t *testing.T) {
+	h := newHooks(t, hooks.Config{})
+	var want []string
+	for i := range 60 {
+		id := fmt.Sprintf("ep-%d", i*7%60)
+		put(t, h, hooks.Endpoint{ID: id, URL: anyURL})
+		want = append(want, id)
+	}
+	slices.Sort(want)
+	for _, limit := range []int{1, 7, 59, 60, 61, 0, -1} {
+		var got []string
+		for after := ""; ; {
+			page, next, err := h.Endpoints(t.Context(), after, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if most := max(limit, 0); most > 0 && len(page) > most || most == 0 && len(page) > 50 {
+				t.Errorf("limit %d: %d on a page", limit, len(page))
+			}
+			for _, e := range page {
+				got = append(got, e.ID)
+			}
+			if after = next; next == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("limit %d: ids = %v; want %v", limit, got, want)
+		}
+	}
+	if page, next, err := h.Endpoints(t.Context(), "ep-58x", 50); err != nil || next != "" || len(page) != 5 {
+		t.Errorf("Endpoints after an id that is none = %d, %q, %v; want the 5 that follow", len(page), next, err)
+	}
+}
+
+// What waits for an endpoint is sent as the endpoint is when it is sent.
+func TestEditMendsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var urls []string
+		h := newHooks(t, hooks.Config{Transport: exchange(func(r *http.Request) (*http.Response, error) {
+			urls = append(urls, r.URL.String())
+			if r.URL.Path == "/old" {
+				return answer(404, nil, ""), nil
+			}
+			return answer(200, nil, ""), nil
+		})})
+		put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/old"})
+		start(t, h)
+		send(t, h)
+		synctest.Wait()
+		put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/new"})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want := []string{"https://example.com/old", "https://example.com/new"}
+		if !slices.Equal(urls, want) {
+			t.Errorf("requests went to %v; want %v", urls, want)
+		}
+	})
+}

@@ -1,0 +1,49 @@
+package hooks
+
+import (
+	"errors"
+	"fmt"
+)
+
+// An InvalidError says which input was refused, and what to do about it.
+// Whatever returned it has changed nothing.
+type InvalidError struct {
+	Field   string // such as "Event.ID"
+	Problem string // in words, what is wrong and what would be right
+	Err     error  // one of the sentinels below, an error of another package, or nil
+}
+
+func (e *InvalidError) Error() string { return "hooks: " + e.Field + ": " + e.Problem }
+
+// Unwrap returns e.Err.
+func (e *InvalidError) Unwrap() error { return e.Err }
+
+// Reasons for an [InvalidError] that a program may want to tell apart.
+var (
+	ErrUnknownType = errors.New("hooks: unknown event type")                   // publish or subscribe before Register
+	ErrNoMatch     = errors.New("hooks: pattern matches no registered type")   // a typo would swallow events
+	ErrTooLarge    = errors.New("hooks: payload too large")                    // over Config.MaxPayload
+	ErrTaken       = errors.New("hooks: subscriber id is taken")               // handlers and endpoints share one namespace
+	ErrRunning     = errors.New("hooks: Run was called while it runs already") // one dispatcher a Hooks
+)
+
+func invalid(field, format string, args ...any) *InvalidError {
+	return &InvalidError{Field: field, Problem: fmt.Sprintf(format, args...)}
+}
+
+func (e *InvalidError) because(err error) *InvalidError {
+	e.Err = err
+	return e
+}
+
+// certain reports whether err says that nothing was changed: by a store's
+// sentinel, or by an [InvalidError].
+func certain(err error) bool {
+	for _, s := range []error{ErrConflict, ErrLocked, ErrClosed, ErrTooNew, ErrForeign, ErrNotFound} {
+		if errors.Is(err, s) {
+			return true
+		}
+	}
+	_, refused := errors.AsType[*InvalidError](err)
+	return refused
+}

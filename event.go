@@ -1,0 +1,165 @@
+package hooks
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// An Event is a fact that the application announces. Make one with
+// [EventType.New], set what else you want to say, and publish it.
+type Event struct {
+	// ID names the event for ever: it is the webhook-id of every attempt and
+	// replay, and publishing the same ID again does nothing. Letters, digits,
+	// "_" and "-", at most 128. Empty: Publish makes one, "evt_" and a UUIDv7.
+	ID string
+	// Type is the name of a registered [EventType].
+	Type string
+	// Tenant is the customer whose event it is. Endpoints of exactly this
+	// tenant receive it; the empty tenant is that of events without one.
+	Tenant string
+	// Time is when it happened. Zero: now.
+	Time time.Time
+	// Data is the JSON payload, sent byte for byte. Nobody may alter it once
+	// the event is published.
+	Data json.RawMessage
+	// OrderingKey, for subscribers that are Ordered: events with the same key
+	// reach them one after the other, in the order of their publishing.
+	OrderingKey string
+	// IdempotencyKey makes publishing repeatable when there is no ID to go
+	// by: within [Config].IdempotencyWindow, a second event of the same
+	// tenant with the same key is a duplicate, and nothing is stored of it.
+	IdempotencyKey string
+	// DeliverAt is when the first attempt may start. Zero: at once.
+	DeliverAt time.Time
+	// ExpiresAt is when there is no use in delivering any more. Zero: never.
+	ExpiresAt time.Time
+	// Metadata is kept with the event for the application. It is not sent.
+	Metadata map[string]string
+
+	Seq    int64 // its place among all events, set by the store; zero until it is read back
+	Fanout int   // how many deliveries it had when it was published, set by Publish
+
+	err error // of encoding Data; Publish returns it
+}
+
+// An EventType is the name of a kind of event and the Go type of its data.
+// It is a plain value; nothing knows of it until it is given to
+// [Hooks.Register].
+type EventType[T any] struct{ name string }
+
+// NewEventType returns the event type called name: segments of letters,
+// digits and "_", separated by dots, such as "invoice.paid", at most 128
+// bytes. [Hooks.Register] refuses any other.
+func NewEventType[T any](name string) EventType[T] { return EventType[T]{name} }
+
+// Name returns the name of the type.
+func (t EventType[T]) Name() string { return t.name }
+
+// New returns an event of this type with data encoded as JSON. If data
+// cannot be encoded, publishing the event returns the error. A
+// json.RawMessage is taken as it is.
+func (t EventType[T]) New(data T) Event {
+	if raw, ok := any(data).(json.RawMessage); ok {
+		return Event{Type: t.name, Data: raw}
+	}
+	b, err := json.Marshal(data)
+	return Event{Type: t.name, Data: b, err: err}
+}
+
+// Decode returns the data of an event of this type.
+func (t EventType[T]) Decode(ev Event) (T, error) {
+	var data T
+	if ev.Type != t.name {
+		return data, fmt.Errorf("hooks: decode %s: the event is of type %s", t.name, ev.Type)
+	}
+	if err := json.Unmarshal(ev.Data, &data); err != nil {
+		return data, fmt.Errorf("hooks: decode %s %s: %w", t.name, ev.ID, err)
+	}
+	return data, nil
+}
+
+// Handler returns a [Handler] of events of this type, to be given to
+// [Hooks.Subscribe]; its other fields are the caller's to set. Data that does
+// not decode fails the delivery at once, for trying again cannot mend it.
+func (t EventType[T]) Handler(name string, f func(context.Context, Event, T) error) Handler {
+	return Handler{Name: name, Events: []string{t.name}, Func: func(ctx context.Context, ev Event) error {
+		data, err := t.Decode(ev)
+		if err != nil {
+			return Permanent(err)
+		}
+		return f(ctx, ev, data)
+	}}
+}
+
+// AnyEventType is an [EventType] of any data, as [Hooks.Register] takes it.
+// No other type satisfies it.
+type AnyEventType interface {
+	Name() string
+	eventType()
+}
+
+func (EventType[T]) eventType() {}
+
+// The Standard Webhooks specification recommends this form of type names.
+var typeName = regexp.MustCompile(`^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$`)
+
+const maxName = 128
+
+func checkType(name string) error {
+	switch {
+	case len(name) > maxName:
+		return invalid("EventType", "the name is %d bytes long; at most %d", len(name), maxName)
+	case !typeName.MatchString(name):
+		return invalid("EventType", "%q: write segments of letters, digits and _ separated by dots, such as invoice.paid", name)
+	case strings.HasPrefix(name, "hooks."):
+		return invalid("EventType", "%q: names that begin with hooks. are the library's own", name)
+	}
+	return nil
+}
+
+// A pattern selects event types: "*" stands for one segment and "**", at the
+// end, for one or more. "**" alone is every type.
+type pattern string
+
+var patternForm = regexp.MustCompile(`^([A-Za-z0-9_]+|\*)(\.([A-Za-z0-9_]+|\*))*(\.\*\*)?$|^\*\*$`)
+
+func (p pattern) check(field string) error {
+	if len(p) > maxName || !patternForm.MatchString(string(p)) {
+		return invalid(field, "%q: write a type name, with * for one segment or ** for the rest, such as invoice.*", string(p))
+	}
+	return nil
+}
+
+func (p pattern) match(name string) bool {
+	rest := string(p)
+	for {
+		want, more, pMore := strings.Cut(rest, ".")
+		if want == "**" {
+			return true
+		}
+		have, tail, nMore := strings.Cut(name, ".")
+		if want != "*" && want != have {
+			return false
+		}
+		if !pMore || !nMore {
+			return pMore == nMore
+		}
+		rest, name = more, tail
+	}
+}
+
+// patterns are those of one subscriber.
+type patterns []string
+
+func (ps patterns) match(name string) bool {
+	for _, p := range ps {
+		if pattern(p).match(name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,52 @@
+package hooks
+
+import (
+	"context"
+	"errors"
+)
+
+// flush waits until nothing is due, nor under way here.
+func (d *dispatcher) flush(ctx context.Context) error {
+	idle := make(chan struct{})
+	d.mu.Lock()
+	d.flushes = append(d.flushes, idle)
+	d.mu.Unlock()
+	d.wake()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-d.stopped:
+		return errors.New("hooks: flush: Run ended before all that was due was tried")
+	}
+}
+
+// flushed ends the flushes that wait, if nothing is held: the store has just
+// said that it has nothing due. d.mu is held.
+func (d *dispatcher) flushed() {
+	if d.holding() {
+		return // the last outcome to be written has the store asked again
+	}
+	for _, idle := range d.flushes {
+		close(idle)
+	}
+	d.flushes = nil
+}
+
+// release takes a delivery out of its lane. d.mu is held.
+func (d *dispatcher) release(l *lane) {
+	l.held--
+	if len(d.flushes) > 0 && !d.holding() {
+		d.wake()
+	}
+}
+
+func (d *dispatcher) holding() bool {
+	for _, l := range d.lanes {
+		if l.held > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,93 @@
+package hooks_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/hooks"
+	"example.com/hooks/store/memory"
+)
+
+func TestFlushWithoutRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		served := 0
+		h := subscribed(t, hooks.Config{SubscriberConcurrency: 1}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+			time.Sleep(time.Second)
+			served++
+			return nil
+		}})
+		for i := range 100 {
+			publish(t, h, i)
+		}
+		if err := h.Flush(t.Context()); err != nil || served != 100 {
+			t.Errorf("Flush = %v after %d deliveries; want nil after 100", err, served)
+		}
+		page, _, err := h.Deliveries(t.Context(), hooks.Query{Statuses: []hooks.Status{hooks.Succeeded}, Limit: 200})
+		if err != nil || len(page) != 100 {
+			t.Errorf("%d outcomes are stored, %v; want 100", len(page), err)
+		}
+		if err := h.Flush(t.Context()); err != nil {
+			t.Errorf("Flush of nothing = %v; want nil", err)
+		}
+	})
+}
+
+func TestFlushWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var served atomic.Int64
+		h := dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+			time.Sleep(time.Second)
+			if served.Add(1)%2 == 0 {
+				return errors.New("later")
+			}
+			return nil
+		}})
+		later := orderPlaced.New(order{0})
+		later.DeliverAt = time.Now().Add(time.Hour)
+		if _, err := h.Publish(t.Context(), later); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, h, 1)
+		publish(t, h, 2)
+		began := time.Now()
+		if err := h.Flush(t.Context()); err != nil || served.Load() != 2 {
+			t.Errorf("Flush = %v after %d attempts; want nil after 2", err, served.Load())
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("Flush took %v; want no waiting for what is due later", took)
+		}
+		if err := h.Run(t.Context()); !errors.Is(err, hooks.ErrRunning) {
+			t.Errorf("Run = %v; want ErrRunning: Flush does not end it", err)
+		}
+	})
+}
+
+func TestFlushEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		stuck := hooks.Handler{Name: "a", Func: func(ctx context.Context, _ hooks.Event) error { <-ctx.Done(); return ctx.Err() }}
+		h := subscribed(t, hooks.Config{Store: store, DrainTimeout: time.Second}, stuck)
+		stop := runUntilCleanup(t, h)
+		publish(t, h, 1)
+		other := subscribed(t, hooks.Config{Store: store})
+		if err := other.Flush(t.Context()); !errors.Is(err, hooks.ErrLocked) {
+			t.Errorf("Flush beside another dispatcher = %v; want ErrLocked", err)
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := h.Flush(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Flush = %v; want its context's error", err)
+		}
+		flushed := make(chan error, 1)
+		go func() { flushed <- h.Flush(t.Context()) }()
+		synctest.Wait()
+		stop()
+		if err := <-flushed; err == nil {
+			t.Error("Flush = nil though Run ended before the attempt; want an error")
+		}
+	})
+}

@@ -1,0 +1,148 @@
+package hooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"example.com/hooks/retry"
+)
+
+// A Handler is a Go function that receives events in this process, with the
+// same persistence, retries and history as an endpoint.
+type Handler struct {
+	// Name is its subscriber id: letters, digits, "_" and "-", at most 128.
+	// Deliveries are stored under it, so it must stay the same over restarts.
+	Name string
+	// Events are patterns of the types it receives: names, with "*" for one
+	// segment and "**" for the rest. Each must match a registered type.
+	Events []string
+	// Func is called once per attempt, possibly by several goroutines. An
+	// error makes it be called again later; see [Permanent] and [RetryAfter].
+	// An event may come more than once (after a crash, say), and its ID is
+	// then the same. ctx ends with the attempt's time.
+	Func func(ctx context.Context, ev Event) error
+	// Concurrency is how many calls may run at once in this process. Zero:
+	// [Config].SubscriberConcurrency.
+	Concurrency int
+	// Timeout is how long a call may take. Zero: [Config].Timeout. A call
+	// that does not return in time has failed, and its slot is free again.
+	Timeout time.Duration
+	// Ordered makes events with the same tenant and OrderingKey come one
+	// after the other, each only when the one before is final.
+	Ordered bool
+	// Retry says when to call again. Nil: [Config].Retry.
+	Retry retry.Policy
+}
+
+// Permanent wraps err to say that trying again cannot help: the delivery
+// fails at once. Permanent(nil) is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &advice{err, verdict{permanent: true}}
+}
+
+// RetryAfter wraps err to say when to try again: not earlier than wait from
+// now, of which at most 24 h count. The attempt is charged. RetryAfter(nil,
+// wait) is nil.
+func RetryAfter(err error, wait time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	return &advice{err, verdict{after: max(wait, 0)}}
+}
+
+// An advice is an error that says what shall happen next.
+type advice struct {
+	error
+	verdict
+}
+
+func (a *advice) Unwrap() error { return a.error }
+
+type deliveryKey struct{}
+
+// DeliveryFrom returns the delivery that a handler's context belongs to. Its
+// Attempts counts the finished ones, so that the present one is number
+// Attempts+1 of its run. ok is false for any other context.
+func DeliveryFrom(ctx context.Context) (d Delivery, ok bool) {
+	d, ok = ctx.Value(deliveryKey{}).(Delivery)
+	return d, ok
+}
+
+// Classes of failure of handlers, as [Attempt].Error names them.
+const (
+	classError   = "error"   // it returned one
+	classPanic   = "panic"   // it panicked
+	classGoexit  = "goexit"  // it called runtime.Goexit
+	classTimeout = "timeout" // it, or an endpoint, took too long
+)
+
+// call calls the handler once. If it does not return in time, the call is
+// given up and left to end by itself.
+func (h *Hooks) call(ctx context.Context, s Handler, j job, a *Attempt) verdict {
+	ctx = context.WithValue(ctx, deliveryKey{}, j.Delivery)
+	done := make(chan error, 1)
+	ev := j.event
+	ev.Metadata = maps.Clone(ev.Metadata) // the event's other handlers have the same
+	go contain(func() error { return s.Func(ctx, ev) }, done)
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = h.overtime(ctx, done, j)
+	}
+	if err == nil {
+		return verdict{ok: true}
+	}
+	a.Error = classError
+	if f, ok := errors.AsType[*fault](err); ok {
+		a.Error = f.class
+		h.log.Error("hooks: handler "+f.class, "delivery", j.DeliveryID.String(), "detail", f.detail)
+	} else if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		a.Error = classTimeout
+	}
+	a.Body, a.BodyCut = cut([]byte(strings.ToValidUTF8(err.Error(), "\uFFFD")), keepBody)
+	v := verdict{}
+	if adv, ok := errors.AsType[*advice](err); ok {
+		v = adv.verdict
+	}
+	a.RetryAfter = v.after
+	return v
+}
+
+// overtime waits a moment for a handler that minds its context, and gives up
+// one that does not.
+func (h *Hooks) overtime(ctx context.Context, done <-chan error, j job) error {
+	const grace = 50 * time.Millisecond
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(grace):
+		h.log.Warn("hooks: handler does not return; its goroutine is left behind", "delivery", j.DeliveryID.String())
+		return ctx.Err()
+	}
+}
+
+// A fault is a call that did not return.
+type fault struct{ class, detail string }
+
+func (f *fault) Error() string { return f.detail }
+
+// contain sends what f returns, or a fault if it panics or ends its goroutine.
+func contain(f func() error, done chan<- error) {
+	err := error(&fault{classGoexit, "the handler called runtime.Goexit"})
+	defer func() {
+		if p := recover(); p != nil {
+			err = &fault{classPanic, fmt.Sprintf("panic: %v\n\n%s", p, debug.Stack())}
+		}
+		done <- err
+	}()
+	err = f()
+}

@@ -1,0 +1,125 @@
+package hooks
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// reserve leases to this dispatcher what Publish is about to store and can be
+// tried at once: the common case costs one insert and one update, no claim.
+// What is ordered, scheduled, or more than the lane has room for stays pending,
+// and so does everything while older deliveries of the lane wait in the store.
+func (d *dispatcher) reserve(entries []Entry) {
+	if d == nil {
+		return
+	}
+	d.ledger.await(1) // what cannot be begun must be given back
+	at := now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.open {
+		return
+	}
+	for _, e := range entries {
+		for i := range e.Deliveries {
+			dl := &e.Deliveries[i]
+			l := d.lane(dl.Subscriber)
+			if l == nil || l.more || l.room() < 1 || dl.OrderingKey != "" || dl.Due.After(at) {
+				continue
+			}
+			l.held++
+			// A token of its own tells this lease from that of a call which
+			// was repeated because it was unknown what became of it.
+			dl.Status, dl.Due, dl.Token = Sending, l.lease(at), 1+rand.Int64N(1<<32)
+		}
+	}
+}
+
+// accept takes over what was stored leased, and looks after the rest.
+func (d *dispatcher) accept(entries []Entry, receipts []Receipt) {
+	if d == nil {
+		return
+	}
+	defer d.ledger.await(-1)
+	at := now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, e := range entries {
+		for _, dl := range e.Deliveries {
+			j := job{Delivery: dl, event: e.Event, lane: d.lanes[dl.Subscriber]}
+			switch {
+			case receipts[i].Duplicate:
+				d.unreserve(j)
+			case dl.Status != Sending:
+				d.expect(dl)
+			case !d.endUntried(j, at):
+				d.push(j)
+			}
+		}
+	}
+	d.schedule()
+}
+
+// abandon is for an Enqueue that failed: for certain, or it may have been
+// stored all the same. Then its leases are given back, if they are there; and
+// what was not leased is written once more as it is, for when the store has
+// done that it has done the other too, and can be asked what is due.
+func (d *dispatcher) abandon(entries []Entry, certain bool) {
+	if d == nil {
+		return
+	}
+	defer d.ledger.await(-1)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range entries {
+		for _, dl := range e.Deliveries {
+			j := job{Delivery: dl, event: e.Event, lane: d.lanes[dl.Subscriber]}
+			switch {
+			case certain:
+				d.unreserve(j)
+			case dl.Status == Sending:
+				d.giveBack(j)
+			default:
+				j = d.hold(e.Event, dl)
+				d.ledger.enter(outcome{Change{Delivery: dl}, j.lane})
+			}
+		}
+	}
+}
+
+// unreserve forgets a lease that was never stored. d.mu is held.
+func (d *dispatcher) unreserve(j job) {
+	if j.Status == Sending {
+		d.release(j.lane)
+	}
+}
+
+// expect makes sure that a delivery which stayed in the store is looked for
+// when it is due. d.mu is held.
+func (d *dispatcher) expect(dl Delivery) {
+	l := d.lane(dl.Subscriber)
+	if l == nil {
+		return
+	}
+	if !dl.Due.After(now()) {
+		l.more = true
+		if l.hungry() {
+			d.wake()
+		}
+		return
+	}
+	d.expectAt(dl.Due)
+}
+
+// expectAt wakes the loop if it would sleep past a time. d.mu is held.
+func (d *dispatcher) expectAt(due time.Time) {
+	if d.sleepUntil.IsZero() || due.Before(d.sleepUntil) {
+		d.wake()
+	}
+}
+
+// push queues a job in its lane. d.mu is held.
+func (d *dispatcher) push(j job) {
+	j.lane.queue = append(j.lane.queue, j)
+	d.enlist(j.lane)
+}

@@ -1,0 +1,302 @@
+// Package hooks delivers an application's events: to other people's HTTP
+// endpoints as signed webhooks, and to functions in the same process, with
+// the same persistence, retries and history.
+//
+// The application declares its event types and subscribers in code. Publish
+// saves an event, and one delivery for each subscriber, in a [Store] before
+// anything is sent; Run delivers what is stored. There is no broker and no
+// second deployment: memory for tests, SQLite for one machine, or a Store of
+// your own, which package storetest checks.
+//
+//	var InvoicePaid = hooks.NewEventType[Invoice]("invoice.paid")
+//
+//	store, err := sqlite.Open("hooks.db")
+//	h, err := hooks.New(hooks.Config{Store: store})
+//	err = h.Register(InvoicePaid)
+//	err = h.Subscribe(InvoicePaid.Handler("receipt-mailer", mailReceipt))
+//	ep, err := h.PutEndpoint(ctx, hooks.Endpoint{
+//		ID: "crm", URL: "https://crm.example.com/hooks", Events: []string{"invoice.*"},
+//	})
+//
+//	group.Go(func() error { return h.Run(ctx) }) // delivers until ctx ends, then drains
+//
+//	receipt, err := h.Publish(ctx, InvoicePaid.New(invoice)) // nil: it is stored and will be delivered
+//
+// Delivery is at least once: a crash between a request and the writing of its
+// outcome repeats the request, with the same webhook-id. Receivers verify and
+// deduplicate with the Standard Webhooks libraries, or package signer.
+package hooks
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Hooks publishes events and delivers them. Make one with [New]; its methods
+// are safe for concurrent use.
+type Hooks struct {
+	cfg   Config
+	store Store
+	log   *slog.Logger
+	dir   *directory
+
+	mu sync.Mutex // guards what follows
+	// types are the registered ones; handlers those of this process, by name.
+	types    map[string]bool
+	handlers map[string]Handler
+	running  *dispatcher // while Run runs
+}
+
+// New returns a Hooks that works as c says. It reports all that is wrong with
+// c at once, and touches neither the store nor the network.
+func New(c Config) (*Hooks, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	return &Hooks{
+		cfg:      c,
+		store:    c.Store,
+		log:      c.Logger,
+		dir:      newDirectory(c.Logger),
+		types:    make(map[string]bool),
+		handlers: make(map[string]Handler),
+	}, nil
+}
+
+// Register makes event types known. Events of other types cannot be
+// published, and patterns must match one that is known. Registering a type
+// again does nothing.
+func (h *Hooks) Register(types ...AnyEventType) error {
+	for _, t := range types {
+		if err := checkType(t.Name()); err != nil {
+			return err
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range types {
+		h.types[t.Name()] = true
+	}
+	return nil
+}
+
+// Subscribe makes s receive events in this process. Call it before Run, and
+// before publishing: an event has the subscribers that are known when it is
+// published. Events that other processes publish reach it when Run has recorded
+// it. It is refused if its Name is taken, a pattern matches no registered type,
+// or Run has begun.
+func (h *Hooks) Subscribe(s Handler) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	s.Events = slices.Clone(s.Events)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.handlers[s.Name]; ok || h.dir.isEndpoint(s.Name) {
+		return invalid("Handler.Name", "%q is another subscriber's id; choose one of its own", s.Name).because(ErrTaken)
+	}
+	if err := h.checkPatterns("Handler.Events", s.Events); err != nil {
+		return err
+	}
+	if h.running != nil {
+		return invalid("Handler", "Run has begun; subscribe %q before", s.Name).because(ErrRunning)
+	}
+	h.handlers[s.Name] = s
+	h.dir.addLocal(s)
+	return nil
+}
+
+func (s Handler) check() error {
+	switch err := checkPolicy(s.Retry); {
+	case !idForm.MatchString(s.Name):
+		return invalid("Handler.Name", "%q: write 1 to 128 letters, digits, _ and -", s.Name)
+	case s.Func == nil:
+		return invalid("Handler.Func", "it is nil; %q needs a function to call", s.Name)
+	case s.Concurrency < 0:
+		return invalid("Handler.Concurrency", "%d is negative; leave it zero for the default", s.Concurrency)
+	case s.Timeout < 0:
+		return invalid("Handler.Timeout", "%v is negative; leave it zero for the default", s.Timeout)
+	case err != nil:
+		return invalid("Handler.Retry", "%v", err).because(err)
+	}
+	return nil
+}
+
+// checkPatterns refuses what is no pattern or matches no registered type.
+// h.mu is held.
+func (h *Hooks) checkPatterns(field string, ps []string) error {
+	if len(ps) == 0 {
+		return invalid(field, "it is empty; write the types to receive, or ** for all")
+	}
+	for _, p := range ps {
+		if err := pattern(p).check(field); err != nil {
+			return err
+		}
+		if !anyKey(h.types, pattern(p).match) {
+			return invalid(field, "%q matches no registered type (there are %v); register the type first, or mend the pattern",
+				p, slices.Sorted(maps.Keys(h.types))).because(ErrNoMatch)
+		}
+	}
+	return nil
+}
+
+func anyKey(m map[string]bool, f func(string) bool) bool {
+	for k := range m {
+		if f(k) {
+			return true
+		}
+	}
+	return false
+}
+
+// Wake tells the dispatcher of this process to look for work now, after the
+// commit of a transaction that PublishTx took part in. Without it, that work
+// begins when the store notices.
+func (h *Hooks) Wake() {
+	if d := h.dispatcher(); d != nil {
+		d.wake()
+	}
+}
+
+// Run delivers until ctx ends. Then it takes no new work, waits for attempts
+// under way up to [Config].DrainTimeout, cancels those that remain, gives
+// back what it has leased without charging it, and returns nil. Errors of the
+// store do not end it: it waits and tries again.
+//
+// Run returns an error at once when it cannot begin: [ErrRunning] when it
+// runs already, [ErrLocked] when another dispatcher has the store.
+func (h *Hooks) Run(ctx context.Context) error {
+	d, err := h.begin()
+	if err != nil {
+		return err
+	}
+	return h.dispatch(ctx, d)
+}
+
+// Flush delivers what is due now: when it returns nil, every delivery that was
+// due has had an attempt, and its outcome is stored. It does not wait for those
+// that are due later, retries of what failed included. While Run runs, Flush
+// waits for it; else it does what Run does, for that long. It is for tests,
+// commands and jobs that end; it returns ctx's error, those of Run, or an error
+// if Run ends meanwhile.
+func (h *Hooks) Flush(ctx context.Context) error {
+	d, err := h.begin()
+	if err != nil {
+		return d.flush(ctx)
+	}
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- h.dispatch(running, d) }()
+	flushed := d.flush(ctx)
+	stop()
+	return cmp.Or(<-done, flushed)
+}
+
+// dispatch is Run, once it is the only one.
+func (h *Hooks) dispatch(ctx context.Context, d *dispatcher) error {
+	defer h.end(d)
+	unlock, err := h.lock(ctx)
+	if err == nil {
+		defer unlock()
+		err = h.recordHandlers(ctx)
+	}
+	if ctx.Err() != nil {
+		return nil // told to stop before it began
+	}
+	if err != nil {
+		return err
+	}
+	d.run(ctx)
+	return nil
+}
+
+// lock makes this the store's one dispatcher, if the store wants that.
+func (h *Hooks) lock(ctx context.Context) (unlock func(), err error) {
+	x, ok := h.store.(Exclusive)
+	if !ok {
+		return func() {}, nil
+	}
+	free, err := x.Lock(ctx, now())
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		if err := free(); err != nil {
+			h.log.Warn("hooks: unlock the store", "error", err)
+		}
+	}, nil
+}
+
+// begin makes a dispatcher the running one, or returns [ErrRunning] and the
+// one that is.
+func (h *Hooks) begin() (*dispatcher, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.running != nil {
+		return h.running, ErrRunning
+	}
+	h.running = newDispatcher(h)
+	return h.running, nil
+}
+
+func (h *Hooks) end(d *dispatcher) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running = nil
+	close(d.stopped)
+}
+
+// dispatcher returns the running one, or nil.
+func (h *Hooks) dispatcher() *dispatcher {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.running
+}
+
+// recordHandlers makes the handlers of this process known to all others. While
+// the store fails it tries again; it returns what trying again cannot mend.
+func (h *Hooks) recordHandlers(ctx context.Context) error {
+	h.mu.Lock()
+	handlers := slices.Collect(maps.Values(h.handlers))
+	h.mu.Unlock()
+	var errs []error
+	retry := backoff{report: h.storeError}
+	for _, s := range handlers {
+		err := h.putHandler(ctx, s)
+		for ; err != nil && !certain(err) && ctx.Err() == nil; err = h.putHandler(ctx, s) {
+			retry.wait(ctx, err)
+		}
+		if certain(err) {
+			errs = append(errs, err)
+		}
+	}
+	retry.reset()
+	return errors.Join(errs...)
+}
+
+var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+
+// newID returns prefix and a UUIDv7.
+func newID(prefix string) string { return prefix + uuid.Must(uuid.NewV7()).String() }
+
+// now returns the time as stores keep it.
+func now() time.Time { return micro(time.Now()) }
+
+// micro returns t in UTC, truncated to microseconds; zero stays zero.
+func micro(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}

@@ -1,0 +1,214 @@
+package hooks
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"example.com/hooks/signer"
+)
+
+const (
+	readBody   = 64 << 10 // bytes of a response's body that are read
+	keepBody   = 4 << 10  // and kept
+	keepHeader = 8 << 10  // bytes of its header that are kept
+	userAgent  = "example.com/hooks"
+)
+
+// post makes one request. Redirects are not followed, for a Transport does
+// not; success is 2xx with a body that ends properly or is longer than we read.
+func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdict {
+	a.URL, _, _ = strings.Cut(e.URL, "?") // what follows may be a token
+	clock := &stopwatch{a: a}
+	defer clock.stop()
+	req, err := h.request(httptrace.WithClientTrace(ctx, clock.trace()), e, j, a.Start)
+	if err != nil {
+		return h.unsent(ctx, j, a, err)
+	}
+	resp, err := h.cfg.Transport.RoundTrip(req)
+	if err != nil {
+		return h.unsent(ctx, j, a, err)
+	}
+	defer resp.Body.Close()
+	a.Code = resp.StatusCode
+	a.Header = boundHeader(resp.Header)
+	limit := int64(readBody)
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		limit = 0 // the body is the connection, and ctx does not end reading it
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit))
+	a.Body, a.BodyCut = cut(body, keepBody)
+	switch {
+	case err != nil:
+		a.Error = classify(ctx, err)
+	case resp.StatusCode < 200 || resp.StatusCode > 299:
+		a.Error = "status"
+	default:
+		return verdict{ok: true}
+	}
+	if a.Code == http.StatusTooManyRequests || a.Code == http.StatusServiceUnavailable {
+		a.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	}
+	return verdict{permanent: a.Code == http.StatusGone, after: a.RetryAfter}
+}
+
+// unsent is an attempt without a response. The error itself is not kept, for
+// it may carry the URL's tokens or addresses of the internal network.
+func (h *Hooks) unsent(ctx context.Context, j job, a *Attempt, err error) verdict {
+	a.Error = classify(ctx, err)
+	h.logRefused(j, err)
+	return verdict{}
+}
+
+// request returns the signed request of an attempt that starts at a time.
+func (h *Hooks) request(ctx context.Context, e *endpoint, j job, at time.Time) (*http.Request, error) {
+	u, err := h.cfg.Egress.CheckURL(e.URL)
+	if err != nil {
+		return nil, err
+	}
+	body := []byte(j.event.Data)
+	if !e.Raw {
+		body = envelope(j.event)
+	}
+	secrets, err := e.secrets(at)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := signer.Signer{Secrets: secrets}.Sign(j.Event, at, body)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range e.Header {
+		req.Header.Set(name, value)
+	}
+	// Ours come last, so that nothing replaces them.
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", userAgent)
+	req.Header.Set(signer.HeaderID, j.Event)
+	req.Header.Set(signer.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
+	req.Header.Set(signer.HeaderSignature, signature)
+	return req, nil
+}
+
+// envelope is the body that Standard Webhooks recommends, with the data byte
+// for byte as it was published.
+func envelope(ev Event) []byte {
+	typ, _ := json.Marshal(ev.Type) // a string: it cannot fail
+	b := make([]byte, 0, len(ev.Data)+len(typ)+80)
+	b = append(b, `{"type":`...)
+	b = append(b, typ...)
+	b = append(b, `,"timestamp":"`...)
+	b = ev.Time.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, `","data":`...)
+	b = append(b, ev.Data...)
+	return append(b, '}')
+}
+
+// retryAfter reads a Retry-After header, RFC 9110 section 10.2.3: seconds or
+// a date. What makes no sense is 0; what is too long is cut where it is used.
+func retryAfter(value string, at time.Time) time.Duration {
+	value = strings.TrimSpace(value)
+	if value == "" {
+		return 0
+	}
+	if strings.Trim(value, "0123456789") == "" {
+		seconds, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || seconds > int64(longestAfter/time.Second) {
+			return longestAfter
+		}
+		return time.Duration(seconds) * time.Second
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return min(max(date.Sub(at), 0), longestAfter)
+}
+
+// cut returns at most n bytes of b, and whether there were more.
+func cut(b []byte, n int) ([]byte, bool) {
+	if len(b) <= n {
+		return b, false
+	}
+	return bytes.Clone(b[:n]), true
+}
+
+// boundHeader returns as many fields of a response's header as are kept.
+func boundHeader(from http.Header) http.Header {
+	kept, size := make(http.Header, len(from)), 0
+	for name, values := range from {
+		for _, v := range values {
+			if n := len(name) + len(v); size+n <= keepHeader {
+				size += n
+				kept[name] = append(kept[name], v)
+			}
+		}
+	}
+	return kept
+}
+
+// A stopwatch measures the parts of an attempt. A transport may still call it
+// when the attempt has ended, for connections that it opened in vain.
+type stopwatch struct {
+	mu      sync.Mutex // guards what follows
+	a       *Attempt
+	stopped bool
+	marks   [4]time.Time
+}
+
+// The beginnings that a stopwatch marks.
+const (
+	dnsBegan = iota
+	connectBegan
+	tlsBegan
+	waitBegan
+)
+
+func (s *stopwatch) mark(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marks[i] = time.Now()
+}
+
+func (s *stopwatch) measure(i int, field func(*Attempt) *time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped && !s.marks[i].IsZero() {
+		*field(s.a) = time.Since(s.marks[i]).Truncate(time.Microsecond)
+	}
+}
+
+func (s *stopwatch) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+}
+
+func (s *stopwatch) trace() *httptrace.ClientTrace {
+	dns := func(a *Attempt) *time.Duration { return &a.DNS }
+	connect := func(a *Attempt) *time.Duration { return &a.Connect }
+	handshake := func(a *Attempt) *time.Duration { return &a.TLS }
+	wait := func(a *Attempt) *time.Duration { return &a.Wait }
+	return &httptrace.ClientTrace{
+		DNSStart:             func(httptrace.DNSStartInfo) { s.mark(dnsBegan) },
+		DNSDone:              func(httptrace.DNSDoneInfo) { s.measure(dnsBegan, dns) },
+		ConnectStart:         func(_, _ string) { s.mark(connectBegan) },
+		ConnectDone:          func(_, _ string, _ error) { s.measure(connectBegan, connect) },
+		TLSHandshakeStart:    func() { s.mark(tlsBegan) },
+		TLSHandshakeDone:     func(tls.ConnectionState, error) { s.measure(tlsBegan, handshake) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { s.mark(waitBegan) },
+		GotFirstResponseByte: func() { s.measure(waitBegan, wait) },
+	}
+}

@@ -1,0 +1,244 @@
+package hooks
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"example.com/hooks/retry"
+)
+
+// These are the tests of pure functions that nothing exports; all others are
+// in package hooks_test.
+
+func TestPatternMatch(t *testing.T) {
+	for _, c := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"**", "a", true},
+		{"**", "a.b.c", true},
+		{"*", "a", true},
+		{"*", "a.b", false},
+		{"a", "a", true},
+		{"a", "A", false},
+		{"a", "ab", false},
+		{"a", "a.b", false},
+		{"a.b", "a", false},
+		{"a.*", "a", false},
+		{"a.*", "a.b", true},
+		{"a.*", "a.b.c", false},
+		{"a.*", "ab.c", false},
+		{"*.b", "a.b", true},
+		{"*.b", "b", false},
+		{"a.*.c", "a.b.c", true},
+		{"a.*.c", "a.c", false},
+		{"a.**", "a", false},
+		{"a.**", "a.b", true},
+		{"a.**", "a.b.c.d", true},
+		{"a.**", "b.a.c", false},
+		{"*.*.**", "a.b", false},
+		{"*.*.**", "a.b.c", true},
+	} {
+		if got := pattern(c.pattern).match(c.name); got != c.want {
+			t.Errorf("%q.match(%q) = %v; want %v", c.pattern, c.name, got, c.want)
+		}
+	}
+}
+
+// A pattern says the same as the regular expression it could be written as.
+func FuzzPattern(f *testing.F) {
+	for _, s := range []string{"**", "*", "a.b", "a.*", "*.b", "a.**", "a.*.c", "**.a", "a**", "a.", "", "a\n", "*.*.**"} {
+		f.Add(s, "a.b")
+		f.Add(s, "a.b.c")
+		f.Add(s, "a")
+	}
+	f.Fuzz(func(t *testing.T, p, name string) {
+		if pattern(p).check("Events") != nil || checkType(name) != nil {
+			return
+		}
+		form := regexp.QuoteMeta(p)
+		form = strings.ReplaceAll(form, `\*\*`, `[^.]+(\.[^.]+)*`)
+		form = strings.ReplaceAll(form, `\*`, `[^.]+`)
+		want := regexp.MustCompile(`^(` + form + `)$`).MatchString(name)
+		if got := pattern(p).match(name); got != want {
+			t.Errorf("%q.match(%q) = %v; want %v", p, name, got, want)
+		}
+		if !pattern(name).match(name) || !pattern("**").match(name) {
+			t.Errorf("%q is not matched by itself, or by **", name)
+		}
+	})
+}
+
+func TestRetryAfterParsing(t *testing.T) {
+	at := time.Date(2026, 5, 6, 7, 8, 9, 500e6, time.UTC)
+	for _, c := range []struct {
+		value string
+		want  time.Duration
+	}{
+		{"", 0},
+		{"0", 0},
+		{"7", 7 * time.Second},
+		{"007", 7 * time.Second},
+		{"\t7 ", 7 * time.Second},
+		{"86400", 24 * time.Hour},
+		{"86401", 24 * time.Hour},
+		{"9223372036854775807", 24 * time.Hour},
+		{"9223372036854775808", 24 * time.Hour},
+		{"-1", 0},
+		{"+1", 0},
+		{"1s", 0},
+		{"1,2", 0},
+		{"0x10", 0},
+		{"Wed, 06 May 2026 07:08:10 GMT", 500 * time.Millisecond},
+		{"Wednesday, 06-May-26 08:08:09 GMT", time.Hour - 500*time.Millisecond},
+		{"Wed May  6 07:09:09 2026", time.Minute - 500*time.Millisecond},
+		{"Wed, 06 May 2026 07:08:09 GMT", 0},
+		{"Wed, 06 May 2026 07:08:10 CET", 0},
+		{"Fri, 31 Dec 9999 23:59:59 GMT", 24 * time.Hour},
+	} {
+		if got := retryAfter(c.value, at); got != c.want {
+			t.Errorf("retryAfter(%q) = %v; want %v", c.value, got, c.want)
+		}
+	}
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, s := range []string{"", "120", "-1", "Wed, 06 May 2026 07:08:10 GMT", "99999999999999999999", "1e3"} {
+		f.Add(s, int64(1778051289))
+	}
+	f.Fuzz(func(t *testing.T, value string, unix int64) {
+		at := time.Unix(unix%(1<<40), 0)
+		got := retryAfter(value, at)
+		if got < 0 || got > longestAfter {
+			t.Errorf("retryAfter(%q, %v) = %v; want 0 to 24 h", value, at, got)
+		}
+		if n, err := strconv.ParseUint(value, 10, 16); err == nil && got != min(time.Duration(n)*time.Second, longestAfter) {
+			t.Errorf("retryAfter(%q) = %v; want that many seconds", value, got)
+		}
+	})
+}
+
+// A header that is accepted arrives as it is, alone, and moves nothing else.
+func FuzzHeader(f *testing.F) {
+	for _, s := range []string{"X-A", "x a", "Webhook-Id", "Content-Length", "X:", "Host", "X\r\nY", "*", "ß", "Expect"} {
+		f.Add(s, "value")
+	}
+	for _, s := range []string{"", " v ", "a\r\nX-B: c", "\x00", "ü", "\xff", "\t", "\x7f", "a\u2028b"} {
+		f.Add("X-A", s)
+	}
+	f.Fuzz(func(t *testing.T, name, value string) {
+		if checkHeader(map[string]string{name: value}) != nil {
+			return
+		}
+		req, err := http.NewRequest(http.MethodPost, "http://example.com/", strings.NewReader("body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("User-Agent", userAgent)
+		req.Header.Set(name, value)
+		var wire bytes.Buffer
+		if err := req.Write(&wire); err != nil {
+			t.Fatalf("Write with %q: %q = %v; want nil", name, value, err)
+		}
+		got, err := http.ReadRequest(bufio.NewReader(&wire))
+		if err != nil {
+			t.Fatalf("ReadRequest with %q: %q = %v; want nil", name, value, err)
+		}
+		body, err := io.ReadAll(got.Body)
+		if err != nil || string(body) != "body" || got.Host != "example.com" || got.Close {
+			t.Errorf("with %q: %q the request is %+v with body %q, %v; want it unmoved", name, value, got, body, err)
+		}
+		values := got.Header.Values(name)
+		if len(got.Header) != 3 || len(values) != 1 || values[0] != strings.Trim(value, " \t") {
+			t.Errorf("%q: %q arrives as %q among %v; want it alone, with agent and length", name, value, values, got.Header)
+		}
+	})
+}
+
+func TestClassifyMindsTheContextFirst(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	err := fmt.Errorf("wrapped: %w", syscall.ECONNRESET)
+	if got := classify(ctx, err); got != "connection reset" {
+		t.Errorf("classify = %q; want connection reset", got)
+	}
+	cancel()
+	if got := classify(ctx, err); got != "timeout" {
+		t.Errorf("classify when the attempt's time is over = %q; want timeout", got)
+	}
+	if got := classify(t.Context(), fmt.Errorf("x: %w", context.DeadlineExceeded)); got != "timeout" {
+		t.Errorf("classify of a deadline within = %q; want timeout", got)
+	}
+	if got := classify(t.Context(), errors.New("timeout")); got != "protocol" {
+		t.Errorf("classify by its text = %q; want protocol", got)
+	}
+}
+
+func TestConclude(t *testing.T) {
+	at := time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
+	policy := retry.Schedule{10 * time.Second, 100 * time.Second}
+	fail := Attempt{Code: 503, Error: "status"}
+	for _, c := range []struct {
+		name     string
+		attempts int // before
+		attempt  Attempt
+		verdict  verdict
+		expires  time.Duration // from at; 0: never
+		random   float64
+		status   Status
+		reason   Reason
+		wait     time.Duration
+	}{
+		{"success", 0, Attempt{Code: 200}, verdict{ok: true}, 0, 0.5, Succeeded, "", 0},
+		{"success of the last attempt", 2, Attempt{Code: 200}, verdict{ok: true}, 0, 0, Succeeded, "", 0},
+		{"success after it expired", 0, Attempt{Code: 200}, verdict{ok: true}, -1, 0, Succeeded, "", 0},
+		{"first failure", 0, fail, verdict{}, 0, 0, Retrying, "", 10 * time.Second},
+		{"with jitter", 0, fail, verdict{}, 0, 0.5, Retrying, "", 11 * time.Second},
+		{"second failure", 1, fail, verdict{}, 0, 0, Retrying, "", 100 * time.Second},
+		{"last failure", 2, fail, verdict{}, 0, 0, Failed, Exhausted, 0},
+		{"beyond the last", 7, fail, verdict{}, 0, 0, Failed, Exhausted, 0},
+		{"asked to wait", 0, fail, verdict{after: time.Hour}, 0, 0.5, Retrying, "", time.Hour},
+		{"asked for less", 0, fail, verdict{after: time.Second}, 0, 0.5, Retrying, "", 11 * time.Second},
+		{"asked for too much", 0, fail, verdict{after: 999 * time.Hour}, 0, 0, Retrying, "", 24 * time.Hour},
+		{"asked to wait, at the end", 2, fail, verdict{after: time.Hour}, 0, 0, Failed, Exhausted, 0},
+		{"rejected", 0, fail, verdict{permanent: true}, 0, 0, Failed, Rejected, 0},
+		{"rejected at the end", 2, fail, verdict{permanent: true}, 0, 0, Failed, Rejected, 0},
+		{"expires before the next", 0, fail, verdict{}, 10 * time.Second, 0, Failed, Expired, 0},
+		{"expires after the next", 0, fail, verdict{}, 10*time.Second + 1, 0, Retrying, "", 10 * time.Second},
+		{"jitter takes it beyond", 0, fail, verdict{}, 10*time.Second + 1, 0.1, Failed, Expired, 0},
+	} {
+		j := job{Delivery: Delivery{Status: Sending, Attempts: c.attempts, Run: 2, Token: 9, Due: at.Add(time.Minute)}}
+		if c.expires != 0 {
+			j.event.ExpiresAt = at.Add(c.expires)
+		}
+		got := j.conclude(c.attempt, c.verdict, policy, at, c.random)
+		want := Delivery{
+			Status: c.status, Reason: c.reason, Attempts: c.attempts + 1, Run: 2, Token: 9,
+			Due: at.Add(c.wait), Updated: at, Code: c.attempt.Code, Error: c.attempt.Error,
+		}
+		if got != want {
+			t.Errorf("%s: conclude = %+v; want %+v", c.name, got, want)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	for _, c := range []struct {
+		in, want string
+		more     bool
+	}{{"", "", false}, {"abc", "abc", false}, {"abcd", "abc", true}} {
+		if got, more := cut([]byte(c.in), 3); string(got) != c.want || more != c.more {
+			t.Errorf("cut(%q, 3) = %q, %v; want %q, %v", c.in, got, more, c.want, c.more)
+		}
+	}
+}

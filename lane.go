@@ -1,0 +1,79 @@
+package hooks
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// A lane is one subscriber's part of the dispatcher: the deliveries leased for
+// it, waiting and under way. What a lane does not hold stays in the store, so
+// memory is bounded by the slots of the lanes and not by the backlog, and a
+// subscriber that hangs fills its own lane only. The dispatcher's mutex guards
+// all of it.
+type lane struct {
+	id      string
+	slots   int           // attempts at once
+	timeout time.Duration // of one
+
+	queue  []job
+	held   int         // leased and not yet written back: queued, under way, or being saved
+	active []time.Time // starts of the attempts under way, oldest first
+	ready  bool        // it stands in the dispatcher's line
+	more   bool        // the store has due ones that were left there
+	proven bool        // its last attempt succeeded
+}
+
+// A job is a leased delivery with its event, in its lane.
+type job struct {
+	Delivery
+	event   Event
+	lane    *lane // nil if this process cannot serve the subscriber
+	charged bool  // Attempts counts the one under way already
+}
+
+// slowAfter is when an attempt under way makes its lane suspect.
+const slowAfter = 250 * time.Millisecond
+
+// capacity is how many deliveries it may hold.
+func (l *lane) capacity() int { return l.slots * (1 + queueFor) }
+
+func (l *lane) room() int { return l.capacity() - l.held }
+
+// hungry reports whether claiming for it is worth a call: not for every slot
+// that becomes free, but when half of it is empty.
+func (l *lane) hungry() bool { return l.more && l.room() >= (l.capacity()+1)/2 }
+
+// lease returns until when to lease: long enough for the whole lane to time
+// out one after the other, and for the outcomes to be saved. A random part of a
+// second tells the leases of one claim from others.
+func (l *lane) lease(at time.Time) time.Time {
+	const saving = 30 * time.Second
+	return micro(at.Add(l.timeout*(1+queueFor) + saving + rand.N(time.Second)))
+}
+
+// startable reports whether a job could start if the dispatcher had a slot.
+func (l *lane) startable() bool { return len(l.queue) > 0 && len(l.active) < l.slots }
+
+// suspect reports whether it may be hanging: it has not shown yet that it
+// works, failed last time, or has kept an attempt waiting.
+func (l *lane) suspect(at time.Time) bool {
+	return !l.proven || len(l.active) > 0 && at.Sub(l.active[0]) > slowAfter
+}
+
+// pop takes the first job out of the queue.
+func (l *lane) pop() job {
+	j := l.queue[0]
+	l.queue[0] = job{} // let go of its payload
+	l.queue = l.queue[1:]
+	return j
+}
+
+// finish forgets an attempt that began at a time.
+func (l *lane) finish(began time.Time) {
+	for i, t := range l.active {
+		if t.Equal(began) {
+			l.active = append(l.active[:i], l.active[i+1:]...)
+			return
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package hooks
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A ledger writes outcomes to the store, as many at once as have come together
+// while the last write was under way. It keeps them while the store fails.
+type ledger struct {
+	h       *Hooks
+	settled func([]outcome) // told what was written, or was stale
+
+	signal chan struct{}   // there is something to write; holds one
+	ctx    context.Context // of the writes; ends when closing takes too long
+	cancel context.CancelFunc
+	done   chan struct{} // run has returned
+
+	mu      sync.Mutex // guards what follows
+	pending []outcome
+	awaited int  // calls of Publish that may enter more
+	closing bool // run returns when all is written
+	gone    bool // run has returned, or will
+}
+
+// An outcome is a change to be written, of a delivery that its lane holds.
+type outcome struct {
+	Change
+	lane *lane // nil if none holds it
+}
+
+const writeAtMost = 256 // outcomes at once
+
+func newLedger(h *Hooks, settled func([]outcome)) *ledger {
+	l := &ledger{h: h, settled: settled, signal: make(chan struct{}, 1), done: make(chan struct{})}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l
+}
+
+// enter takes an outcome, without waiting for it to be written.
+func (l *ledger) enter(o outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone {
+		l.h.log.Warn("hooks: too late to give back a lease; it ends by itself",
+			"delivery", o.Delivery.DeliveryID.String())
+		return
+	}
+	l.pending = append(l.pending, o)
+	l.wake()
+}
+
+// await keeps the ledger open for n more callers, or fewer.
+func (l *ledger) await(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.awaited += n
+	l.wake()
+}
+
+func (l *ledger) wake() {
+	select {
+	case l.signal <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// run writes until the ledger is closed and all is written.
+func (l *ledger) run() {
+	defer close(l.done)
+	for {
+		batch, more := l.next()
+		if !more {
+			return
+		}
+		if len(batch) > 0 {
+			l.write(batch)
+			continue
+		}
+		select {
+		case <-l.signal:
+		case <-l.ctx.Done():
+		}
+	}
+}
+
+// next takes what is to be written now; more is false when nothing will come.
+func (l *ledger) next() (batch []outcome, more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(l.pending), writeAtMost)
+	batch, l.pending = l.pending[:n:n], l.pending[n:]
+	l.gone = n == 0 && l.closing && (l.awaited == 0 || l.ctx.Err() != nil)
+	return batch, !l.gone
+}
+
+// write saves a batch, however often that must be tried.
+func (l *ledger) write(batch []outcome) {
+	changes := make([]Change, len(batch))
+	for i, o := range batch {
+		changes[i] = o.Change
+	}
+	retry := backoff{report: l.h.storeError}
+	for {
+		stale, err := l.h.store.Update(l.ctx, now(), changes)
+		if err == nil {
+			retry.reset()
+			l.tell(batch, stale)
+			l.settled(batch)
+			return
+		}
+		if l.ctx.Err() != nil {
+			l.h.log.Error("hooks: outcomes could not be saved before Run returned; these deliveries will be sent again",
+				"deliveries", len(batch), "error", err)
+			return
+		}
+		retry.wait(l.ctx, err)
+	}
+}
+
+// tell the trace what was written. What was stale has been decided elsewhere.
+func (l *ledger) tell(batch []outcome, stale []DeliveryID) {
+	skip := make(map[DeliveryID]bool, len(stale))
+	for _, id := range stale {
+		skip[id] = true
+	}
+	t := l.h.cfg.Trace
+	for _, o := range batch {
+		if skip[o.Delivery.DeliveryID] {
+			l.h.log.Debug("hooks: outcome is stale", "delivery", o.Delivery.DeliveryID.String())
+			continue
+		}
+		o.Delivery.Token++ // as it now stands
+		switch {
+		case o.Attempt != nil && t.Finished != nil:
+			t.Finished(o.Delivery, *o.Attempt)
+		case o.Attempt == nil && o.Delivery.Status.Final() && t.Ended != nil:
+			t.Ended(o.Delivery)
+		}
+	}
+}
+
+// close waits until all is written, but not beyond the deadline, nor less than
+// it takes to try.
+func (l *ledger) close(deadline time.Time) {
+	const atLeast = 50 * time.Millisecond
+	timer := time.AfterFunc(max(time.Until(deadline), atLeast), l.cancel)
+	defer timer.Stop()
+	l.mu.Lock()
+	l.closing = true
+	l.mu.Unlock()
+	l.wake()
+	<-l.done
+	l.cancel()
+}
+
+// settled is told by the ledger what has been written, and makes room for it.
+func (d *dispatcher) settled(done []outcome) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, o := range done {
+		dl := o.Delivery
+		l := o.lane
+		if l == nil {
+			continue
+		}
+		d.release(l)
+		switch {
+		case dl.Status.Final():
+			l.more = l.more || dl.OrderingKey != "" // the next of its key is free
+		case !dl.Due.After(now()):
+			l.more = true
+		default:
+			d.expectAt(dl.Due)
+		}
+		if l.hungry() {
+			d.wake()
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package hooks
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Publish stores ev and one delivery for each of its subscribers, in one
+// write. When it returns nil, they are stored and will be delivered; the
+// receipt says how many they are, or that the event was there already.
+//
+// An [InvalidError] or one of the store's sentinels says that nothing was
+// stored. Any other error leaves it unknown: set ev.ID or ev.IdempotencyKey
+// before the first call, and repeat the call with the same.
+func (h *Hooks) Publish(ctx context.Context, ev Event) (Receipt, error) {
+	receipts, err := h.PublishBatch(ctx, []Event{ev})
+	if err != nil {
+		return Receipt{}, err
+	}
+	return receipts[0], nil
+}
+
+// PublishBatch publishes events in one durable write, all or none, and
+// returns their receipts in the same order. Errors are those of Publish.
+func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error) {
+	entries, err := h.entries(ctx, h.store, evs)
+	if err != nil {
+		return nil, err
+	}
+	d := h.dispatcher()
+	d.reserve(entries)
+	receipts, err := h.store.Enqueue(ctx, now(), entries)
+	if err != nil {
+		d.abandon(entries, certain(err))
+		return nil, publishError(evs, err)
+	}
+	if f := h.cfg.Trace.Published; f != nil {
+		for i, r := range receipts {
+			f(entries[i].Event, r)
+		}
+	}
+	d.accept(entries, receipts)
+	if h.dispatcher() != d {
+		h.Wake() // Run has begun meanwhile, and may have looked too early
+	}
+	return receipts, nil
+}
+
+// PublishTx publishes inside the application's own transaction: what it has
+// written is there if and when the transaction commits. Its tx is what the
+// store's Tx method returns. Call [Hooks.Wake] after the commit, so that
+// delivery begins at once. Errors are those of Publish; after one, roll back.
+func (h *Hooks) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, error) {
+	if tx == nil {
+		return nil, invalid("Tx", "it is nil; give what the store's Tx method returns")
+	}
+	entries, err := h.entries(ctx, tx, evs)
+	if err != nil {
+		return nil, err
+	}
+	receipts, err := tx.Enqueue(ctx, now(), entries)
+	if err != nil {
+		return nil, publishError(evs, err)
+	}
+	return receipts, nil
+}
+
+func publishError(evs []Event, err error) error {
+	if len(evs) == 1 {
+		return fmt.Errorf("hooks: publish %s: %w", evs[0].Type, err)
+	}
+	return fmt.Errorf("hooks: publish %d events: %w", len(evs), err)
+}
+
+// entries checks the events and addresses them to their subscribers.
+func (h *Hooks) entries(ctx context.Context, src Tx, evs []Event) ([]Entry, error) {
+	at := now()
+	entries := make([]Entry, len(evs))
+	for i, ev := range evs {
+		ev, err := h.complete(ev, at)
+		if err != nil && len(evs) > 1 {
+			return nil, fmt.Errorf("%w (event %d of %d)", err, i+1, len(evs))
+		}
+		if err != nil {
+			return nil, err
+		}
+		entries[i].Event = ev
+	}
+	if err := h.dir.refresh(ctx, src); err != nil {
+		return nil, publishError(evs, err)
+	}
+	for i := range entries {
+		h.address(&entries[i], at)
+	}
+	return entries, nil
+}
+
+// complete checks an event and fills in what was left to us.
+func (h *Hooks) complete(ev Event, at time.Time) (Event, error) {
+	if ev.ID == "" {
+		ev.ID = newID("evt_")
+	}
+	if ev.Time.IsZero() {
+		ev.Time = at
+	}
+	ev.Time, ev.DeliverAt, ev.ExpiresAt = micro(ev.Time), micro(ev.DeliverAt), micro(ev.ExpiresAt)
+	ev.Metadata = maps.Clone(ev.Metadata)
+	if err := h.checkEvent(ev); err != nil {
+		return ev, err
+	}
+	return ev, nil
+}
+
+func (h *Hooks) checkEvent(ev Event) error {
+	h.mu.Lock()
+	known := h.types[ev.Type]
+	h.mu.Unlock()
+	switch {
+	case ev.err != nil:
+		return invalid("Event.Data", "encode %s: %v", ev.Type, ev.err).because(ev.err)
+	case !known:
+		return invalid("Event.Type", "%q is not registered; give its EventType to Register first", ev.Type).because(ErrUnknownType)
+	case !idForm.MatchString(ev.ID):
+		return invalid("Event.ID", "%q: write 1 to 128 letters, digits, _ and -", ev.ID)
+	case len(ev.Data) > h.cfg.MaxPayload:
+		return invalid("Event.Data", "%d bytes; at most %d: send a reference instead, or raise Config.MaxPayload",
+			len(ev.Data), h.cfg.MaxPayload).because(ErrTooLarge)
+	case !utf8.Valid(ev.Data) || !json.Valid(ev.Data):
+		return invalid("Event.Data", "%s: it is not JSON in UTF-8; encode it, or make the event with EventType.New", ev.Type)
+	}
+	return cmp.Or(
+		checkTimes(ev),
+		checkText("Event.Tenant", ev.Tenant, maxName),
+		checkText("Event.OrderingKey", ev.OrderingKey, maxKey),
+		checkText("Event.IdempotencyKey", ev.IdempotencyKey, maxKey),
+		checkMetadata(ev.Metadata),
+	)
+}
+
+func checkTimes(ev Event) error {
+	for _, t := range []time.Time{ev.Time, ev.DeliverAt, ev.ExpiresAt} {
+		if t.Year() < 1 || !t.Before(farFuture) {
+			return invalid("Event.Time", "%v: RFC 3339, and so the body, has the years 1 to 9998; the same is true of DeliverAt and ExpiresAt", t)
+		}
+	}
+	if !ev.ExpiresAt.IsZero() && !ev.ExpiresAt.After(ev.DeliverAt) {
+		return invalid("Event.ExpiresAt", "it is not after DeliverAt, so that the event could never be delivered")
+	}
+	return nil
+}
+
+const (
+	maxKey      = 256      // bytes of an ordering or idempotency key
+	maxMetadata = 16 << 10 // bytes of all its keys and values
+)
+
+// checkText accepts what is printable in one line; empty included.
+func checkText(field, s string, most int) error {
+	if len(s) > most {
+		return invalid(field, "%d bytes; at most %d", len(s), most)
+	}
+	if !utf8.ValidString(s) {
+		return invalid(field, "%q is not UTF-8", s)
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return invalid(field, "%q has a control character", s)
+		}
+	}
+	return nil
+}
+
+func checkMetadata(m map[string]string) error {
+	size := 0
+	for k, v := range m {
+		size += len(k) + len(v)
+		if !utf8.ValidString(k) || !utf8.ValidString(v) {
+			return invalid("Event.Metadata", "%q: it is not UTF-8", k)
+		}
+	}
+	if size > maxMetadata {
+		return invalid("Event.Metadata", "%d bytes; at most %d", size, maxMetadata)
+	}
+	return nil
+}
+
+// address adds a delivery for each subscriber of the entry's event.
+func (h *Hooks) address(e *Entry, at time.Time) {
+	ev := &e.Event
+	if ev.IdempotencyKey != "" {
+		e.KeyUntil = at.Add(h.cfg.IdempotencyWindow)
+	}
+	matches := h.dir.matches(ev.Tenant, ev.Type)
+	ev.Fanout = len(matches)
+	for _, m := range matches {
+		d := Delivery{
+			DeliveryID: DeliveryID{ev.ID, m.id},
+			Type:       ev.Type,
+			Tenant:     ev.Tenant,
+			Status:     Pending,
+			Due:        at,
+			Run:        1,
+			Created:    at,
+			Updated:    at,
+		}
+		if ev.DeliverAt.After(at) {
+			d.Due = ev.DeliverAt
+		}
+		if m.ordered {
+			d.OrderingKey = ev.OrderingKey
+		}
+		e.Deliveries = append(e.Deliveries, d)
+	}
+}

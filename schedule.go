@@ -1,0 +1,81 @@
+package hooks
+
+import "time"
+
+// enlist puts a lane in the line if it could start a job. d.mu is held.
+func (d *dispatcher) enlist(l *lane) {
+	if !l.ready && l.startable() {
+		l.ready = true
+		d.line = append(d.line, l)
+	}
+}
+
+// schedule starts attempts while there are slots, one lane after the other.
+// Lanes that may be hanging together leave half of the slots to the others.
+// d.mu is held.
+func (d *dispatcher) schedule() {
+	at := now()
+	suspects := -1 // not counted yet
+	for skipped := 0; d.active < d.h.cfg.Concurrency && skipped < len(d.line); {
+		l := d.line[0]
+		d.line = d.line[1:]
+		suspect := l.suspect(at)
+		if suspect {
+			if suspects < 0 {
+				suspects = d.suspects(at)
+			}
+			if suspects >= (d.h.cfg.Concurrency+1)/2 {
+				d.line = append(d.line, l)
+				skipped++
+				continue
+			}
+		}
+		l.ready = false
+		if d.start(l, at) && suspect {
+			suspects++
+		}
+		d.enlist(l)
+	}
+}
+
+// suspects counts the attempts of lanes that may be hanging. d.mu is held.
+func (d *dispatcher) suspects(at time.Time) (n int) {
+	for l := range d.busy {
+		if l.suspect(at) {
+			n += len(l.active)
+		}
+	}
+	return n
+}
+
+// start begins the lane's next attempt, unless there is no use in it any more,
+// and reports whether it did. d.mu is held.
+func (d *dispatcher) start(l *lane, at time.Time) (began bool) {
+	j := l.pop()
+	if d.endUntried(j, at) {
+		return false
+	}
+	l.active = append(l.active, at)
+	d.active++
+	d.busy[l] = struct{}{}
+	timeout := l.timeout
+	d.attempts.Go(func() {
+		ok := d.attempt(timeout, j)
+		d.finish(l, at, ok)
+	})
+	return true
+}
+
+// finish frees the slot of an attempt. How it went says whether the lane works.
+func (d *dispatcher) finish(l *lane, began time.Time, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l.finish(began)
+	l.proven = ok
+	if len(l.active) == 0 {
+		delete(d.busy, l)
+	}
+	d.active--
+	d.enlist(l)
+	d.schedule()
+}

@@ -1,0 +1,275 @@
+package storetest
+
+import (
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"example.com/hooks"
+)
+
+// medley stores 12 events, one a second, that differ in tenant, type,
+// subscribers and status: 16 deliveries.
+func medley(t testing.TB, s hooks.Store) {
+	t.Helper()
+	for i := range 12 {
+		e := event("e"+strconv.Itoa(i), "a")
+		if i%3 == 0 {
+			e = event("e"+strconv.Itoa(i), "a", "b")
+		}
+		if i%2 == 0 {
+			e = ofTenant(e, "acme")
+		}
+		if i%4 == 0 {
+			e = ofType(e, "thing.gone")
+		}
+		e = each(e, func(d *hooks.Delivery) { d.Created = at(i) })
+		enqueue(t, s, at(i), e)
+	}
+	for _, id := range []string{"e2", "e3", "e4"} {
+		d := read(t, s, id, "a")
+		apply(t, s, at(20), outcome(d, hooks.Failed, at(20)))
+	}
+	apply(t, s, at(20), outcome(read(t, s, "e6", "b"), hooks.Succeeded, at(20)))
+}
+
+// A filter of deliveries, and the same as a function.
+type filter struct {
+	query hooks.Query
+	match func(d hooks.Delivery) bool
+}
+
+var filters = map[string]filter{
+	"none":  {hooks.Query{}, func(hooks.Delivery) bool { return true }},
+	"event": {hooks.Query{Event: "e3"}, func(d hooks.Delivery) bool { return d.Event == "e3" }},
+	"subscriber": {hooks.Query{Subscriber: "b"}, func(d hooks.Delivery) bool {
+		return d.Subscriber == "b"
+	}},
+	"tenant": {hooks.Query{Tenant: "acme"}, func(d hooks.Delivery) bool { return d.Tenant == "acme" }},
+	"type": {hooks.Query{Types: []string{"thing.gone"}}, func(d hooks.Delivery) bool {
+		return d.Type == "thing.gone"
+	}},
+	"types": {hooks.Query{Types: []string{"thing.gone", "x", "thing.happened"}}, func(hooks.Delivery) bool {
+		return true
+	}},
+	"status": {hooks.Query{Statuses: []hooks.Status{hooks.Failed}}, func(d hooks.Delivery) bool {
+		return d.Status == hooks.Failed
+	}},
+	"statuses": {
+		hooks.Query{Statuses: []hooks.Status{hooks.Failed, hooks.Succeeded}},
+		func(d hooks.Delivery) bool { return d.Status.Final() },
+	},
+	"from": {hooks.Query{From: at(4)}, func(d hooks.Delivery) bool { return !d.Created.Before(at(4)) }},
+	"to":   {hooks.Query{To: at(4)}, func(d hooks.Delivery) bool { return d.Created.Before(at(4)) }},
+	"all": {
+		hooks.Query{
+			Event: "e4", Subscriber: "a", Tenant: "acme", Types: []string{"thing.gone"},
+			Statuses: []hooks.Status{hooks.Failed}, From: at(4), To: at(5),
+		},
+		func(d hooks.Delivery) bool { return d.Event == "e4" },
+	},
+	"some": {
+		hooks.Query{Subscriber: "a", Tenant: "acme", From: at(1), To: at(9)},
+		func(d hooks.Delivery) bool {
+			return d.Subscriber == "a" && d.Tenant == "acme" &&
+				d.Created.After(at(0)) && d.Created.Before(at(9))
+		},
+	},
+	"nothing": {hooks.Query{Subscriber: "b", Types: []string{"thing"}}, func(hooks.Delivery) bool {
+		return false
+	}},
+}
+
+var queryRules = []rule{
+	{"deliveries are selected by every filter", func(t *testing.T, s hooks.Store) {
+		medley(t, s)
+		all := deliveries(t, s, hooks.Query{})
+		equal(t, "len(Deliveries())", len(all), 16)
+		for name, f := range filters {
+			var want []hooks.Delivery
+			for _, d := range all {
+				if f.match(d) {
+					want = append(want, d)
+				}
+			}
+			for _, limit := range []int{0, 1, 2, 5} {
+				f.query.Limit = limit
+				rows(t, "Deliveries("+name+")", deliveries(t, s, f.query), want)
+			}
+		}
+	}},
+	{"events are selected by their filters", func(t *testing.T, s hooks.Store) {
+		medley(t, s)
+		for name, c := range map[string]struct {
+			query hooks.Query
+			want  []string
+		}{
+			"event":  {hooks.Query{Event: "e3"}, []string{"e3"}},
+			"tenant": {hooks.Query{Tenant: "acme"}, []string{"e10", "e8", "e6", "e4", "e2", "e0"}},
+			"type":   {hooks.Query{Types: []string{"x", "thing.gone"}}, []string{"e8", "e4", "e0"}},
+			"from":   {hooks.Query{From: at(10)}, []string{"e11", "e10"}},
+			"to":     {hooks.Query{To: at(2)}, []string{"e1", "e0"}},
+			"some": {
+				hooks.Query{Tenant: "acme", Types: []string{"thing.happened"}, From: at(3), To: at(10)},
+				[]string{"e6"},
+			},
+			"nothing": {hooks.Query{Tenant: "acme", Event: "e1"}, nil},
+			"others": { // filters of deliveries only
+				hooks.Query{Event: "e1", Subscriber: "z", Statuses: []hooks.Status{hooks.Failed}},
+				[]string{"e1"},
+			},
+		} {
+			for _, limit := range []int{0, 1, 2} {
+				c.query.Limit = limit
+				var got []string
+				for _, ev := range stored(t, s, c.query) {
+					got = append(got, ev.ID)
+				}
+				same(t, "Events("+name+")", got, c.want)
+			}
+		}
+	}},
+	{"From and To ask when an event was stored, not when it happened", func(t *testing.T, s hooks.Store) {
+		e := event("e")
+		e.Event.Time = at(-1_000_000)
+		enqueue(t, s, at(10), e)
+		for _, c := range []struct {
+			from, to time.Time
+			want     int
+		}{
+			{at(10), time.Time{}, 1},
+			{at(10).Add(time.Microsecond), time.Time{}, 0},
+			{time.Time{}, at(10), 0},
+			{time.Time{}, at(10).Add(time.Microsecond), 1},
+			{at(-2_000_000), at(0), 0},
+		} {
+			q := hooks.Query{From: c.from, To: c.to}
+			equal(t, "len(Events(from, to))", len(stored(t, s, q)), c.want)
+		}
+	}},
+	{"a page has no more than Limit, by default 50", func(t *testing.T, s hooks.Store) {
+		enqueue(t, s, at(0), events("a", numbered("e", 60)...)...)
+		for limit, most := range map[int]int{0: 50, -1: 50, 7: 7, 1000: 60} {
+			q := hooks.Query{Limit: limit}
+			ds, _, err := s.Deliveries(t.Context(), q)
+			if err != nil || len(ds) > most {
+				t.Errorf("Deliveries(Limit %d) = %d rows, %v; want at most %d", limit, len(ds), err, most)
+			}
+			evs, _, err := s.Events(t.Context(), q)
+			if err != nil || len(evs) > most {
+				t.Errorf("Events(Limit %d) = %d rows, %v; want at most %d", limit, len(evs), err, most)
+			}
+			equal(t, "len(all pages)", len(deliveries(t, s, q)), 60)
+			equal(t, "len(all pages of events)", len(stored(t, s, q)), 60)
+		}
+	}},
+	{"pages name each row once while new ones arrive", func(t *testing.T, s hooks.Store) {
+		want := numbered("old", 25)
+		enqueue(t, s, at(0), events("a", want...)...)
+		slices.Reverse(want)
+		var ds, evs []string
+		dq, eq := hooks.Query{Limit: 4}, hooks.Query{Limit: 4}
+		for i := 0; i == 0 || dq.Cursor != "" || eq.Cursor != ""; i++ {
+			if i == 0 || dq.Cursor != "" {
+				page, next, err := s.Deliveries(t.Context(), dq)
+				if err != nil {
+					t.Fatalf("Deliveries(%+v): %v", dq, err)
+				}
+				ds, dq.Cursor = append(ds, names(page)...), next
+			}
+			if i == 0 || eq.Cursor != "" {
+				page, next, err := s.Events(t.Context(), eq)
+				if err != nil {
+					t.Fatalf("Events(%+v): %v", eq, err)
+				}
+				for _, ev := range page {
+					evs = append(evs, ev.ID)
+				}
+				eq.Cursor = next
+			}
+			enqueue(t, s, at(0), events("a", numbered("new"+strconv.Itoa(i)+"-", 3)...)...)
+		}
+		same(t, "Deliveries()", ds, want)
+		same(t, "Events()", evs, want)
+	}},
+	{"a replay is listed once, at the top", func(t *testing.T, s hooks.Store) {
+		enqueue(t, s, at(0), events("a", "1", "2", "3")...)
+		apply(t, s, at(0), outcome(read(t, s, "2", "a"), hooks.Failed, at(0)))
+		apply(t, s, at(1), replayed(read(t, s, "2", "a"), at(1)))
+		for limit := range 4 {
+			got := deliveries(t, s, hooks.Query{Limit: limit})
+			same(t, "Deliveries()", names(got), []string{"2", "3", "1"})
+		}
+	}},
+	{"an empty store lists nothing", func(t *testing.T, s hooks.Store) {
+		equal(t, "len(Events())", len(stored(t, s, hooks.Query{})), 0)
+		equal(t, "len(Deliveries())", len(deliveries(t, s, hooks.Query{})), 0)
+		equal(t, "len(Deliveries(unknown))", len(deliveries(t, s, hooks.Query{Event: "e"})), 0)
+	}},
+}
+
+// copyRules: what a store returns belongs to the caller.
+var copyRules = []rule{
+	{"events that were returned belong to the caller", func(t *testing.T, s hooks.Store) {
+		described := func() hooks.Entry {
+			e := event("e", "a", "b")
+			e.Event.Metadata = map[string]string{"k": "v"}
+			return e
+		}
+		enqueue(t, s, at(0), described())
+		for range 2 {
+			got := readEvent(t, s, "e")
+			alike(t, "Events(e)", got, described().Event, "Seq")
+			got.Metadata["k"] = "changed"
+		}
+		for _, sub := range []string{"a", "b"} {
+			got := claimEntries(t, s, at(0), lane(sub, 1, at(0)))
+			alike(t, "Claim("+sub+")", got[0].Event, described().Event, "Seq")
+			got[0].Event.Metadata["k"] = "changed"
+			got[0].Deliveries[0].Status = hooks.Failed
+			equal(t, "Status", read(t, s, "e", sub).Status, hooks.Sending)
+		}
+	}},
+	{"deliveries that were returned belong to the caller", func(t *testing.T, s hooks.Store) {
+		enqueue(t, s, at(0), event("e", "a"))
+		page, _, err := s.Deliveries(t.Context(), hooks.Query{})
+		if err != nil || len(page) != 1 {
+			t.Fatalf("Deliveries() = %v, %v; want one", page, err)
+		}
+		page[0].Status = hooks.Failed
+		equal(t, "Status", read(t, s, "e", "a").Status, hooks.Pending)
+	}},
+	{"attempts that were written or returned belong to the caller", func(t *testing.T, s hooks.Store) {
+		enqueue(t, s, at(0), event("e", "a"))
+		c := outcome(claimOne(t, s, at(0), "a"), hooks.Failed, at(1))
+		fill(t, c.Attempt, 1)
+		var want hooks.Attempt
+		fill(t, &want, 1)
+		apply(t, s, at(1), c)
+		spoil(*c.Attempt)
+		for range 2 {
+			got := attempts(t, s, "e", "a")
+			alike(t, "Attempts()[0]", got[0], want)
+			spoil(got[0])
+		}
+	}},
+	{"the backlog that was returned belongs to the caller", func(t *testing.T, s hooks.Store) {
+		enqueue(t, s, at(0), event("e", "a"))
+		list, err := s.Backlog(t.Context())
+		if err != nil || len(list) != 1 {
+			t.Fatalf("Backlog() = %v, %v; want one", list, err)
+		}
+		list[0] = hooks.Waiting{}
+		equal(t, "Backlog()[a]", backlog(t, s)["a"], at(0))
+	}},
+}
+
+// spoil alters everything that a points to.
+func spoil(a hooks.Attempt) {
+	clear(a.Body)
+	for _, values := range a.Header {
+		clear(values)
+	}
+	clear(a.Header)
+}

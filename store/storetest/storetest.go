@@ -1,0 +1,69 @@
+// Package storetest checks that a [hooks.Store] keeps its contract.
+//
+// A store's own test hands itself over, and is done:
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, func(t *testing.T) hooks.Store {
+//			s, err := mystore.Open(t.TempDir())
+//			if err != nil {
+//				t.Fatal(err)
+//			}
+//			t.Cleanup(func() { s.Close() })
+//			return s
+//		})
+//	}
+//
+// [Run] is for every store, [RunDurable] for those that outlive the process,
+// [RunTx] for those that write in the application's transactions. Each rule
+// is a subtest, named with the sentence that a store breaks when it fails.
+// With -short and under the race detector those that need many rows are
+// smaller, and those that compare times are left out.
+//
+// The last rule compares the store with a naive model on random operations.
+// A failure names its seed. To run one seed alone, and to run many others:
+//
+//	go test -run 'TestStore/random/seed_17$'
+//	go test -run 'TestStore/random' -storetest.seed 1000 -storetest.seeds 500
+package storetest
+
+import (
+	"slices"
+	"testing"
+
+	"example.com/hooks"
+)
+
+// A rule is one sentence of the contract, and what shows whether it is kept.
+type rule struct {
+	name  string
+	check func(t *testing.T, s hooks.Store)
+}
+
+// Run checks the stores that open returns. Each call of open must return an
+// empty store; open registers its own cleanup with t. A store that is
+// [hooks.Exclusive], or has a method Close() error, is checked for what that
+// means as well.
+func Run(t *testing.T, open func(t *testing.T) hooks.Store) {
+	rules := slices.Concat(
+		enqueueRules, duplicateRules, addRules,
+		claimRules, leaseRules, backlogRules,
+		updateRules, staleRules, attemptRules,
+		orderingRules, recordRules, queryRules, pruneRules,
+		contextRules, copyRules,
+	)
+	if _, ok := open(t).(hooks.Exclusive); ok {
+		rules = append(rules, exclusiveRules...)
+	}
+	if !testing.Short() && !race {
+		rules = append(rules, scaleRules...)
+	}
+	for _, r := range rules {
+		t.Run(r.name, func(t *testing.T) { r.check(t, open(t)) })
+	}
+	for _, r := range concurrencyRules {
+		t.Run(r.name, func(t *testing.T) { r.check(t, []hooks.Store{open(t)}) })
+	}
+	t.Run("random operations do what they do to a naive model", func(t *testing.T) {
+		compareAll(t, open)
+	})
+}

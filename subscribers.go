@@ -1,0 +1,239 @@
+package hooks
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"example.com/hooks/retry"
+	"example.com/hooks/signer"
+)
+
+// PutEndpoint creates the endpoint, or makes the one with its ID equal to it;
+// equal content writes nothing. It takes effect at once in this process, and
+// within a second or so in others on the same store. What already waits for
+// the endpoint is sent as it now says.
+//
+// What it returns is the endpoint as stored. Its Secret is set only if this
+// call made one up: show it to the endpoint's owner now, for it is not to be
+// had again. (If an error of the store leaves open whether the endpoint was
+// created, repeat the call with a Secret of your own.) A Secret that is given becomes the newest one; the one before
+// signs beside it for another 24 h, so that receivers can change over.
+func (h *Hooks) PutEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
+	if e.ID == "" {
+		e.ID = newID("ep_")
+	}
+	if err := h.checkEndpoint(e); err != nil {
+		return Endpoint{}, err
+	}
+	e = e.clone()
+	var made Endpoint
+	err := untilWritten(func() (err error) {
+		made, err = h.putEndpoint(ctx, e)
+		return err
+	})
+	return made, err
+}
+
+// untilWritten repeats a read and a write of a record that others write too.
+func untilWritten(write func() error) (err error) {
+	const tries = 10
+	for range tries {
+		if err = write(); !errors.Is(err, ErrConflict) {
+			break
+		}
+	}
+	return err
+}
+
+func (h *Hooks) putEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
+	if err := h.dir.reload(ctx, h.store); err != nil {
+		return Endpoint{}, err
+	}
+	if _, ok := h.dir.listener(e.ID); ok {
+		return Endpoint{}, invalid("Endpoint.ID", "%q is a handler's name; choose another", e.ID).because(ErrTaken)
+	}
+	next := endpoint{Endpoint: e}
+	var fresh signer.Secret
+	old := h.dir.endpoint(e.ID)
+	if old != nil {
+		next.record, next.Secrets = old.record, old.Secrets
+	} else if e.Secret.IsZero() {
+		fresh = signer.NewSecret()
+		next.Secret = fresh
+	}
+	next.useSecret(now())
+	if err := h.putRecord(ctx, "endpoint/"+e.ID, next.record, next); err != nil {
+		return Endpoint{}, err
+	}
+	e = next.Endpoint.clone()
+	e.Secret = fresh
+	return e, nil
+}
+
+const (
+	secretOverlap = 24 * time.Hour
+	mostSecrets   = 5 // that sign one request, however often they are changed
+)
+
+// useSecret makes the secret that was handed in the first of those that sign.
+func (e *endpoint) useSecret(at time.Time) {
+	given := e.Secret
+	e.Secret = signer.Secret{}
+	if given.IsZero() || len(e.Secrets) > 0 && e.Secrets[0].Key == given.Reveal() {
+		return
+	}
+	keys := []secretKey{{Key: given.Reveal()}}
+	for i, k := range e.Secrets {
+		if i == 0 {
+			k.Until = at.Add(secretOverlap)
+		}
+		if k.Key != keys[0].Key && k.signs(at) && len(keys) < mostSecrets {
+			keys = append(keys, k)
+		}
+	}
+	e.Secrets = keys
+}
+
+// putRecord writes v over the record it was made from, unless they are equal.
+func (h *Hooks) putRecord(ctx context.Context, key string, was Record, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("hooks: record %s: %w", key, err)
+	}
+	if bytes.Equal(data, was.Data) {
+		return nil
+	}
+	r := Record{Key: key, Version: was.Version, Data: data}
+	if len(was.Data) == 0 {
+		r.Version = 0 // deleted, or never there
+	}
+	if r.Version, err = h.store.Put(ctx, now(), r); err != nil {
+		return fmt.Errorf("hooks: record %s: %w", key, err)
+	}
+	h.dir.update(r)
+	return nil
+}
+
+// putHandler records a handler of this process, so that others publish to it.
+func (h *Hooks) putHandler(ctx context.Context, s Handler) error {
+	return untilWritten(func() error { return h.putListener(ctx, s) })
+}
+
+func (h *Hooks) putListener(ctx context.Context, s Handler) error {
+	if err := h.dir.reload(ctx, h.store); err != nil {
+		return err
+	}
+	if h.dir.isEndpoint(s.Name) {
+		return invalid("Handler.Name", "%q is an endpoint's id; choose another", s.Name).because(ErrTaken)
+	}
+	l, _ := h.dir.listener(s.Name)
+	l.Events, l.Ordered = s.Events, s.Ordered
+	return h.putRecord(ctx, "handler/"+s.Name, l.record, l)
+}
+
+// Unsubscribe deletes an endpoint, or the record of a handler that no program
+// has any more. What waits for it is canceled by the dispatcher. A subscriber
+// that does not exist is [ErrNotFound]; a handler of this process is refused,
+// for it would be recorded again.
+func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
+	if err := h.dir.reload(ctx, h.store); err != nil {
+		return err
+	}
+	r := Record{}
+	if e := h.dir.endpoint(id); e != nil {
+		r = e.record
+	} else if l, ok := h.dir.listener(id); ok {
+		if l.local {
+			return invalid("Subscriber", "%q is a handler of this program; remove it from the code first", id).because(ErrTaken)
+		}
+		r = l.record
+	}
+	if r.Version == 0 {
+		return fmt.Errorf("hooks: unsubscribe %q: %w", id, ErrNotFound)
+	}
+	version, err := h.store.Put(ctx, now(), Record{Key: r.Key, Version: r.Version})
+	if err != nil {
+		return fmt.Errorf("hooks: unsubscribe %q: %w", id, err)
+	}
+	h.dir.update(Record{Key: r.Key, Version: version})
+	h.Wake()
+	return nil
+}
+
+// Endpoint returns an endpoint, without its Secret, or [ErrNotFound].
+func (h *Hooks) Endpoint(ctx context.Context, id string) (Endpoint, error) {
+	if err := h.dir.refresh(ctx, h.store); err != nil {
+		return Endpoint{}, err
+	}
+	e := h.dir.endpoint(id)
+	if e == nil {
+		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
+	}
+	return e.Endpoint.clone(), nil
+}
+
+// Endpoints lists up to limit endpoints, without their Secrets, in the order
+// of their ids, beginning after the id that is given. next is what to give for
+// the page that follows, empty at the end. A limit that is not positive is 50.
+func (h *Hooks) Endpoints(ctx context.Context, after string, limit int) (page []Endpoint, next string, err error) {
+	if err := h.dir.refresh(ctx, h.store); err != nil {
+		return nil, "", err
+	}
+	if limit <= 0 {
+		limit = 50
+	}
+	for _, id := range h.dir.endpointIDs(after) {
+		if len(page) == limit {
+			return page, page[limit-1].ID, nil
+		}
+		if e := h.dir.endpoint(id); e != nil {
+			page = append(page, e.Endpoint.clone())
+		}
+	}
+	return page, "", nil
+}
+
+func (e Endpoint) clone() Endpoint {
+	e.Events = slices.Clone(e.Events)
+	e.Header = maps.Clone(e.Header)
+	if len(e.Header) == 0 {
+		e.Header = nil // equal content is to be recorded alike
+	}
+	e.Retry = slices.Clone(e.Retry)
+	return e
+}
+
+func (h *Hooks) checkEndpoint(e Endpoint) error {
+	policyErr := retry.Schedule(e.Retry).Validate()
+	switch {
+	case !idForm.MatchString(e.ID):
+		return invalid("Endpoint.ID", "%q: write 1 to 128 letters, digits, _ and -", e.ID)
+	case e.Concurrency < 0:
+		return invalid("Endpoint.Concurrency", "%d is negative; leave it zero for the default", e.Concurrency)
+	case e.Timeout < 0:
+		return invalid("Endpoint.Timeout", "%v is negative; leave it zero for the default", e.Timeout)
+	case policyErr != nil:
+		return invalid("Endpoint.Retry", "%v", policyErr).because(policyErr)
+	}
+	if _, err := h.cfg.Egress.CheckURL(e.URL); err != nil {
+		return invalid("Endpoint.URL", "%v", err).because(err)
+	}
+	if err := checkText("Endpoint.Tenant", e.Tenant, maxName); err != nil {
+		return err
+	}
+	if err := checkText("Endpoint.Description", e.Description, 1024); err != nil {
+		return err
+	}
+	if err := checkHeader(e.Header); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.checkPatterns("Endpoint.Events", e.Events)
+}
