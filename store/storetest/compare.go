@@ -18,7 +18,7 @@ var (
 	firstSeed = flag.Uint64("storetest.seed", 1,
 		"first seed of the comparison with a model")
 	seeds = flag.Uint64("storetest.seeds", 0,
-		"how many seeds the comparison with a model has; 0: 50, with -short or -race 5")
+		"how many seeds the comparison with a model has; 0: 25, with -short or -race 2")
 )
 
 // steps is how many operations a comparison has.
@@ -28,7 +28,7 @@ const steps = 300
 func compareAll(t *testing.T, open func(t *testing.T) hooks.Store) {
 	n := *seeds
 	if n == 0 {
-		n = uint64(scaled(50, 5))
+		n = uint64(scaled(25, 2))
 	}
 	for seed := *firstSeed; seed < *firstSeed+n; seed++ {
 		t.Run("seed "+strconv.FormatUint(seed, 10), func(t *testing.T) {

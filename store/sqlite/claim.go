@@ -1,0 +1,134 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"example.com/hooks"
+)
+
+// Claim is [hooks.Store]'s. It meets no delivery that waits for another of its
+// ordering key, for those are parked when they are written.
+func (s *Store) Claim(
+	ctx context.Context, now time.Time, lanes []hooks.Lane,
+) ([]hooks.Entry, error) {
+	lanes = slices.Clone(lanes)
+	return write(ctx, &s.writer, "claim", func(t *tx) ([]hooks.Entry, error) {
+		var leased []hooks.Delivery
+		for _, l := range lanes {
+			ds, err := t.lease(now, l)
+			if err != nil {
+				return nil, err
+			}
+			leased = append(leased, ds...)
+		}
+		return t.withEvents(leased)
+	})
+}
+
+// Statuses stand in these statements as they do in the conditions of the
+// partial indexes: with bound parameters SQLite could not use them. The
+// unfinished ones are those up to 3; a list of them would cost SQLite a
+// temporary table for every row that it changes, and index. Where an
+// index is named, another would look better to SQLite if the application has
+// it gather statistics of the tables (ANALYZE), and be a scan.
+const (
+	dueSQL = `SELECT ` + deliveryColumns + ` FROM hooks_deliveries INDEXED BY hooks_deliveries_due
+		WHERE subscriber = ? AND due <= ? AND status <= 3 AND parked = 0
+		AND (status <> 3 OR due <= ?)
+		ORDER BY due, seq LIMIT ?`
+	leaseSQL = `UPDATE hooks_deliveries
+		SET status = 3, due = ?, lost = lost + (status = 3), token = token + 1
+		WHERE seq IN (SELECT value FROM json_each(?))`
+	eventsSQL = `SELECT ` + eventColumns + ` FROM hooks_events
+		WHERE id IN (SELECT value FROM json_each(?))`
+)
+
+// lease claims one lane's deliveries, oldest due first.
+func (t *tx) lease(now time.Time, l hooks.Lane) ([]hooks.Delivery, error) {
+	if l.Max <= 0 {
+		return nil, nil
+	}
+	rows, err := t.query(dueSQL, l.Subscriber, micros(l.Before), micros(now), l.Max)
+	if err != nil {
+		return nil, err
+	}
+	due, err := scan(rows, scanDelivery)
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	seqs := make([]int64, len(due))
+	for i := range due {
+		d := &due[i]
+		seqs[i] = d.Seq
+		if d.Status == hooks.Sending {
+			d.Lost++
+		}
+		d.Status, d.Due = hooks.Sending, fromMicros(micros(l.LeaseUntil))
+		d.Token++
+	}
+	_, err = t.exec(leaseSQL, micros(l.LeaseUntil), list(seqs))
+	return due, err
+}
+
+// withEvents puts each delivery to its event.
+func (t *tx) withEvents(ds []hooks.Delivery) ([]hooks.Entry, error) {
+	if len(ds) == 0 {
+		return nil, nil
+	}
+	place := map[string]int{}
+	var ids []string
+	var entries []hooks.Entry
+	for _, d := range ds {
+		i, ok := place[d.Event]
+		if !ok {
+			i = len(entries)
+			place[d.Event] = i
+			ids = append(ids, d.Event)
+			entries = append(entries, hooks.Entry{})
+		}
+		entries[i].Deliveries = append(entries[i].Deliveries, d)
+	}
+	rows, err := t.query(eventsSQL, list(ids))
+	if err != nil {
+		return nil, err
+	}
+	events, err := scan(rows, scanEvent)
+	for _, ev := range events {
+		entries[place[ev.ID]].Event = ev
+	}
+	return entries, err
+}
+
+// list returns the JSON of values, for json_each.
+func list[T int64 | string](values []T) string {
+	b, _ := json.Marshal(values) // numbers and strings always can be
+	return string(b)
+}
+
+// The recursion goes from one subscriber to the next, with a seek for each.
+const backlogSQL = `WITH RECURSIVE lanes (subscriber) AS (
+		SELECT (SELECT subscriber FROM hooks_deliveries INDEXED BY hooks_deliveries_due
+			WHERE subscriber >= '' AND status <= 3 AND parked = 0 ORDER BY subscriber LIMIT 1)
+		UNION ALL
+		SELECT (SELECT d.subscriber FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_due
+			WHERE d.subscriber > lanes.subscriber AND d.status <= 3 AND d.parked = 0
+			ORDER BY d.subscriber LIMIT 1)
+		FROM lanes WHERE lanes.subscriber IS NOT NULL
+	)
+	SELECT subscriber, (SELECT d.due FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_due
+		WHERE d.subscriber = lanes.subscriber AND d.status <= 3 AND d.parked = 0
+		ORDER BY d.due LIMIT 1)
+	FROM lanes WHERE subscriber IS NOT NULL`
+
+// Backlog is [hooks.Store]'s. Deliveries that wait for another of their
+// ordering key never count. The list is in the order of subscribers.
+func (s *Store) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+	return read(ctx, s, "backlog", func(rows *sql.Rows) (w hooks.Waiting, err error) {
+		err = rows.Scan(&w.Subscriber, (*stamp)(&w.Due))
+		return w, err
+	}, backlogSQL)
+}

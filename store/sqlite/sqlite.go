@@ -1,0 +1,285 @@
+// Package sqlite is a [hooks.Store] in an SQLite file: for an application on
+// one machine, with no server beside it.
+//
+//	store, err := sqlite.Open("hooks.db")
+//	if err != nil {
+//		return err
+//	}
+//	defer store.Close()
+//	h, err := hooks.New(hooks.Config{Store: store})
+//
+// [Open] keeps events in a file of their own. [New] keeps them in the
+// application's database, where [Store.Tx] publishes in its transactions:
+//
+//	store, err := sqlite.New(db)
+//	...
+//	tx, err := db.BeginTx(ctx, nil)
+//	...
+//	receipt, err := h.PublishTx(ctx, store.Tx(tx), event)
+//	...
+//	err = tx.Commit()
+//
+// A call that writes returns when its write is on the disk: the file is synced
+// with every commit (synchronous=FULL), and writes that come at the same time
+// share one. There is one dispatcher to a file, see [Store.Lock]; any number
+// of processes may publish to it. All tables have names that begin with hooks_.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"example.com/hooks"
+)
+
+// A Store is a [hooks.Store], [hooks.Exclusive] and [hooks.Waker]. Make one
+// with [Open] or [New]. Its methods are safe for concurrent use.
+//
+// The methods return errors that say what ails the database, such as
+// [ErrFull]; when the cause is gone they work again.
+type Store struct {
+	// Shared says that other processes write to this file too. [Store.Wait]
+	// then looks 20 times a second whether they did. Set it before first use.
+	Shared bool
+
+	writer writer
+	watch  watch
+	lock   lock
+
+	db       *sql.DB // reads
+	prepared map[string]*sql.Stmt
+	path     string // of the file, absolute, without symbolic links; empty in memory
+	opened   bool   // by Open
+	done     chan struct{}
+}
+
+var (
+	_ hooks.Store     = (*Store)(nil)
+	_ hooks.Exclusive = (*Store)(nil)
+	_ hooks.Waker     = (*Store)(nil)
+)
+
+// readers is how many queries may run at once in a file of our own.
+const readers = 4
+
+// Open opens the file at path, or creates it, readable by its owner only. Any
+// characters may be in path. It stands for a file always: for a store in
+// memory, use package memory.
+//
+// It returns [hooks.ErrForeign] for a file with something else in it, and
+// [hooks.ErrTooNew] for one of a later version, and leaves both as they are.
+func Open(path string) (*Store, error) {
+	s, err := open(path)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func open(path string) (*Store, error) {
+	if path == "" || strings.HasPrefix(path, ":memory:") {
+		return nil, errors.New("write the name of a file; for a store in memory use package store/memory")
+	}
+	created, err := create(path)
+	if err != nil {
+		return nil, err
+	}
+	path, err = realPath(path)
+	if err != nil {
+		return nil, err
+	}
+	if !created {
+		if err := inspect(path); err != nil {
+			return nil, err
+		}
+	}
+	w := dsn(path, "mode=rw", "_busy_timeout=5000", "_journal_mode=WAL", "_synchronous=FULL",
+		"_txlock=immediate", "_pragma=journal_size_limit(67108864)")
+	r := dsn(path, "mode=rw", "_busy_timeout=5000", "_synchronous=FULL", "_query_only=1")
+	s := &Store{path: path, opened: true}
+	if err := s.openPools(w, r); err != nil {
+		return nil, errors.Join(describe(err), s.closePools())
+	}
+	return s, nil
+}
+
+// create makes an empty file for the owner alone, and reports whether it did.
+// It must not open one that exists: closing it again would take SQLite's locks
+// on it from every other connection of this process.
+func create(path string) (bool, error) {
+	dir := filepath.Dir(path)
+	if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
+		return false, fmt.Errorf("%s is not a directory; create it first", dir)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, f.Close()
+}
+
+// realPath is the same for all names of a file.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
+}
+
+// dsn is the URI of the file at path, with the driver's parameters.
+func dsn(path string, params ...string) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // before the letter of a drive
+	}
+	u := url.URL{Scheme: "file", Path: path, OmitHost: true, RawQuery: strings.Join(params, "&")}
+	return u.String()
+}
+
+func (s *Store) openPools(w, r string) (err error) {
+	if s.writer.db, err = sql.Open("sqlite", w); err != nil {
+		return err
+	}
+	s.writer.db.SetMaxOpenConns(1)
+	if err := migrate(s.writer.db, true); err != nil {
+		return err
+	}
+	var mode string
+	if err := s.writer.db.QueryRow("PRAGMA journal_mode").Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("the file system allows no write-ahead log"+
+			" (journal_mode is %s); use a local one", mode)
+	}
+	if s.db, err = sql.Open("sqlite", r); err != nil {
+		return err
+	}
+	s.db.SetMaxOpenConns(readers)
+	s.db.SetMaxIdleConns(readers)
+	return s.begin()
+}
+
+// New keeps events in the application's database, in tables of its own. It
+// changes no setting of the database; [Store.Weaknesses] tells which of them
+// make its promises weaker. db must use this package's driver,
+// modernc.org/sqlite, and stays the caller's to close, after the Store.
+//
+// A pool of a single connection will do, but then a transaction that the
+// application holds open holds up everything else.
+func New(db *sql.DB) (*Store, error) {
+	s := &Store{db: db}
+	s.writer.db = db
+	if err := s.adopt(); err != nil {
+		return nil, fmt.Errorf("sqlite: new: %w", describe(err))
+	}
+	return s, nil
+}
+
+func (s *Store) adopt() error {
+	if err := migrate(s.db, false); err != nil {
+		return err
+	}
+	err := s.db.QueryRow("SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&s.path)
+	if err != nil {
+		return err
+	}
+	if s.path != "" {
+		if s.path, err = realPath(s.path); err != nil {
+			return err
+		}
+	}
+	return s.begin()
+}
+
+// begin readies s for its first call.
+func (s *Store) begin() (err error) {
+	s.done = make(chan struct{})
+	s.watch.signal = make(chan struct{}, 1)
+	s.writer.watch = &s.watch
+	s.writer.keep = s.path == ""
+	if s.writer.prepared, err = prepare(s.writer.db, writes); err != nil {
+		return err
+	}
+	if s.prepared, err = prepare(s.db, reads); err != nil {
+		return err
+	}
+	return s.prepared[seqSQL].QueryRow().Scan(&s.watch.known)
+}
+
+// Close waits for calls that are under way; every later one returns
+// [hooks.ErrClosed]. The write-ahead log of a file that nobody else has open
+// is gone afterwards. A database given to New stays open. Closing again does
+// nothing.
+func (s *Store) Close() error {
+	if !s.writer.close() {
+		return nil
+	}
+	close(s.done)
+	var errs []error
+	for _, prepared := range []map[string]*sql.Stmt{s.prepared, s.writer.prepared} {
+		for _, st := range prepared {
+			errs = append(errs, st.Close())
+		}
+	}
+	if s.opened {
+		errs = append(errs, s.closePools())
+	}
+	return explain("close", errors.Join(errs...))
+}
+
+// closePools closes what Open opened, the writing connection last: it alone
+// may copy the log into the file.
+func (s *Store) closePools() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.db, s.writer.db} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Weaknesses reports, in sentences, which settings of a database given to
+// [New] make the store's promises weaker than in a file that [Open] made. It
+// asks one connection of the pool, and supposes that the others are alike.
+func (s *Store) Weaknesses(ctx context.Context) ([]string, error) {
+	leave, err := s.writer.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	var list []string
+	var mode string
+	var synchronous, timeout int
+	const settings = `SELECT * FROM pragma_journal_mode, pragma_synchronous, pragma_busy_timeout`
+	err = s.writer.db.QueryRowContext(ctx, settings).Scan(&mode, &synchronous, &timeout)
+	if err != nil {
+		return nil, explain("weaknesses", err)
+	}
+	say := func(when bool, sentence string) {
+		if when {
+			list = append(list, sentence)
+		}
+	}
+	const full = 2
+	file := s.path != ""
+	say(!file, "The database is in memory: nothing outlives the process.")
+	say(file && mode != "wal",
+		"journal_mode is "+mode+", not wal: reading and writing hold each other up.")
+	say(file && synchronous < full,
+		"synchronous is below FULL: a power cut may lose events that were acknowledged.")
+	say(timeout == 0,
+		"busy_timeout is 0: a write fails at once when another transaction holds the lock.")
+	return list, nil
+}
