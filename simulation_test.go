@@ -33,6 +33,8 @@ func TestSimulation(t *testing.T) {
 		n = 200_000
 	case testing.Short():
 		n = 200
+	case raceDetector:
+		n = 400
 	}
 	for i := uint64(1); i <= n; i++ {
 		t.Run(fmt.Sprint(i), func(t *testing.T) { simulate(t, i) })
