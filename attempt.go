@@ -56,7 +56,7 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 		return false
 	}
 	if f := d.h.cfg.Trace.Started; f != nil {
-		f(j.Delivery)
+		f(j.before())
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, timeout)
 	defer cancel()
@@ -104,11 +104,18 @@ func (j job) finished() int {
 	return j.Attempts
 }
 
+// before returns the delivery as it was before the present attempt was charged.
+func (j job) before() Delivery {
+	d := j.Delivery
+	d.Attempts = j.finished()
+	return d
+}
+
 // conclude returns the delivery as it stands after attempt a, which ended at
 // a time. random, in [0, 1), is the jitter's.
 func (j job) conclude(a Attempt, v verdict, p retry.Policy, at time.Time, random float64) Delivery {
-	end := j.Delivery
-	end.Attempts = j.finished() + 1
+	end := j.before()
+	end.Attempts++
 	end.Code, end.Error = a.Code, a.Error
 	end.Due, end.Updated = at, at
 	if v.ok {

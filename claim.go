@@ -228,8 +228,7 @@ func (d *dispatcher) spent(dl Delivery) bool {
 
 // giveBack returns a lease uncharged: the delivery is due again at once.
 func (d *dispatcher) giveBack(j job) {
-	back := j.Delivery
-	back.Attempts = j.finished()
+	back := j.before()
 	back.Status, back.Due = back.waiting(), now()
 	d.ledger.enter(outcome{Change{Delivery: back}, j.lane})
 }

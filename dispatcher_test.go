@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -34,13 +33,7 @@ func dispatching(t *testing.T, cfg hooks.Config, handlers ...hooks.Handler) *hoo
 // subscribed is dispatching, but without Run.
 func subscribed(t *testing.T, cfg hooks.Config, handlers ...hooks.Handler) *hooks.Hooks {
 	t.Helper()
-	if cfg.Store == nil {
-		cfg.Store = memory.New()
-	}
-	h, err := hooks.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := newHooks(t, cfg)
 	if err := h.Register(orderPlaced); err != nil {
 		t.Fatal(err)
 	}
@@ -53,20 +46,11 @@ func subscribed(t *testing.T, cfg hooks.Config, handlers ...hooks.Handler) *hook
 	return h
 }
 
-// runUntilCleanup runs h in the background, and fails the test if Run fails.
+// runUntilCleanup is start, and returns when h has begun. Call it in a bubble.
 func runUntilCleanup(t *testing.T, h *hooks.Hooks) (stop func()) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- h.Run(ctx) }()
+	stop = start(t, h)
 	synctest.Wait()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run = %v; want nil", err)
-		}
-	})
-	t.Cleanup(stop)
 	return stop
 }
 
@@ -242,44 +226,6 @@ func TestExpiredBeforeItCouldBeTried(t *testing.T) {
 	})
 }
 
-// A dead subscriber holds its own slots only, and a lane that is full leaves
-// the rest in the store.
-func TestDeadSubscriberDelaysNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const dead, events = 30, 100
-		var handlers []hooks.Handler
-		for i := range dead {
-			handlers = append(handlers, hooks.Handler{
-				Name: fmt.Sprintf("dead%d", i),
-				Func: func(ctx context.Context, _ hooks.Event) error { <-ctx.Done(); return ctx.Err() },
-			})
-		}
-		var worst time.Duration
-		var served int
-		var mu sync.Mutex // guards worst and served
-		for i := range 10 {
-			handlers = append(handlers, hooks.Handler{Name: fmt.Sprintf("live%d", i), Func: func(_ context.Context, ev hooks.Event) error {
-				mu.Lock()
-				defer mu.Unlock()
-				worst = max(worst, time.Since(ev.Time))
-				served++
-				return nil
-			}})
-		}
-		h := dispatching(t, hooks.Config{}, handlers...)
-		for i := range events {
-			publish(t, h, i)
-			time.Sleep(100 * time.Millisecond)
-		}
-		synctest.Wait()
-		mu.Lock()
-		defer mu.Unlock()
-		if served != 10*events || worst > time.Second {
-			t.Errorf("the living got %d of %d, the worst after %v; want all within 1 s", served, 10*events, worst)
-		}
-	})
-}
-
 // When nothing is due, nothing runs: the bubble's clock jumps from one due
 // moment to the next.
 func TestSleepsWhenNothingIsDue(t *testing.T) {
@@ -310,29 +256,6 @@ func (s *countingStore) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
 
 func (s *countingStore) Lock(ctx context.Context, now time.Time) (func() error, error) {
 	return s.Store.(hooks.Exclusive).Lock(ctx, now)
-}
-
-func TestBacklogIsDeliveredWithBoundedConcurrency(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const n = 1000
-		var active, most, served atomic.Int64
-		h := subscribed(t, hooks.Config{SubscriberConcurrency: 3}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
-			most.Store(max(most.Load(), active.Add(1)))
-			time.Sleep(time.Second)
-			active.Add(-1)
-			served.Add(1)
-			return nil
-		}})
-		for i := range n {
-			publish(t, h, i)
-		}
-		runUntilCleanup(t, h)
-		time.Sleep(n*time.Second/3 + 2*time.Second)
-		synctest.Wait()
-		if served.Load() != n || most.Load() != 3 {
-			t.Errorf("served %d, %d at once; want %d, 3", served.Load(), most.Load(), n)
-		}
-	})
 }
 
 func TestDrainGivesBackUncharged(t *testing.T) {

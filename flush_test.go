@@ -23,8 +23,12 @@ func TestFlushWithoutRun(t *testing.T) {
 		for i := range 100 {
 			publish(t, h, i)
 		}
+		began := time.Now()
 		if err := h.Flush(t.Context()); err != nil || served != 100 {
 			t.Errorf("Flush = %v after %d deliveries; want nil after 100", err, served)
+		}
+		if took := time.Since(began); took != 100*time.Second {
+			t.Errorf("Flush took %v; want to return with the last of 100 deliveries of 1 s each", took)
 		}
 		page, _, err := h.Deliveries(t.Context(), hooks.Query{Statuses: []hooks.Status{hooks.Succeeded}, Limit: 200})
 		if err != nil || len(page) != 100 {

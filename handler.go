@@ -87,7 +87,7 @@ const (
 // call calls the handler once. If it does not return in time, the call is
 // given up and left to end by itself.
 func (h *Hooks) call(ctx context.Context, s Handler, j job, a *Attempt) verdict {
-	ctx = context.WithValue(ctx, deliveryKey{}, j.Delivery)
+	ctx = context.WithValue(ctx, deliveryKey{}, j.before())
 	done := make(chan error, 1)
 	ev := j.event
 	ev.Metadata = maps.Clone(ev.Metadata) // the event's other handlers have the same

@@ -218,27 +218,22 @@ func soon[T any](t *testing.T, c <-chan T) T {
 	}
 }
 
-func storedEvents(t *testing.T, h *hooks.Hooks) (all []hooks.Event) {
+func storedEvents(t *testing.T, h *hooks.Hooks) []hooks.Event {
 	t.Helper()
-	var q hooks.Query
-	for {
-		page, next, err := h.Events(t.Context(), q)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, page...)
-		if next == "" {
-			return all
-		}
-		q.Cursor = next
-	}
+	return allPages(t, h.Events)
 }
 
-func storedDeliveries(t *testing.T, h *hooks.Hooks) (all []hooks.Delivery) {
+func storedDeliveries(t *testing.T, h *hooks.Hooks) []hooks.Delivery {
+	t.Helper()
+	return allPages(t, h.Deliveries)
+}
+
+// allPages lists everything, page by page.
+func allPages[T any](t *testing.T, list func(context.Context, hooks.Query) ([]T, string, error)) (all []T) {
 	t.Helper()
 	var q hooks.Query
 	for {
-		page, next, err := h.Deliveries(t.Context(), q)
+		page, next, err := list(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,130 @@
+package hooks_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/hooks"
+	"example.com/hooks/retry"
+	"example.com/hooks/store/memory"
+)
+
+// A delivery whose leases were lost without being tried is tried in the end,
+// however often that happened.
+func TestLostLeasesAreNotAttempts(t *testing.T) {
+	for _, lost := range []int{1, 2, 3, 50} {
+		synctest.Test(t, func(t *testing.T) {
+			store := memory.New()
+			a, calls := counting("a")
+			h := subscribed(t, hooks.Config{Store: store}, a)
+			r := publish(t, h, 1)
+			for range lost {
+				die(t, store)
+			}
+			runUntilCleanup(t, h)
+			synctest.Wait()
+			d := delivery(t, h, r.EventID, "a")
+			if d.Status != hooks.Succeeded || d.Lost != lost || d.Attempts != 1 || calls.of(r.EventID) != 1 {
+				t.Errorf("after %d lost leases it is %v, %d lost, %d attempts, %d calls; want succeeded after 1",
+					lost, d.Status, d.Lost, d.Attempts, calls.of(r.EventID))
+			}
+		})
+	}
+}
+
+// A delivery that ends the process whenever it is tried uses up its attempts.
+func TestPoisonThatEndsTheProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		calls := 0
+		var killed *mortal
+		var stop context.CancelFunc
+		poison := hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+			calls++
+			killed.dead.Store(true) // from here on nothing is written
+			stop()
+			return nil
+		}}
+		ended := make(chan hooks.Delivery, 1)
+		cfg := hooks.Config{
+			Logger: silent, Retry: retry.Schedule{time.Second, time.Second}, DrainTimeout: time.Second,
+			Trace: hooks.Trace{Ended: func(d hooks.Delivery) { ended <- d; stop() }},
+		}
+		var id hooks.DeliveryID
+		for life := 0; len(ended) == 0; life++ {
+			if life > 20 {
+				t.Fatalf("after %d calls it is still tried", calls)
+			}
+			killed = &mortal{Store: store}
+			cfg.Store = killed
+			h := subscribed(t, cfg, poison)
+			if life == 0 {
+				id = hooks.DeliveryID{Event: publish(t, h, 1).EventID, Subscriber: "a"}
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			stop = cancel
+			if err := h.Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h := subscribed(t, hooks.Config{Store: store})
+		d := delivery(t, h, id.Event, id.Subscriber)
+		const uncharged, attempts = 3, 3
+		if d.Status != hooks.Failed || d.Reason != hooks.Lost || d.Attempts != attempts || calls != uncharged+attempts {
+			t.Errorf("it is %v (%s) after %d attempts and %d calls; want failed (lost) after %d and %d",
+				d.Status, d.Reason, d.Attempts, calls, attempts, uncharged+attempts)
+		}
+		if got := <-ended; got != d {
+			t.Errorf("Trace.Ended got %+v; want %+v", got, d)
+		}
+	})
+}
+
+// What is charged when it begins is not charged when the drain cuts it off.
+func TestDrainUnchargesWhatWasChargedAtTheBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		began := make(chan hooks.Delivery, 1)
+		h := subscribed(t, hooks.Config{Store: store, DrainTimeout: time.Second}, hooks.Handler{
+			Name: "a",
+			Func: func(ctx context.Context, _ hooks.Event) error {
+				d, _ := hooks.DeliveryFrom(ctx)
+				began <- d
+				<-ctx.Done()
+				return ctx.Err()
+			},
+		})
+		r := publish(t, h, 1)
+		for range 3 {
+			die(t, store)
+		}
+		stop := runUntilCleanup(t, h)
+		if d := <-began; d.Attempts != 0 {
+			t.Errorf("the handler is told of %d attempts before; want none", d.Attempts)
+		}
+		if d := delivery(t, h, r.EventID, "a"); d.Attempts != 1 {
+			t.Errorf("while it is tried it has %d attempts; want it charged", d.Attempts)
+		}
+		stop()
+		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Pending || d.Attempts != 0 {
+			t.Errorf("cut off it is %v with %d attempts; want pending with none", d.Status, d.Attempts)
+		}
+	})
+}
+
+// A mortal is the store of a process that dies: from then on it writes nothing.
+type mortal struct {
+	*memory.Store
+	dead atomic.Bool
+}
+
+func (s *mortal) Update(ctx context.Context, now time.Time, changes []hooks.Change) ([]hooks.DeliveryID, error) {
+	if s.dead.Load() {
+		return nil, errors.New("dead")
+	}
+	return s.Store.Update(ctx, now, changes)
+}
