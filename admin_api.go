@@ -39,7 +39,8 @@ func (h *Hooks) Attempts(ctx context.Context, id DeliveryID) ([]Attempt, error) 
 }
 
 // Replay starts a final delivery again: another run with a full budget of
-// attempts, the same event id, the history kept. A delivery that is not final
+// attempts, the same event id, the history kept. One whose event has expired
+// ends again at once. A delivery that is not final
 // is a [StatusError].
 func (h *Hooks) Replay(ctx context.Context, id DeliveryID) (Delivery, error) {
 	return h.decide(ctx, id, func(d Delivery) (Delivery, error) {
@@ -90,6 +91,7 @@ func (h *Hooks) decide(ctx context.Context, id DeliveryID, how func(Delivery) (D
 			return was, fmt.Errorf("hooks: delivery %v: %w", id, err)
 		}
 		if len(stale) == 0 {
+			h.dispatcher().drop(was)
 			h.Wake()
 			next.Token++
 			return next, nil

@@ -75,7 +75,7 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 		return false
 	}
 	end := j.conclude(a, v, t.policy, now(), rand.Float64())
-	d.ledger.enter(outcome{Change{Delivery: end, Attempt: &a}, j.lane})
+	d.ledger.enter(outcome{Change: Change{Delivery: end, Attempt: &a}, lane: j.lane})
 	return v.ok
 }
 

@@ -11,6 +11,9 @@ var farFuture = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 // claim leases what is due and fits, and returns when to look again: at once
 // if anything was claimable, else when the next delivery is due; zero if none.
 func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
+	if d.ledger.failing.Load() { // what it could not write yet would be sent again
+		return now().Add(pollEvery), nil
+	}
 	if err := d.h.dir.refresh(ctx, d.h.store); err != nil {
 		return time.Time{}, err
 	}
@@ -18,7 +21,7 @@ func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 	for _, l := range d.lanes {
 		l.more = false // before the store is asked: what is set meanwhile stays
 	}
-	d.sleepUntil = time.Time{}
+	d.sleepUntil, d.asked = time.Time{}, len(d.flushes)
 	d.mu.Unlock()
 	if err := d.forgo(ctx); err != nil {
 		return time.Time{}, err
@@ -140,7 +143,7 @@ func (d *dispatcher) lane(id string) *lane {
 		l = &lane{id: id}
 		d.lanes[id] = l
 	}
-	l.slots, l.timeout = slots, timeout
+	l.slots, l.timeout = min(slots, d.h.cfg.Concurrency), timeout
 	return l
 }
 
@@ -196,7 +199,7 @@ func (d *dispatcher) endUntried(j job, at time.Time) bool {
 	end := j.Delivery
 	end.Due, end.Updated = at, at
 	switch expires := j.event.ExpiresAt; {
-	case d.h.dir.isDeleted(j.Subscriber):
+	case d.h.dir.isDeleted(j.Subscriber), d.h.dir.isOthers(j.Delivery):
 		end.Status = Canceled
 	case !expires.IsZero() && !at.Before(expires):
 		end.Status, end.Reason = Failed, Expired
@@ -208,7 +211,7 @@ func (d *dispatcher) endUntried(j job, at time.Time) bool {
 	default:
 		return false
 	}
-	d.ledger.enter(outcome{Change{Delivery: end}, j.lane})
+	d.ledger.enter(outcome{Change: Change{Delivery: end}, lane: j.lane})
 	return true
 }
 
@@ -230,5 +233,5 @@ func (d *dispatcher) spent(dl Delivery) bool {
 func (d *dispatcher) giveBack(j job) {
 	back := j.before()
 	back.Status, back.Due = back.waiting(), now()
-	d.ledger.enter(outcome{Change{Delivery: back}, j.lane})
+	d.ledger.enter(outcome{Change: Change{Delivery: back}, lane: j.lane})
 }

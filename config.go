@@ -31,7 +31,8 @@ type Config struct {
 	// for subscribers that do not say so themselves. Zero: 15 s.
 	Timeout time.Duration
 	// Concurrency is how many attempts may be under way at once in this
-	// process. Zero: 64.
+	// process. Zero: 64. Subscribers that have not shown yet that they work, or
+	// keep an attempt waiting for more than 250 ms, together have half of it.
 	Concurrency int
 	// SubscriberConcurrency is how many of them may be for one subscriber that
 	// does not say so itself. Zero: 4.
@@ -103,6 +104,9 @@ func (c Config) check() error {
 		if n.value < 0 {
 			errs = append(errs, invalid("Config."+n.field, "%d is negative; leave it zero for the default", n.value))
 		}
+	}
+	if c.Timeout > day {
+		errs = append(errs, invalid("Config.Timeout", "%v: at most 24 h, and zero for the default", c.Timeout))
 	}
 	if err := checkPolicy(c.Retry); err != nil {
 		errs = append(errs, invalid("Config.Retry", "%v", err).because(err))

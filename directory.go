@@ -208,6 +208,20 @@ func (dir *directory) matches(tenant, typ string) []match {
 	return ms
 }
 
+// expire makes the next refresh read.
+func (dir *directory) expire() {
+	dir.mu.Lock()
+	defer dir.mu.Unlock()
+	dir.read = time.Time{}
+}
+
+// isOthers reports whether a delivery's subscriber is now an endpoint of another
+// tenant, who must not see it.
+func (dir *directory) isOthers(d Delivery) bool {
+	e := dir.endpoint(d.Subscriber)
+	return e != nil && e.Tenant != d.Tenant
+}
+
 // endpoint returns the endpoint, which is not to be altered, or nil.
 func (dir *directory) endpoint(id string) *endpoint {
 	dir.mu.RLock()

@@ -15,10 +15,11 @@ import (
 //
 // A nil dispatcher is that of a process that only publishes: it takes nothing.
 type dispatcher struct {
-	h       *Hooks
-	poke    chan struct{} // something may have become due; holds one
-	stopped chan struct{} // closed when Run returns
-	ledger  *ledger
+	h        *Hooks
+	poke     chan struct{} // something may have become due; holds one
+	stopped  chan struct{} // closed when Run returns
+	flushing bool          // it runs for a Flush only
+	ledger   *ledger
 
 	attempts sync.WaitGroup
 	ctx      context.Context // of the attempts; Run's ends earlier
@@ -38,6 +39,7 @@ type dispatcher struct {
 	active     int                // attempts under way
 	sleepUntil time.Time          // zero: until it is poked
 	flushes    []chan struct{}    // closed when nothing is due or under way
+	asked      int                // how many of them waited before the store was asked
 }
 
 // errDraining is the cause of cancelling attempts that outlast the drain.
@@ -142,6 +144,7 @@ func (d *dispatcher) watch(ctx context.Context) {
 			continue
 		}
 		retry.reset()
+		d.h.dir.expire() // it may have been a subscriber
 		d.wake()
 	}
 }
@@ -216,17 +219,18 @@ func (h *Hooks) storeError(err error, failures int, wait time.Duration) {
 }
 
 const (
+	pruneFirst = time.Minute // after Run begins: some programs never live for an hour
 	pruneEvery = time.Hour
 	pruneStep  = 500 // rows a call, so that nobody waits long for the store
 )
 
 // prune forgets what is older than the retention, hour by hour.
 func (d *dispatcher) prune(ctx context.Context) {
-	for {
+	for wait := pruneFirst; ; wait = pruneEvery {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pruneEvery):
+		case <-time.After(wait):
 		}
 		if err := d.h.Prune(ctx); err != nil && ctx.Err() == nil {
 			d.h.storeError(err, 1, pruneEvery)

@@ -13,7 +13,7 @@ type Endpoint struct {
 	// Empty: PutEndpoint makes one, "ep_" and a UUIDv7.
 	ID string
 	// Tenant is whose events it receives: exactly those of this tenant. The
-	// empty tenant is that of events without one, not of all.
+	// empty tenant is that of events without one, not of all. It cannot change.
 	Tenant string
 	// URL is where to POST. [Config].Egress says which are allowed. It is
 	// read when an attempt starts, so mending it mends what waits.
@@ -38,10 +38,10 @@ type Endpoint struct {
 	// other, each only when the one before is final.
 	Ordered bool
 	// Concurrency is how many requests may be under way at once from one
-	// process. Zero: [Config].SubscriberConcurrency.
+	// process, at most [Config].Concurrency. Zero: [Config].SubscriberConcurrency.
 	Concurrency int
 	// Timeout is how long one attempt may take, the response's body included.
-	// Zero: [Config].Timeout.
+	// At most 24 h. Zero: [Config].Timeout.
 	Timeout time.Duration
 	// Retry is the waits between attempts. Nil: [Config].Retry.
 	Retry []time.Duration

@@ -5,6 +5,8 @@ import (
 	"errors"
 )
 
+var errStopped = errors.New("hooks: flush: Run ended before all that was due was tried")
+
 // flush waits until nothing is due, nor under way here.
 func (d *dispatcher) flush(ctx context.Context) error {
 	idle := make(chan struct{})
@@ -18,26 +20,27 @@ func (d *dispatcher) flush(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-d.stopped:
-		return errors.New("hooks: flush: Run ended before all that was due was tried")
+		return errStopped
 	}
 }
 
-// flushed ends the flushes that wait, if nothing is held: the store has just
-// said that it has nothing due. d.mu is held.
+// flushed ends the flushes that waited before the store was asked, for it said
+// that it has nothing due, unless a lane holds something. d.mu is held.
 func (d *dispatcher) flushed() {
 	if d.holding() {
 		return // the last outcome to be written has the store asked again
 	}
-	for _, idle := range d.flushes {
+	for _, idle := range d.flushes[:d.asked] {
 		close(idle)
 	}
-	d.flushes = nil
+	d.flushes = d.flushes[d.asked:]
+	d.asked = 0
 }
 
 // release takes a delivery out of its lane. d.mu is held.
 func (d *dispatcher) release(l *lane) {
 	l.held--
-	if len(d.flushes) > 0 && !d.holding() {
+	if l.hungry() || len(d.flushes) > 0 && !d.holding() {
 		d.wake()
 	}
 }

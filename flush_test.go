@@ -95,3 +95,97 @@ func TestFlushEnds(t *testing.T) {
 		}
 	})
 }
+
+// What is published while the store is being asked what is due is flushed too.
+func TestFlushMindsWhatCameMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &gated{Store: memory.New()}
+		var served atomic.Int32
+		h := dispatching(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Ordered: true, Func: func(context.Context, hooks.Event) error {
+			time.Sleep(time.Second)
+			served.Add(1)
+			return nil
+		}})
+		release := make(chan struct{})
+		block := once(release)
+		store.backlog = func() { _ = block() }
+		h.Wake()
+		synctest.Wait()
+		ev := orderPlaced.New(order{1})
+		ev.OrderingKey = "k"
+		if _, err := h.Publish(t.Context(), ev); err != nil {
+			t.Fatal(err)
+		}
+		flushed := make(chan error, 1)
+		go func() { flushed <- h.Flush(t.Context()) }()
+		synctest.Wait()
+		close(release)
+		if err := <-flushed; err != nil || served.Load() != 1 {
+			t.Errorf("Flush = %v after %d deliveries; want nil after 1", err, served.Load())
+		}
+	})
+}
+
+// Two Flushes at once, and a Run that comes while one is at it, do not disturb
+// each other.
+func TestFlushesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := subscribed(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+			time.Sleep(time.Second)
+			return nil
+		}})
+		done := make(chan error)
+		for i := range 20 {
+			publish(t, h, i)
+			go func() {
+				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
+				done <- h.Flush(t.Context())
+			}()
+		}
+		time.Sleep(50 * time.Millisecond)
+		runUntilCleanup(t, h)
+		for range 20 {
+			if err := <-done; err != nil {
+				t.Errorf("Flush = %v; want nil", err)
+			}
+		}
+	})
+}
+
+// A Flush that comes while another one ends begins again.
+func TestFlushWhileAnotherEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowUnlock{Store: memory.New(), release: make(chan struct{})}
+		h := subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error { return nil }})
+		flush := func() chan error {
+			done := make(chan error, 1)
+			go func() { done <- h.Flush(t.Context()) }()
+			synctest.Wait()
+			return done
+		}
+		first := flush()
+		r := publish(t, h, 1)
+		second := flush()
+		close(store.release)
+		if err := errors.Join(<-first, <-second); err != nil {
+			t.Errorf("Flush = %v; want nil of both", err)
+		}
+		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Succeeded {
+			t.Errorf("the delivery is %v; want succeeded", d.Status)
+		}
+	})
+}
+
+// A slowUnlock store takes its time to unlock.
+type slowUnlock struct {
+	*memory.Store
+	release chan struct{}
+}
+
+func (s *slowUnlock) Lock(ctx context.Context, now time.Time) (func() error, error) {
+	unlock, err := s.Store.Lock(ctx, now)
+	return func() error {
+		<-s.release
+		return unlock()
+	}, err
+}

@@ -26,10 +26,10 @@ type Handler struct {
 	// An event may come more than once (after a crash, say), and its ID is
 	// then the same. ctx ends with the attempt's time.
 	Func func(ctx context.Context, ev Event) error
-	// Concurrency is how many calls may run at once in this process. Zero:
-	// [Config].SubscriberConcurrency.
+	// Concurrency is how many calls may run at once in this process, at most
+	// [Config].Concurrency. Zero: [Config].SubscriberConcurrency.
 	Concurrency int
-	// Timeout is how long a call may take. Zero: [Config].Timeout. A call
+	// Timeout is how long a call may take, at most 24 h. Zero: [Config].Timeout. A call
 	// that does not return in time has failed, and its slot is free again.
 	Timeout time.Duration
 	// Ordered makes events with the same tenant and OrderingKey come one

@@ -62,8 +62,7 @@ func (d *dispatcher) accept(entries []Entry, receipts []Receipt) {
 
 // abandon is for an Enqueue that failed: for certain, or it may have been
 // stored all the same. Then its leases are given back, if they are there; and
-// what was not leased is written once more as it is, for when the store has
-// done that it has done the other too, and can be asked what is due.
+// when the store has done what it was asked, it is asked what is due.
 func (d *dispatcher) abandon(entries []Entry, certain bool) {
 	if d == nil {
 		return
@@ -80,8 +79,8 @@ func (d *dispatcher) abandon(entries []Entry, certain bool) {
 			case dl.Status == Sending:
 				d.giveBack(j)
 			default:
-				j = d.hold(e.Event, dl)
-				d.ledger.enter(outcome{Change{Delivery: dl}, j.lane})
+				j.lane = d.lane(dl.Subscriber)
+				d.ledger.echo(j)
 			}
 		}
 	}

@@ -124,8 +124,8 @@ func (s Handler) check() error {
 		return invalid("Handler.Func", "it is nil; %q needs a function to call", s.Name)
 	case s.Concurrency < 0:
 		return invalid("Handler.Concurrency", "%d is negative; leave it zero for the default", s.Concurrency)
-	case s.Timeout < 0:
-		return invalid("Handler.Timeout", "%v is negative; leave it zero for the default", s.Timeout)
+	case s.Timeout < 0 || s.Timeout > day:
+		return invalid("Handler.Timeout", "%v: at most 24 h, and zero for the default", s.Timeout)
 	case err != nil:
 		return invalid("Handler.Retry", "%v", err).because(err)
 	}
@@ -161,7 +161,7 @@ func anyKey(m map[string]bool, f func(string) bool) bool {
 
 // Wake tells the dispatcher of this process to look for work now, after the
 // commit of a transaction that PublishTx took part in. Without it, that work
-// begins when the store notices.
+// begins when the store notices, and in a memory store with whatever comes next.
 func (h *Hooks) Wake() {
 	if d := h.dispatcher(); d != nil {
 		d.wake()
@@ -176,11 +176,20 @@ func (h *Hooks) Wake() {
 // Run returns an error at once when it cannot begin: [ErrRunning] when it
 // runs already, [ErrLocked] when another dispatcher has the store.
 func (h *Hooks) Run(ctx context.Context) error {
-	d, err := h.begin()
-	if err != nil {
-		return err
+	for {
+		d, err := h.begin(false)
+		switch {
+		case err == nil:
+			return h.dispatch(ctx, d)
+		case !d.flushing:
+			return err
+		}
+		select { // a Flush is at it
+		case <-d.stopped:
+		case <-ctx.Done():
+			return nil
+		}
 	}
-	return h.dispatch(ctx, d)
 }
 
 // Flush delivers what is due now: when it returns nil, every delivery that was
@@ -190,10 +199,20 @@ func (h *Hooks) Run(ctx context.Context) error {
 // commands and jobs that end; it returns ctx's error, those of Run, or an error
 // if Run ends meanwhile.
 func (h *Hooks) Flush(ctx context.Context) error {
-	d, err := h.begin()
-	if err != nil {
-		return d.flush(ctx)
+	for {
+		d, err := h.begin(true)
+		if err == nil {
+			return h.dispatchOnce(ctx, d)
+		}
+		err = d.flush(ctx)
+		if !d.flushing || !errors.Is(err, errStopped) {
+			return err
+		}
 	}
+}
+
+// dispatchOnce is Run until all is flushed.
+func (h *Hooks) dispatchOnce(ctx context.Context, d *dispatcher) error {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
@@ -238,15 +257,16 @@ func (h *Hooks) lock(ctx context.Context) (unlock func(), err error) {
 	}, nil
 }
 
-// begin makes a dispatcher the running one, or returns [ErrRunning] and the
-// one that is.
-func (h *Hooks) begin() (*dispatcher, error) {
+// begin makes a dispatcher the running one, for a Flush or for Run, or returns
+// [ErrRunning] and the one that is.
+func (h *Hooks) begin(flushing bool) (*dispatcher, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.running != nil {
 		return h.running, ErrRunning
 	}
 	h.running = newDispatcher(h)
+	h.running.flushing = flushing
 	return h.running, nil
 }
 

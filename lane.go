@@ -20,7 +20,7 @@ type lane struct {
 	active []time.Time // starts of the attempts under way, oldest first
 	ready  bool        // it stands in the dispatcher's line
 	more   bool        // the store has due ones that were left there
-	proven bool        // its last attempt succeeded
+	proven bool        // its last attempt succeeded, or failed without keeping us waiting
 }
 
 // A job is a leased delivery with its event, in its lane.
@@ -55,7 +55,7 @@ func (l *lane) lease(at time.Time) time.Time {
 func (l *lane) startable() bool { return len(l.queue) > 0 && len(l.active) < l.slots }
 
 // suspect reports whether it may be hanging: it has not shown yet that it
-// works, failed last time, or has kept an attempt waiting.
+// works, failed slowly last time, or keeps an attempt waiting.
 func (l *lane) suspect(at time.Time) bool {
 	return !l.proven || len(l.active) > 0 && at.Sub(l.active[0]) > slowAfter
 }

@@ -3,6 +3,7 @@ package hooks
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,23 +18,27 @@ type ledger struct {
 	cancel context.CancelFunc
 	done   chan struct{} // run has returned
 
+	failing atomic.Bool // the last write failed, and is to be repeated
+
 	mu      sync.Mutex // guards what follows
 	pending []outcome
-	awaited int  // calls of Publish that may enter more
-	closing bool // run returns when all is written
-	gone    bool // run has returned, or will
+	echoed  map[*lane]bool // lanes that an echo is pending for
+	awaited int            // calls of Publish that may enter more
+	closing bool           // run returns when all is written
+	gone    bool           // run has returned, or will
 }
 
 // An outcome is a change to be written, of a delivery that its lane holds.
 type outcome struct {
 	Change
 	lane *lane // nil if none holds it
+	echo bool  // see [ledger.echo]
 }
 
 const writeAtMost = 256 // outcomes at once
 
 func newLedger(h *Hooks, settled func([]outcome)) *ledger {
-	l := &ledger{h: h, settled: settled, signal: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &ledger{h: h, settled: settled, signal: make(chan struct{}, 1), done: make(chan struct{}), echoed: make(map[*lane]bool)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -48,6 +53,21 @@ func (l *ledger) enter(o outcome) {
 		return
 	}
 	l.pending = append(l.pending, o)
+	l.wake()
+}
+
+// echo has the store write a delivery as it is, so that whatever it was asked
+// before is done, and then asks what is due for the lane. One for each lane is
+// pending at most. d.mu is held.
+func (l *ledger) echo(j job) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if j.lane == nil || l.gone || l.echoed[j.lane] {
+		return
+	}
+	l.echoed[j.lane] = true
+	j.lane.held++
+	l.pending = append(l.pending, outcome{Change{Delivery: j.Delivery}, j.lane, true})
 	l.wake()
 }
 
@@ -91,6 +111,11 @@ func (l *ledger) next() (batch []outcome, more bool) {
 	defer l.mu.Unlock()
 	n := min(len(l.pending), writeAtMost)
 	batch, l.pending = l.pending[:n:n], l.pending[n:]
+	for _, o := range batch {
+		if o.echo {
+			delete(l.echoed, o.lane)
+		}
+	}
 	l.gone = n == 0 && l.closing && (l.awaited == 0 || l.ctx.Err() != nil)
 	return batch, !l.gone
 }
@@ -106,6 +131,7 @@ func (l *ledger) write(batch []outcome) {
 		stale, err := l.h.store.Update(l.ctx, now(), changes)
 		if err == nil {
 			retry.reset()
+			l.failing.Store(false)
 			l.tell(batch, stale)
 			l.settled(batch)
 			return
@@ -115,6 +141,7 @@ func (l *ledger) write(batch []outcome) {
 				"deliveries", len(batch), "error", err)
 			return
 		}
+		l.failing.Store(true)
 		retry.wait(l.ctx, err)
 	}
 }
@@ -169,7 +196,7 @@ func (d *dispatcher) settled(done []outcome) {
 		switch {
 		case dl.Status.Final():
 			l.more = l.more || dl.OrderingKey != "" // the next of its key is free
-		case !dl.Due.After(now()):
+		case o.echo, !dl.Due.After(now()):
 			l.more = true
 		default:
 			d.expectAt(dl.Due)

@@ -40,12 +40,12 @@ func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error
 		d.abandon(entries, certain(err))
 		return nil, publishError(evs, err)
 	}
+	defer d.accept(entries, receipts) // whatever becomes of the trace
 	if f := h.cfg.Trace.Published; f != nil {
 		for i, r := range receipts {
 			f(entries[i].Event, r)
 		}
 	}
-	d.accept(entries, receipts)
 	if h.dispatcher() != d {
 		h.Wake() // Run has begun meanwhile, and may have looked too early
 	}

@@ -1,6 +1,9 @@
 package hooks
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // enlist puts a lane in the line if it could start a job. d.mu is held.
 func (d *dispatcher) enlist(l *lane) {
@@ -19,6 +22,10 @@ func (d *dispatcher) schedule() {
 	for skipped := 0; d.active < d.h.cfg.Concurrency && skipped < len(d.line); {
 		l := d.line[0]
 		d.line = d.line[1:]
+		if !l.startable() { // its job was dropped
+			l.ready = false
+			continue
+		}
 		suspect := l.suspect(at)
 		if suspect {
 			if suspects < 0 {
@@ -30,6 +37,7 @@ func (d *dispatcher) schedule() {
 				continue
 			}
 		}
+		skipped = 0
 		l.ready = false
 		if d.start(l, at) && suspect {
 			suspects++
@@ -71,11 +79,30 @@ func (d *dispatcher) finish(l *lane, began time.Time, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l.finish(began)
-	l.proven = ok
+	l.proven = ok || now().Sub(began) <= slowAfter
 	if len(l.active) == 0 {
 		delete(d.busy, l)
 	}
 	d.active--
 	d.enlist(l)
 	d.schedule()
+}
+
+// drop takes a delivery out of the queue whose lease was ended by a decision: it
+// is not begun. One that is under way goes on.
+func (d *dispatcher) drop(was Delivery) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.lanes[was.Subscriber]
+	if l == nil {
+		return
+	}
+	i := slices.IndexFunc(l.queue, func(j job) bool { return j.DeliveryID == was.DeliveryID && j.Token == was.Token })
+	if i >= 0 {
+		l.queue = slices.Delete(l.queue, i, i+1)
+		d.release(l)
+	}
 }

@@ -58,6 +58,10 @@ func (h *Hooks) putEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 	if _, ok := h.dir.listener(e.ID); ok {
 		return Endpoint{}, invalid("Endpoint.ID", "%q is a handler's name; choose another", e.ID).because(ErrTaken)
 	}
+	if old := h.dir.endpoint(e.ID); old != nil && old.Tenant != e.Tenant {
+		return Endpoint{}, invalid("Endpoint.Tenant", "%q belongs to tenant %q, and what waits for it too; choose another ID",
+			e.ID, old.Tenant).because(ErrTaken)
+	}
 	next := endpoint{Endpoint: e}
 	var fresh signer.Secret
 	old := h.dir.endpoint(e.ID)
@@ -216,8 +220,8 @@ func (h *Hooks) checkEndpoint(e Endpoint) error {
 		return invalid("Endpoint.ID", "%q: write 1 to 128 letters, digits, _ and -", e.ID)
 	case e.Concurrency < 0:
 		return invalid("Endpoint.Concurrency", "%d is negative; leave it zero for the default", e.Concurrency)
-	case e.Timeout < 0:
-		return invalid("Endpoint.Timeout", "%v is negative; leave it zero for the default", e.Timeout)
+	case e.Timeout < 0 || e.Timeout > day:
+		return invalid("Endpoint.Timeout", "%v: at most 24 h, and zero for the default", e.Timeout)
 	case policyErr != nil:
 		return invalid("Endpoint.Retry", "%v", policyErr).because(policyErr)
 	}
