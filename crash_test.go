@@ -122,7 +122,8 @@ func TestCrashChild(t *testing.T) {
 		t.Skip("it is a part of TestCrash")
 	}
 	fmt.Println("opening")
-	h := openCrashed(t, path, url, life)
+	h := openCrashed(t, path)
+	pointAt(t, h, url, life)
 	go func() {
 		t.Errorf("Run = %v; want it never to return", h.Run(t.Context()))
 		os.Exit(1)
@@ -140,20 +141,24 @@ func TestCrashChild(t *testing.T) {
 	}
 }
 
-// openCrashed opens the database, whose endpoints then lead to the receiver
-// by a path that says which life it is.
-func openCrashed(t *testing.T, path, url string, life int) *hooks.Hooks {
+// openCrashed opens the database that all lives share.
+func openCrashed(t *testing.T, path string) *hooks.Hooks {
 	t.Helper()
 	store, err := sqlite.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	h := newHooks(t, hooks.Config{Store: store, Logger: silent, Egress: loopback})
+	return newHooks(t, hooks.Config{Store: store, Logger: silent, Egress: loopback})
+}
+
+// pointAt has the endpoints call the receiver by a path that says which life
+// it is.
+func pointAt(t *testing.T, h *hooks.Hooks, url string, life int) {
+	t.Helper()
 	for _, id := range crashEndpoints {
 		put(t, h, hooks.Endpoint{ID: id, URL: fmt.Sprintf("%s/%d/%s", url, life, id), Ordered: id == "b"})
 	}
-	return h
 }
 
 // takeOver runs a dispatcher in this process when the last child is dead, and
@@ -163,13 +168,14 @@ func takeOver(t *testing.T, r *crashReceiver, path string, life int, acknowledge
 	child, _ := startChild(t, path, r.url, life)
 	r.opened(life)
 	r.await(t, "the last child to deliver", func() bool { return r.first[life] })
-	h := openCrashed(t, path, r.url, life+1)
+	h := openCrashed(t, path)
 	if err := h.Run(t.Context()); !errors.Is(err, hooks.ErrLocked) {
 		t.Errorf("Run beside the child's = %v; want ErrLocked", err)
 	}
 	child.Process.Kill()
 	child.Wait() // it was killed
 	r.opened(life + 1)
+	pointAt(t, h, r.url, life+1) // not before, for the child would call it too
 	stop := start(t, h)
 	r.await(t, "every acknowledged event to come", func() bool { return r.missing(acknowledged) == 0 })
 	stop()

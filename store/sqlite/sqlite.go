@@ -22,7 +22,8 @@
 // A call that writes returns when its write is on the disk: the file is synced
 // with every commit (synchronous=FULL), and writes that come at the same time
 // share one. There is one dispatcher to a file, see [Store.Lock]; any number
-// of processes may publish to it. All tables have names that begin with hooks_.
+// of processes may publish to it, but SQLite's write lock is not fair: beside
+// one that writes without pause, another may get [ErrBusy]. All tables have names that begin with hooks_.
 package sqlite
 
 import (
