@@ -192,7 +192,7 @@ func stubborn(name string) (hooks.Handler, *tally) {
 }
 
 // publishUntilStored repeats the same event until the store has it, as users
-// are told to.
+// are told to. Call it in a synctest bubble.
 func publishUntilStored(t *testing.T, h *hooks.Hooks, ev hooks.Event) hooks.Receipt {
 	t.Helper()
 	for {
