@@ -49,7 +49,7 @@ func (h *Hooks) Replay(ctx context.Context, id DeliveryID) (Delivery, error) {
 		}
 		d.Run++
 		d.Reason, d.Attempts, d.Lost = "", 0, 0
-		return d.move(Pending, now())
+		return d.move(Pending, h.now())
 	})
 }
 
@@ -60,7 +60,7 @@ func (h *Hooks) SendNow(ctx context.Context, id DeliveryID) (Delivery, error) {
 		if d.Status.Final() || d.Status == Sending {
 			return d, &StatusError{d.DeliveryID, d.Status, d.waiting()}
 		}
-		return d.move(d.Status, now())
+		return d.move(d.Status, h.now())
 	})
 }
 
@@ -68,13 +68,16 @@ func (h *Hooks) SendNow(ctx context.Context, id DeliveryID) (Delivery, error) {
 // not called back, but its outcome counts no more.
 func (h *Hooks) Cancel(ctx context.Context, id DeliveryID) (Delivery, error) {
 	return h.decide(ctx, id, func(d Delivery) (Delivery, error) {
-		return d.move(Canceled, now())
+		return d.move(Canceled, h.now())
 	})
 }
 
 // decide changes a delivery as an operator wants it: now, and due at once.
 // If it changes meanwhile, it is read and decided again.
 func (h *Hooks) decide(ctx context.Context, id DeliveryID, how func(Delivery) (Delivery, error)) (Delivery, error) {
+	if err := h.sync(ctx, nil); err != nil {
+		return Delivery{}, err
+	}
 	const tries = 5
 	for range tries {
 		was, err := h.Delivery(ctx, id)
@@ -103,8 +106,11 @@ func (h *Hooks) decide(ctx context.Context, id DeliveryID, how func(Delivery) (D
 // Prune forgets what is older than the retention, in small steps, and returns
 // when there is no more. Run does so every hour.
 func (h *Hooks) Prune(ctx context.Context) error {
+	if err := h.sync(ctx, nil); err != nil {
+		return err
+	}
 	for {
-		at := now()
+		at := h.now()
 		n, err := h.store.Prune(ctx, Prune{
 			Done:   at.Add(-h.cfg.Retention),
 			Failed: at.Add(-h.cfg.FailedRetention),

@@ -64,7 +64,7 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 		Run:      j.Run,
 		Number:   j.finished() + 1,
 		Token:    j.Token,
-		Start:    now(),
+		Start:    d.h.now(),
 		Instance: d.h.cfg.Instance,
 	}
 	began := time.Now()
@@ -74,7 +74,7 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 		d.giveBack(j)
 		return false
 	}
-	end := j.conclude(a, v, t.policy, now(), rand.Float64())
+	end := j.conclude(a, v, t.policy, d.h.now(), rand.Float64())
 	d.ledger.enter(outcome{Change: Change{Delivery: end, Attempt: &a}, lane: j.lane})
 	return v.ok
 }
@@ -86,7 +86,7 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 func (d *dispatcher) charge(j *job) bool {
 	begun := j.Delivery
 	begun.Attempts++
-	stale, err := d.h.store.Update(d.ctx, now(), []Change{{Delivery: begun}})
+	stale, err := d.h.store.Update(d.ctx, d.h.now(), []Change{{Delivery: begun}})
 	if err != nil || len(stale) > 0 {
 		d.giveBack(*j) // changes nothing if the charge has been written
 		return false

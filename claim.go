@@ -12,9 +12,9 @@ var farFuture = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 // if anything was claimable, else when the next delivery is due; zero if none.
 func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 	if d.ledger.failing.Load() { // what it could not write yet would be sent again
-		return now().Add(pollEvery), nil
+		return d.h.now().Add(pollEvery), nil
 	}
-	if err := d.h.dir.refresh(ctx, d.h.store); err != nil {
+	if err := d.refresh(ctx); err != nil {
 		return time.Time{}, err
 	}
 	d.mu.Lock()
@@ -30,7 +30,7 @@ func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	at := now()
+	at := d.h.now()
 	lanes, next := d.plan(backlog, at)
 	if len(lanes) == 0 {
 		return next, nil
@@ -49,6 +49,18 @@ func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 		return at.Add(pollEvery), nil
 	}
 	return at, nil
+}
+
+// refresh reads what has changed, at least with each poll.
+func (d *dispatcher) refresh(ctx context.Context) error {
+	if !d.news.Swap(false) {
+		return d.h.refresh(ctx, nil, pollEvery/2)
+	}
+	err := d.h.reload(ctx, nil)
+	if err != nil {
+		d.news.Store(true)
+	}
+	return err
 }
 
 // forgo gives back what was leased by claims that failed, for it is unknown
@@ -171,7 +183,7 @@ func (h *Hooks) handler(name string) (Handler, bool) {
 // take puts claimed deliveries into their lanes, and ends those that are not
 // to be tried.
 func (d *dispatcher) take(entries []Entry) {
-	at := now()
+	at := d.h.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, e := range entries {
@@ -232,6 +244,6 @@ func (d *dispatcher) spent(dl Delivery) bool {
 // giveBack returns a lease uncharged: the delivery is due again at once.
 func (d *dispatcher) giveBack(j job) {
 	back := j.before()
-	back.Status, back.Due = back.waiting(), now()
+	back.Status, back.Due = back.waiting(), d.h.now()
 	d.ledger.enter(outcome{Change: Change{Delivery: back}, lane: j.lane})
 }

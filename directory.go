@@ -17,7 +17,8 @@ import (
 
 // A directory is what this process knows of the subscribers on the store: the
 // handlers of its own, and what the store's records say of endpoints and of
-// handlers elsewhere. It is at most staleAfter behind.
+// handlers elsewhere. What is published goes by a reading younger than
+// staleAfter; the dispatcher's loop reads with each poll.
 type directory struct {
 	log *slog.Logger
 
@@ -25,7 +26,7 @@ type directory struct {
 
 	version   int64            // up to which all records were applied
 	seen      map[string]int64 // by key, the version applied; deleted ones too
-	read      time.Time
+	asked     time.Time        // when the last reading began
 	endpoints map[string]*endpoint
 	tenants   map[string]map[string]*endpoint // the same, by tenant and id
 	handlers  map[string]listener             // recorded, and those of this process
@@ -70,20 +71,37 @@ func newDirectory(log *slog.Logger) *directory {
 	}
 }
 
-// refresh reads what has changed, if the last reading is too old. Several
+// refresh reads what has changed on the store, if the last reading is as old as
+// that or older; in tx, the application's transaction, if that is not nil. Several
 // callers may read at once; what they apply is the same.
-func (dir *directory) refresh(ctx context.Context, src Tx) error {
-	dir.mu.RLock()
-	fresh := !dir.read.IsZero() && time.Since(dir.read) < staleAfter
-	dir.mu.RUnlock()
-	if fresh {
+func (h *Hooks) refresh(ctx context.Context, tx Tx, old time.Duration) error {
+	if h.dir.age() < old && !h.behind() {
 		return nil
 	}
-	return dir.reload(ctx, src)
+	return h.reload(ctx, tx)
 }
 
-// reload reads what has changed.
-func (dir *directory) reload(ctx context.Context, src Tx) error {
+// reload reads what has changed on the store: its clock, and the subscribers.
+func (h *Hooks) reload(ctx context.Context, tx Tx) error {
+	if err := h.sync(ctx, tx); err != nil {
+		return err
+	}
+	if tx != nil { // it may show what was when it began, and does not count
+		return h.dir.read(ctx, tx, false)
+	}
+	return h.dir.read(ctx, h.store, true)
+}
+
+// age returns how long ago the last reading began.
+func (dir *directory) age() time.Duration {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	return time.Since(dir.asked)
+}
+
+// read reads what has changed. A current reading is one that has seen all that
+// was committed when it began.
+func (dir *directory) read(ctx context.Context, src Tx, current bool) error {
 	dir.mu.RLock()
 	since := dir.version
 	dir.mu.RUnlock()
@@ -97,7 +115,9 @@ func (dir *directory) reload(ctx context.Context, src Tx) error {
 	for _, r := range records {
 		dir.apply(r)
 	}
-	dir.read = asked
+	if current {
+		dir.asked = asked
+	}
 	return nil
 }
 
@@ -206,13 +226,6 @@ func (dir *directory) matches(tenant, typ string) []match {
 	}
 	slices.SortFunc(ms, func(a, b match) int { return cmp.Compare(a.id, b.id) })
 	return ms
-}
-
-// expire makes the next refresh read.
-func (dir *directory) expire() {
-	dir.mu.Lock()
-	defer dir.mu.Unlock()
-	dir.read = time.Time{}
 }
 
 // isOthers reports whether a delivery's subscriber is now an endpoint of another

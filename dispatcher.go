@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type dispatcher struct {
 	poke     chan struct{} // something may have become due; holds one
 	stopped  chan struct{} // closed when Run returns
 	flushing bool          // it runs for a Flush only
+	news     atomic.Bool   // others have written: read the subscribers again
 	ledger   *ledger
 
 	attempts sync.WaitGroup
@@ -113,7 +115,7 @@ const (
 // until returns how long to sleep; ok is false for ever.
 func (d *dispatcher) until(next time.Time) (wait time.Duration, ok bool) {
 	if !next.IsZero() {
-		wait, ok = min(time.Until(next), longestSleep), true
+		wait, ok = min(next.Sub(d.h.now()), longestSleep), true
 	}
 	if _, exclusive := d.h.store.(Exclusive); !exclusive {
 		poll := time.Duration((0.9 + 0.2*rand.Float64()) * float64(pollEvery))
@@ -144,7 +146,7 @@ func (d *dispatcher) watch(ctx context.Context) {
 			continue
 		}
 		retry.reset()
-		d.h.dir.expire() // it may have been a subscriber
+		d.news.Store(true) // it may have been a subscriber
 		d.wake()
 	}
 }
@@ -179,16 +181,18 @@ type backoff struct {
 
 const (
 	firstWait   = 50 * time.Millisecond
-	longestWait = 3 * time.Second
+	longestWait = 2 * time.Second
 )
 
-// wait sleeps unless ctx ends; an error that comes of that is not reported.
+// wait sleeps unless ctx ends; an error that comes of that is not reported. Up
+// to half as much on top, at random, keeps a fleet from coming back in step.
 func (b *backoff) wait(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
 	b.fails++
 	wait := min(firstWait<<min(b.fails-1, 10), longestWait)
+	wait += rand.N(wait / 2)
 	b.report(err, b.fails, wait)
 	select {
 	case <-ctx.Done():

@@ -7,14 +7,13 @@ import (
 
 // reserve leases to this dispatcher what Publish is about to store and can be
 // tried at once: the common case costs one insert and one update, no claim.
-// What is ordered, scheduled, or more than the lane has room for stays pending,
-// and so does everything while older deliveries of the lane wait in the store.
+// What is ordered, scheduled, or more than the lane takes stays pending.
 func (d *dispatcher) reserve(entries []Entry) {
 	if d == nil {
 		return
 	}
 	d.ledger.await(1) // what cannot be begun must be given back
-	at := now()
+	at := d.h.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.open {
@@ -24,7 +23,7 @@ func (d *dispatcher) reserve(entries []Entry) {
 		for i := range e.Deliveries {
 			dl := &e.Deliveries[i]
 			l := d.lane(dl.Subscriber)
-			if l == nil || l.more || l.room() < 1 || dl.OrderingKey != "" || dl.Due.After(at) {
+			if l == nil || !l.takes() || dl.OrderingKey != "" || dl.Due.After(at) {
 				continue
 			}
 			l.held++
@@ -41,7 +40,7 @@ func (d *dispatcher) accept(entries []Entry, receipts []Receipt) {
 		return
 	}
 	defer d.ledger.await(-1)
-	at := now()
+	at := d.h.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, e := range entries {
@@ -100,7 +99,7 @@ func (d *dispatcher) expect(dl Delivery) {
 	if l == nil {
 		return
 	}
-	if !dl.Due.After(now()) {
+	if !dl.Due.After(d.h.now()) {
 		l.more = true
 		if l.hungry() {
 			d.wake()

@@ -36,7 +36,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 )
@@ -48,6 +48,8 @@ type Hooks struct {
 	store Store
 	log   *slog.Logger
 	dir   *directory
+
+	anchor atomic.Pointer[anchor] // of the store's clock; nil: this machine's is used
 
 	mu sync.Mutex // guards what follows
 	// types are the registered ones; handlers those of this process, by name.
@@ -246,7 +248,10 @@ func (h *Hooks) lock(ctx context.Context) (unlock func(), err error) {
 	if !ok {
 		return func() {}, nil
 	}
-	free, err := x.Lock(ctx, now())
+	if err := h.sync(ctx, nil); err != nil {
+		return nil, err
+	}
+	free, err := x.Lock(ctx, h.now())
 	if err != nil {
 		return nil, err
 	}
@@ -309,14 +314,3 @@ var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
 // newID returns prefix and a UUIDv7.
 func newID(prefix string) string { return prefix + uuid.Must(uuid.NewV7()).String() }
-
-// now returns the time as stores keep it.
-func now() time.Time { return micro(time.Now()) }
-
-// micro returns t in UTC, truncated to microseconds; zero stays zero.
-func micro(t time.Time) time.Time {
-	if t.IsZero() {
-		return time.Time{}
-	}
-	return t.UTC().Truncate(time.Microsecond)
-}

@@ -55,7 +55,7 @@ func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdic
 		return verdict{ok: true}
 	}
 	if a.Code == http.StatusTooManyRequests || a.Code == http.StatusServiceUnavailable {
-		a.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+		a.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), h.now())
 	}
 	return verdict{permanent: a.Code == http.StatusGone, after: a.RetryAfter}
 }

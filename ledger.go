@@ -128,7 +128,7 @@ func (l *ledger) write(batch []outcome) {
 	}
 	retry := backoff{report: l.h.storeError}
 	for {
-		stale, err := l.h.store.Update(l.ctx, now(), changes)
+		stale, err := l.h.store.Update(l.ctx, l.h.now(), changes)
 		if err == nil {
 			retry.reset()
 			l.failing.Store(false)
@@ -196,7 +196,7 @@ func (d *dispatcher) settled(done []outcome) {
 		switch {
 		case dl.Status.Final():
 			l.more = l.more || dl.OrderingKey != "" // the next of its key is free
-		case o.echo, !dl.Due.After(now()):
+		case o.echo, !dl.Due.After(d.h.now()):
 			l.more = true
 		default:
 			d.expectAt(dl.Due)

@@ -29,13 +29,13 @@ func (h *Hooks) Publish(ctx context.Context, ev Event) (Receipt, error) {
 // PublishBatch publishes events in one durable write, all or none, and
 // returns their receipts in the same order. Errors are those of Publish.
 func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error) {
-	entries, err := h.entries(ctx, h.store, evs)
+	entries, err := h.entries(ctx, nil, evs)
 	if err != nil {
 		return nil, err
 	}
 	d := h.dispatcher()
 	d.reserve(entries)
-	receipts, err := h.store.Enqueue(ctx, now(), entries)
+	receipts, err := h.store.Enqueue(ctx, h.now(), entries)
 	if err != nil {
 		d.abandon(entries, certain(err))
 		return nil, publishError(evs, err)
@@ -64,7 +64,7 @@ func (h *Hooks) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, 
 	if err != nil {
 		return nil, err
 	}
-	receipts, err := tx.Enqueue(ctx, now(), entries)
+	receipts, err := tx.Enqueue(ctx, h.now(), entries)
 	if err != nil {
 		return nil, publishError(evs, err)
 	}
@@ -78,12 +78,12 @@ func publishError(evs []Event, err error) error {
 	return fmt.Errorf("hooks: publish %d events: %w", len(evs), err)
 }
 
-// entries checks the events and addresses them to their subscribers.
-func (h *Hooks) entries(ctx context.Context, src Tx, evs []Event) ([]Entry, error) {
-	at := now()
+// entries checks the events and addresses them to their subscribers, as tx knows
+// them if it is not nil.
+func (h *Hooks) entries(ctx context.Context, tx Tx, evs []Event) ([]Entry, error) {
 	entries := make([]Entry, len(evs))
 	for i, ev := range evs {
-		ev, err := h.complete(ev, at)
+		ev, err := h.complete(ev)
 		if err != nil && len(evs) > 1 {
 			return nil, fmt.Errorf("%w (event %d of %d)", err, i+1, len(evs))
 		}
@@ -92,22 +92,20 @@ func (h *Hooks) entries(ctx context.Context, src Tx, evs []Event) ([]Entry, erro
 		}
 		entries[i].Event = ev
 	}
-	if err := h.dir.refresh(ctx, src); err != nil {
+	if err := h.refresh(ctx, tx, staleAfter); err != nil {
 		return nil, publishError(evs, err)
 	}
+	at := h.now()
 	for i := range entries {
 		h.address(&entries[i], at)
 	}
 	return entries, nil
 }
 
-// complete checks an event and fills in what was left to us.
-func (h *Hooks) complete(ev Event, at time.Time) (Event, error) {
+// complete checks an event and fills in what was left to us, but its Time.
+func (h *Hooks) complete(ev Event) (Event, error) {
 	if ev.ID == "" {
 		ev.ID = newID("evt_")
-	}
-	if ev.Time.IsZero() {
-		ev.Time = at
 	}
 	ev.Time, ev.DeliverAt, ev.ExpiresAt = micro(ev.Time), micro(ev.DeliverAt), micro(ev.ExpiresAt)
 	ev.Metadata = maps.Clone(ev.Metadata)
@@ -193,6 +191,9 @@ func checkMetadata(m map[string]string) error {
 // address adds a delivery for each subscriber of the entry's event.
 func (h *Hooks) address(e *Entry, at time.Time) {
 	ev := &e.Event
+	if ev.Time.IsZero() {
+		ev.Time = at
+	}
 	if ev.IdempotencyKey != "" {
 		e.KeyUntil = at.Add(h.cfg.IdempotencyWindow)
 	}

@@ -17,7 +17,7 @@ func (d *dispatcher) enlist(l *lane) {
 // Lanes that may be hanging together leave half of the slots to the others.
 // d.mu is held.
 func (d *dispatcher) schedule() {
-	at := now()
+	at := time.Now()
 	suspects := -1 // not counted yet
 	for skipped := 0; d.active < d.h.cfg.Concurrency && skipped < len(d.line); {
 		l := d.line[0]
@@ -60,7 +60,7 @@ func (d *dispatcher) suspects(at time.Time) (n int) {
 // and reports whether it did. d.mu is held.
 func (d *dispatcher) start(l *lane, at time.Time) (began bool) {
 	j := l.pop()
-	if d.endUntried(j, at) {
+	if d.endUntried(j, d.h.now()) {
 		return false
 	}
 	l.active = append(l.active, at)
@@ -79,7 +79,7 @@ func (d *dispatcher) finish(l *lane, began time.Time, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l.finish(began)
-	l.proven = ok || now().Sub(began) <= slowAfter
+	l.proven = ok || time.Since(began) <= slowAfter
 	if len(l.active) == 0 {
 		delete(d.busy, l)
 	}

@@ -22,13 +22,14 @@ import (
 // # Rules for every method
 //
 // Methods are safe for concurrent use. Times come from the caller, in UTC,
-// truncated to microseconds; a store never reads a clock. The context only
-// stops the waiting: a write happens whole or not at all, and one whose
-// caller has gone may still happen. An error that is none of the sentinels
-// of this package means that the outcome is unknown: the caller repeats the
-// call. A store reads its own writes: what a method that returned has
-// written, every later call sees. Slices and maps that a store returns
-// belong to the caller, except [Event].Data, which nobody may alter.
+// truncated to microseconds; a store never reads a clock, unless it is asked
+// for the time as a [Clock]. The context only stops the waiting: a write
+// happens whole or not at all, and one whose caller has gone may still happen.
+// An error that is none of the sentinels of this package means that the
+// outcome is unknown: the caller repeats the call. A store reads its own
+// writes: what a method that returned has written, every later call sees.
+// Slices and maps that a store returns belong to the caller, except
+// [Event].Data, which nobody may alter.
 type Store interface {
 	Tx
 
@@ -110,8 +111,23 @@ type Exclusive interface {
 // A Waker store can tell when somebody else has written. Optional.
 type Waker interface {
 	// Wait blocks until a commit that was not made through this store's own
-	// Enqueue, Update or Put may have made work due, or ctx ends.
+	// Enqueue, Update or Put may have made work due or changed a record, or
+	// ctx ends.
 	Wait(ctx context.Context) error
+}
+
+// A Clock store tells the time that all machines which share it agree on, such
+// as its database server's. [Hooks] then dates by it whatever a store is given
+// and whatever is signed, and the clocks of the machines do not matter. Optional.
+//
+// It is asked about once a minute. The [Tx] of such a store may be a Clock too:
+// then PublishTx asks there, and needs no second connection while the
+// application's transaction holds one.
+type Clock interface {
+	// Now returns the present moment, in any time zone: also in a transaction,
+	// not when that began. It is taken to be the time half way between call
+	// and return.
+	Now(ctx context.Context) (time.Time, error)
 }
 
 // Errors of every store, beside the contract they belong to. They are

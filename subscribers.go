@@ -52,7 +52,7 @@ func untilWritten(write func() error) (err error) {
 }
 
 func (h *Hooks) putEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
-	if err := h.dir.reload(ctx, h.store); err != nil {
+	if err := h.reload(ctx, nil); err != nil {
 		return Endpoint{}, err
 	}
 	if _, ok := h.dir.listener(e.ID); ok {
@@ -71,7 +71,7 @@ func (h *Hooks) putEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 		fresh = signer.NewSecret()
 		next.Secret = fresh
 	}
-	next.useSecret(now())
+	next.useSecret(h.now())
 	if err := h.putRecord(ctx, "endpoint/"+e.ID, next.record, next); err != nil {
 		return Endpoint{}, err
 	}
@@ -117,7 +117,7 @@ func (h *Hooks) putRecord(ctx context.Context, key string, was Record, v any) er
 	if len(was.Data) == 0 {
 		r.Version = 0 // deleted, or never there
 	}
-	if r.Version, err = h.store.Put(ctx, now(), r); err != nil {
+	if r.Version, err = h.store.Put(ctx, h.now(), r); err != nil {
 		return fmt.Errorf("hooks: record %s: %w", key, err)
 	}
 	h.dir.update(r)
@@ -130,7 +130,7 @@ func (h *Hooks) putHandler(ctx context.Context, s Handler) error {
 }
 
 func (h *Hooks) putListener(ctx context.Context, s Handler) error {
-	if err := h.dir.reload(ctx, h.store); err != nil {
+	if err := h.reload(ctx, nil); err != nil {
 		return err
 	}
 	if h.dir.isEndpoint(s.Name) {
@@ -146,7 +146,7 @@ func (h *Hooks) putListener(ctx context.Context, s Handler) error {
 // that does not exist is [ErrNotFound]; a handler of this process is refused,
 // for it would be recorded again.
 func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
-	if err := h.dir.reload(ctx, h.store); err != nil {
+	if err := h.reload(ctx, nil); err != nil {
 		return err
 	}
 	r := Record{}
@@ -161,7 +161,7 @@ func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
 	if r.Version == 0 {
 		return fmt.Errorf("hooks: unsubscribe %q: %w", id, ErrNotFound)
 	}
-	version, err := h.store.Put(ctx, now(), Record{Key: r.Key, Version: r.Version})
+	version, err := h.store.Put(ctx, h.now(), Record{Key: r.Key, Version: r.Version})
 	if err != nil {
 		return fmt.Errorf("hooks: unsubscribe %q: %w", id, err)
 	}
@@ -172,7 +172,7 @@ func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
 
 // Endpoint returns an endpoint, without its Secret, or [ErrNotFound].
 func (h *Hooks) Endpoint(ctx context.Context, id string) (Endpoint, error) {
-	if err := h.dir.refresh(ctx, h.store); err != nil {
+	if err := h.refresh(ctx, nil, staleAfter); err != nil {
 		return Endpoint{}, err
 	}
 	e := h.dir.endpoint(id)
@@ -186,7 +186,7 @@ func (h *Hooks) Endpoint(ctx context.Context, id string) (Endpoint, error) {
 // of their ids, beginning after the id that is given. next is what to give for
 // the page that follows, empty at the end. A limit that is not positive is 50.
 func (h *Hooks) Endpoints(ctx context.Context, after string, limit int) (page []Endpoint, next string, err error) {
-	if err := h.dir.refresh(ctx, h.store); err != nil {
+	if err := h.refresh(ctx, nil, staleAfter); err != nil {
 		return nil, "", err
 	}
 	if limit <= 0 {
