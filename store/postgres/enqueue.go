@@ -1,0 +1,316 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/hooks"
+)
+
+// Enqueue is [hooks.Tx]'s. Calls that come at the same time share a
+// transaction.
+func (s *Store) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
+	o := &op{now: now, entries: cloneEntries(entries)}
+	if err := s.writer.submit(ctx, o); err != nil {
+		return nil, explain(ctx, "enqueue", err)
+	}
+	return o.receipts, nil
+}
+
+// cloneEntries copies what a caller may alter once it is gone.
+func cloneEntries(entries []hooks.Entry) []hooks.Entry {
+	entries = slices.Clone(entries)
+	for i := range entries {
+		e := &entries[i]
+		e.Deliveries = slices.Clone(e.Deliveries)
+		e.Event.Metadata = maps.Clone(e.Event.Metadata)
+	}
+	return entries
+}
+
+// An insertion is an entry on its way into the database.
+type insertion struct {
+	hooks.Entry
+	now     time.Time
+	receipt *hooks.Receipt
+}
+
+// insertions returns one for each entry, and where their receipts will be.
+func insertions(now time.Time, entries []hooks.Entry) ([]insertion, []hooks.Receipt) {
+	receipts := make([]hooks.Receipt, len(entries))
+	list := make([]insertion, len(entries))
+	for i, e := range entries {
+		list[i] = insertion{e, now, &receipts[i]}
+	}
+	return list, receipts
+}
+
+// insert returns the statements that write entries. Those that name the same
+// event or idempotency key come one after the other, so that the later one sees
+// the earlier. Entries to Add to must be known to exist; see [Store.missing].
+func insert(list []insertion) (sts []statement) {
+	for len(list) > 0 {
+		n := apart(list)
+		sts = append(sts, insertWave(list[:n])...)
+		list = list[n:]
+	}
+	return sts
+}
+
+// apart returns how many of the first entries have nothing in common, and are all
+// to be added to or none.
+func apart(list []insertion) int {
+	ids, keys := make(map[string]bool, len(list)), make(map[[2]string]bool)
+	for i, in := range list {
+		ev := &in.Event
+		key := [2]string{ev.Tenant, ev.IdempotencyKey}
+		if ids[ev.ID] || keys[key] || in.Add != list[0].Add {
+			return i
+		}
+		ids[ev.ID] = true
+		if ev.IdempotencyKey != "" {
+			keys[key] = true
+		}
+	}
+	return len(list)
+}
+
+// The columns of events and deliveries that are written as they are given.
+const (
+	eventInput = `id, type, tenant, time, ordering_key, idempotency_key,
+		deliver_at, expires_at, metadata, fanout, stored, unheard, data`
+	deliveryInput = `event_id, subscriber, type, tenant, ordering_key, status, reason,
+		due, run, attempts, lost, token, created, updated, code, error`
+)
+
+var (
+	inputSQL = `WITH input AS (SELECT * FROM ` + unnest(1, `text, text, text, timestamptz, text, text,
+		timestamptz, timestamptz, text, int, timestamptz, boolean, bytea, timestamptz`,
+		"i ("+eventInput+", key_until, ord)") + `)`
+
+	// takenSQL takes the idempotency keys of events that are not there yet, where
+	// nobody has them.
+	takenSQL = `, taken AS (
+		INSERT INTO hooks.keys AS k (tenant, key, event_id, until)
+		SELECT i.tenant, i.idempotency_key, i.id, i.key_until FROM input i
+		WHERE i.idempotency_key <> '' AND (SELECT e.id FROM hooks.events e WHERE e.id = i.id) IS NULL
+		ORDER BY i.tenant, i.idempotency_key
+		ON CONFLICT (tenant, key) DO UPDATE SET event_id = excluded.event_id, until = excluded.until
+		WHERE k.until <= (SELECT i.stored FROM input i WHERE i.id = excluded.event_id)
+		RETURNING event_id
+	)`
+	storedSQL = `, stored AS (
+		INSERT INTO hooks.events (` + eventInput + `)
+		SELECT ` + strings.Replace(eventInput, "metadata", "metadata::json", 1) + ` FROM input `
+
+	// deliveriesSQL ends the statement. IS TRUE has the events looked up in a hash
+	// table; without it there would be a join.
+	deliveriesSQL = ` ORDER BY ord ON CONFLICT (id) DO NOTHING RETURNING id
+	), added AS (
+		INSERT INTO hooks.deliveries (` + deliveryInput + `)
+		SELECT ` + deliveryInput + ` FROM ` + deliveryRows(15) + `
+		WHERE (event_id IN (SELECT id FROM stored)) IS TRUE
+		ORDER BY ord ON CONFLICT (event_id, subscriber) DO NOTHING
+	)
+	SELECT id FROM stored`
+
+	insertSQL      = inputSQL + storedSQL + deliveriesSQL
+	insertKeyedSQL = inputSQL + takenSQL + storedSQL +
+		`WHERE idempotency_key = '' OR (id IN (SELECT event_id FROM taken)) IS TRUE` + deliveriesSQL
+
+	addSQL = `WITH added AS (
+		INSERT INTO hooks.deliveries (` + deliveryInput + `)
+		SELECT ` + deliveryInput + ` FROM ` + deliveryRows(1) + `
+		ORDER BY ord ON CONFLICT (event_id, subscriber) DO NOTHING RETURNING event_id
+	), heard AS (
+		UPDATE hooks.events SET unheard = false
+		WHERE id = ANY(ARRAY(SELECT event_id FROM added)) AND unheard
+	)
+	SELECT event_id, count(*) FROM added GROUP BY event_id`
+)
+
+const (
+	// A key is given back if its event was stored by somebody else meanwhile, with
+	// another key or none.
+	giveKeysBackSQL = `DELETE FROM hooks.keys WHERE event_id = ANY($1::text[]) AND ctid = ANY(ARRAY(
+		SELECT k.place FROM unnest($1::text[], $2::text[], $3::text[]) AS i (id, tenant, key) CROSS JOIN LATERAL (
+			SELECT k.ctid AS place FROM hooks.keys k
+			WHERE k.tenant = i.tenant AND k.key = i.key AND k.event_id = i.id LIMIT 1) AS k
+		WHERE (SELECT e.id FROM hooks.events e
+			WHERE e.id = i.id AND (e.tenant <> i.tenant OR e.idempotency_key <> i.key)) IS NOT NULL))`
+	holdersSQL = `SELECT i.id, coalesce(
+			(SELECT e.id FROM hooks.events e WHERE e.id = i.id),
+			(SELECT k.event_id FROM hooks.keys k WHERE k.tenant = i.tenant AND k.key = i.key), i.id)
+		FROM unnest($1::text[], $2::text[], $3::text[]) AS i (id, tenant, key)`
+	// Prune, which removes events, waits for this lock and then looks again.
+	existSQL = `SELECT id FROM hooks.events WHERE id = ANY($1::text[]) ORDER BY id FOR KEY SHARE`
+)
+
+// unnest is a table made of array parameters, the first of which has a number.
+func unnest(first int, types, alias string) string {
+	var b strings.Builder
+	for i, typ := range strings.Split(types, ",") {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "$%d::%s[]", first+i, strings.TrimSpace(typ))
+	}
+	ordinality := ""
+	if strings.HasSuffix(alias, "ord)") {
+		ordinality = " WITH ORDINALITY"
+	}
+	return "unnest(" + b.String() + ")" + ordinality + " AS " + alias
+}
+
+func deliveryRows(first int) string {
+	return unnest(first, `text, text, text, text, text, smallint, text,
+		timestamptz, int, int, int, bigint, timestamptz, timestamptz, int, text`, "d ("+deliveryInput+", ord)")
+}
+
+// insertWave returns the statements for entries that have nothing in common.
+func insertWave(list []insertion) (sts []statement) {
+	var evs eventRows
+	var fresh, more deliveryColumns
+	var keys keyRows
+	receipts := make(map[string]*hooks.Receipt, len(list))
+	for _, in := range list {
+		ev := &in.Event
+		receipts[ev.ID] = in.receipt
+		if in.Add {
+			*in.receipt = hooks.Receipt{EventID: ev.ID}
+			more.add(in.Entry)
+			continue
+		}
+		*in.receipt = hooks.Receipt{EventID: ev.ID, Duplicate: true, Deliveries: subscribers(in.Entry)}
+		evs.add(in)
+		fresh.add(in.Entry)
+		if ev.IdempotencyKey != "" {
+			keys.add(in)
+		}
+	}
+	if len(evs.id) > 0 {
+		sts = append(sts, storeEvents(evs, fresh, keys, receipts)...)
+	}
+	if len(more.event) > 0 {
+		sts = append(sts, statement{addSQL, more.args(), func(r row) error {
+			var id string
+			var n int
+			err := r.Scan(&id, &n)
+			if err == nil {
+				receipts[id].Deliveries = n
+			}
+			return err
+		}})
+	}
+	return sts
+}
+
+// storeEvents returns the statements that store events with their deliveries.
+func storeEvents(evs eventRows, ds deliveryColumns, keys keyRows, receipts map[string]*hooks.Receipt) []statement {
+	stored := func(r row) error {
+		var id string
+		err := r.Scan(&id)
+		if err == nil {
+			receipts[id].Duplicate = false
+		}
+		return err
+	}
+	args := slices.Concat(evs.args(), ds.args())
+	if len(keys.id) == 0 {
+		return []statement{{insertSQL, args, stored}}
+	}
+	return []statement{
+		{insertKeyedSQL, args, stored},
+		{giveKeysBackSQL, keys.args(), nil},
+		{holdersSQL, keys.args(), func(r row) error {
+			var id, holder string
+			err := r.Scan(&id, &holder)
+			if err == nil && receipts[id].Duplicate {
+				receipts[id].EventID = holder
+			}
+			return err
+		}},
+	}
+}
+
+// closed returns receipts as they are to be when all statements have run: a
+// duplicate has no deliveries.
+func closed(receipts []hooks.Receipt) []hooks.Receipt {
+	for i := range receipts {
+		if receipts[i].Duplicate {
+			receipts[i].Deliveries = 0
+		}
+	}
+	return receipts
+}
+
+// subscribers counts those of an entry.
+func subscribers(e hooks.Entry) int {
+	names := make(map[string]bool, len(e.Deliveries))
+	for _, d := range e.Deliveries {
+		names[d.Subscriber] = true
+	}
+	return len(names)
+}
+
+// enqueueIn writes entries in a session, with more statements at the end. It
+// changes nothing if it returns [hooks.ErrNotFound].
+func (s *Store) enqueueIn(ctx context.Context, to session, now time.Time, entries []hooks.Entry, more ...statement) ([]hooks.Receipt, error) {
+	if err := s.missing(ctx, to, entries); err != nil {
+		return nil, err
+	}
+	list, receipts := insertions(now, entries)
+	if err := to.run(ctx, s, append(insert(list), more...)...); err != nil {
+		return nil, err
+	}
+	return closed(receipts), nil
+}
+
+// missing returns [hooks.ErrNotFound] if an event that an entry adds to is neither
+// stored nor comes before it. Until the transaction ends, none of them can go.
+func (s *Store) missing(ctx context.Context, in session, entries []hooks.Entry) error {
+	known := make(map[string]bool)
+	var wanted []string
+	for _, e := range entries {
+		if e.Add && !known[e.Event.ID] {
+			wanted = append(wanted, e.Event.ID)
+		}
+		known[e.Event.ID] = true
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	found := make(map[string]bool)
+	err := in.run(ctx, s, statement{existSQL, []any{wanted}, func(r row) error {
+		var id string
+		err := r.Scan(&id)
+		found[id] = true
+		return err
+	}})
+	if err != nil {
+		return err
+	}
+	for _, id := range wanted {
+		if !found[id] {
+			return fmt.Errorf("event %s: %w", id, hooks.ErrNotFound)
+		}
+	}
+	return nil
+}
+
+// waiting reports whether entries have a delivery for others to make.
+func waiting(entries []hooks.Entry) bool {
+	return slices.ContainsFunc(entries, func(e hooks.Entry) bool {
+		return slices.ContainsFunc(e.Deliveries, func(d hooks.Delivery) bool { return d.Status < hooks.Sending })
+	})
+}
+
+// adds reports whether an entry is to be added to a stored event, which takes more
+// than statements that can be sent at once.
+func adds(entries []hooks.Entry) bool {
+	return slices.ContainsFunc(entries, func(e hooks.Entry) bool { return e.Add })
+}

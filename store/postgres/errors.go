@@ -1,0 +1,131 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/puddle/v2"
+
+	"example.com/hooks"
+)
+
+// Errors that tell what ails the database. [errors.Is] finds them in what the
+// methods of a [Store] return, and [errors.As] the driver's own error, such as a
+// [*pgconn.PgError], beside them. When the cause is gone the store works again,
+// without being made anew.
+//
+// None of them is certain in the sense of [example.com/hooks.Store]: repeat the
+// call with the same ids.
+var (
+	// ErrUnavailable: no connection could be had, or the one in use was lost. The
+	// server is not there, is starting or stopping, or has no connection free; or
+	// the pool has none.
+	ErrUnavailable = errors.New("the database cannot be reached; check that it runs," +
+		" its address, max_connections and the pool's MaxConns")
+	// ErrNoTables: the tables are not there.
+	ErrNoTables = errors.New("the tables of hooks are not there; call Migrate, or run its scripts," +
+		" and check Config.Schema")
+	// ErrReadOnly: the server is a standby, or the role or database read-only.
+	ErrReadOnly = errors.New("the database is read-only; connect to the primary" +
+		" (target_session_attrs=read-write)")
+	// ErrPermission: the role may not use the tables.
+	ErrPermission = errors.New("the role may not use the tables of hooks;" +
+		" grant it usage of the schema, and all privileges on its tables and sequences")
+	// ErrTimeout: statement_timeout or lock_timeout, or a lock that somebody's
+	// transaction has held for long.
+	ErrTimeout = errors.New("a statement or a lock took too long; look for transactions" +
+		" that stay open, and at statement_timeout")
+	// ErrSerialization: other transactions stood in the way, and trying again did
+	// not help; or, in the application's transaction, it has to be run again.
+	ErrSerialization = errors.New("the transaction conflicts with another one; run it again")
+	// ErrFull: the server has no space left, or no memory.
+	ErrFull = errors.New("the database has no space or memory left; free some and try again")
+)
+
+// causes are the SQLSTATEs that an error stands for, by their first five
+// characters or first two, which are their class.
+// https://www.postgresql.org/docs/15/errcodes-appendix.html
+var causes = map[string]error{
+	"08":    ErrUnavailable, // connection exception
+	"53300": ErrUnavailable, // too many connections
+	"57P01": ErrUnavailable, // shutdown, or pg_terminate_backend
+	"57P02": ErrUnavailable, // crash of another process
+	"57P03": ErrUnavailable, // starting up
+	"57P05": ErrUnavailable, // idle session timeout
+	"3F000": ErrNoTables,    // no such schema
+	"42P01": ErrNoTables,    // no such table
+	"42703": ErrNoTables,    // no such column: of an older version
+	"25006": ErrReadOnly,
+	"42501": ErrPermission,
+	"57014": ErrTimeout, // statement_timeout, or canceled
+	"55P03": ErrTimeout, // lock_timeout
+	"40":    ErrSerialization,
+	"53":    ErrFull,
+	"58":    ErrFull, // the operating system's errors
+}
+
+// explain wraps err with what was being done, and with its cause when that is
+// known. The end of ctx, the caller's, stays what it is.
+func explain(ctx context.Context, verb string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ended := ctx.Err(); ended != nil && errors.Is(err, ended) {
+		return ended
+	}
+	if cause := causeOf(err); cause != nil {
+		return fmt.Errorf("postgres: %s: %w: %w", verb, cause, err)
+	}
+	return fmt.Errorf("postgres: %s: %w", verb, err)
+}
+
+// causeOf returns which of this package's errors err stands for, or nil.
+func causeOf(err error) error {
+	if code := sqlState(err); code != "" {
+		if cause, ok := causes[code]; ok {
+			return cause
+		}
+		return causes[code[:2]]
+	}
+	var dial *pgconn.ConnectError
+	var network net.Error
+	switch {
+	case errors.Is(err, puddle.ErrClosedPool):
+		return hooks.ErrClosed
+	case errors.As(err, &dial), errors.As(err, &network), pgconn.SafeToRetry(err), pgconn.Timeout(err),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, context.DeadlineExceeded):
+		return ErrUnavailable
+	}
+	return nil
+}
+
+// sqlState returns the SQLSTATE that the server, or a standby for it, has said by
+// whatever driver; empty if it has said none.
+func sqlState(err error) string {
+	var said interface{ SQLState() string }
+	if errors.As(err, &said) && len(said.SQLState()) == 5 {
+		return said.SQLState()
+	}
+	return ""
+}
+
+// gaveUp reports whether the server undid a transaction because of others, and
+// may not the next time.
+func gaveUp(err error) bool {
+	code := sqlState(err)
+	return code == "40001" || code == "40P01"
+}
+
+// isLocked reports whether a lock did not come in time.
+func isLocked(err error) bool { return sqlState(err) == "55P03" }
+
+// blames reports whether one of a group's members may be what the error is about,
+// and not the database's state. A lock may come later, even if there is only one.
+func blames(err error, members int) bool {
+	cause := causeOf(err)
+	return isLocked(err) || members > 1 && (cause == nil || cause == ErrTimeout)
+}

@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/hooks"
+)
+
+// Migrations hold one script for each version of the schema, in the folder
+// migrations and in order, for those who run them with a tool of their own, such
+// as goose, tern or atlas. They are written for the schema "hooks". Each is to be
+// run once, in a transaction. Those that were ever released never change, and
+// none takes away what the version before needs, so that old and new programs
+// work side by side while a fleet is updated.
+//
+//go:embed migrations/*.sql
+var Migrations embed.FS
+
+const migrateLock = 0x686f6f6b73 // "hooks"
+
+// Migrate makes the tables, or brings them up to date, in one transaction. It
+// may be called by many processes at once, and whenever they start: where nothing
+// is missing it only looks.
+//
+// It returns [hooks.ErrTooNew] where a later version has been, [hooks.ErrForeign]
+// where the schema holds something else, and leaves both as they are.
+func (s *Store) Migrate(ctx context.Context) error {
+	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		return s.migrate(ctx, tx)
+	})
+	return explain(ctx, "migrate", err)
+}
+
+func (s *Store) migrate(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrateLock)); err != nil {
+		return err
+	}
+	version, err := s.version(ctx, tx)
+	if err != nil {
+		return err
+	}
+	scripts, _ := fs.Glob(Migrations, "migrations/*.sql") // the pattern is sound
+	if version > len(scripts) {
+		return fmt.Errorf("%w: its schema is version %d, and this program knows %d", hooks.ErrTooNew, version, len(scripts))
+	}
+	for _, name := range scripts[version:] {
+		script, err := Migrations.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if err := s.runScript(ctx, tx, string(script)); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// runScript runs a script in the store's schema. It does not create one that is
+// there, for that takes a right which whoever made it for us may have kept.
+func (s *Store) runScript(ctx context.Context, tx pgx.Tx, script string) error {
+	var there bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, s.schema).Scan(&there)
+	if err != nil {
+		return err
+	}
+	create := "CREATE SCHEMA " + pgx.Identifier{s.schema}.Sanitize() + ";"
+	if there {
+		create = ""
+	}
+	script = strings.ReplaceAll(script, "CREATE SCHEMA IF NOT EXISTS hooks;", create)
+	_, err = tx.Conn().PgConn().Exec(ctx, s.text(script)).ReadAll()
+	return err
+}
+
+// version is 0 where there is no schema of ours.
+func (s *Store) version(ctx context.Context, tx pgx.Tx) (version int, err error) {
+	var encoding string
+	var tables int
+	var ours bool
+	err = tx.QueryRow(ctx, `SELECT current_setting('server_encoding'),
+		(SELECT count(*) FROM pg_tables WHERE schemaname = $1),
+		EXISTS (SELECT FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+			WHERE n.nspname = $1 AND c.relname = 'meta' AND a.attname = 'record_version')`,
+		s.schema).Scan(&encoding, &tables, &ours)
+	switch {
+	case err != nil:
+		return 0, err
+	case encoding != "UTF8":
+		return 0, fmt.Errorf("%w: the database's encoding is %s; create one with UTF8", hooks.ErrForeign, encoding)
+	case ours:
+		err = tx.QueryRow(ctx, s.text(`SELECT version FROM hooks.meta`)).Scan(&version)
+		return version, err
+	case tables > 0:
+		return 0, fmt.Errorf("%w: schema %q has other tables; choose another with Config.Schema", hooks.ErrForeign, s.schema)
+	}
+	return 0, nil
+}

@@ -1,0 +1,116 @@
+// Package postgres keeps events in PostgreSQL, for any number of processes:
+// all may publish, and all may dispatch. It needs PostgreSQL 15 or later and
+// the driver github.com/jackc/pgx/v5, and nothing beside the database.
+//
+//	pool, err := pgxpool.New(ctx, os.Getenv("DATABASE_URL"))
+//	store, err := postgres.New(pool, postgres.Config{})
+//	err = store.Migrate(ctx) // or run Migrations with your own tool
+//	h, err := hooks.New(hooks.Config{Store: store})
+//
+// The tables lie in a schema of their own. [Store.Tx] and [Store.SQLTx] publish
+// in the application's own transaction, from pgx and from database/sql.
+//
+// # How it works
+//
+// Writes that come at the same time share a transaction: those of one process
+// wait for each other for as long as a commit takes, and then are a handful of
+// statements, however many they are. A claim takes its rows with SKIP LOCKED, so
+// dispatchers do not wait for each other, and touches finished rows never.
+// Ordering keys are serialized by advisory transaction locks.
+//
+// What is published is announced with NOTIFY; dispatchers listen on one
+// connection of their own, outside the pool. That is a hint and saves up to a
+// second: they look into the database every second whatever they hear. Time is
+// the database's, which all processes agree on.
+//
+// Every transaction of the store's own is READ COMMITTED, whatever the default
+// of the database, and short; none is open while a delivery is attempted. How
+// durable a commit is, synchronous_commit says: leave it on.
+package postgres
+
+import (
+	"crypto/rand"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/hooks"
+)
+
+// A Store is a [hooks.Store] in a PostgreSQL database. It is a [hooks.Waker] and
+// a [hooks.Clock] as well. It needs no closing: the pool is the caller's, to be
+// closed when Run has returned and no other method is under way.
+type Store struct {
+	pool     *pgxpool.Pool
+	schema   string
+	pollOnly bool
+	name     string // of this store among those that announce
+	writer   writer
+	herald   herald
+	listener listener
+}
+
+var (
+	_ hooks.Store = (*Store)(nil)
+	_ hooks.Waker = (*Store)(nil)
+	_ hooks.Clock = (*Store)(nil)
+)
+
+// A Config says where a [Store] keeps its tables and how it hears of news.
+type Config struct {
+	// Schema holds the tables. Empty: "hooks". It is written in lower case
+	// letters, digits and _, begins with no digit, and has at most 40 of them.
+	Schema string
+	// PollOnly does without LISTEN and NOTIFY, for databases that are reached
+	// through a pooler such as PgBouncer in transaction mode, where LISTEN does not
+	// work. What other processes publish is then found by looking, within about a
+	// second.
+	PollOnly bool
+}
+
+var schemaForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
+
+// New returns a store on the pool's database. It does not connect; the tables
+// must be there before the first call of another method, see [Store.Migrate].
+//
+// Writing borrows one connection of the pool, up to five when transactions of others
+// stand in the way; claiming and reading one for each call; a dispatcher listens on
+// one more, outside of the pool. The store follows the pool's settings, its
+// DefaultQueryExecMode included. An error is a [*hooks.InvalidError].
+func New(pool *pgxpool.Pool, c Config) (*Store, error) {
+	if pool == nil {
+		return nil, &hooks.InvalidError{Field: "pool", Problem: "it is nil; give what pgxpool.New returns"}
+	}
+	if c.Schema == "" {
+		c.Schema = defaultSchema
+	}
+	if !schemaForm.MatchString(c.Schema) {
+		return nil, &hooks.InvalidError{
+			Field:   "Config.Schema",
+			Problem: fmt.Sprintf("%q: write up to 40 lower case letters, digits and _, not beginning with a digit", c.Schema),
+		}
+	}
+	s := &Store{pool: pool, schema: c.Schema, pollOnly: c.PollOnly, name: rand.Text()[:8]}
+	s.writer.store = s
+	s.herald.store = s
+	s.listener.turn = make(chan struct{}, 1)
+	s.listener.turn <- struct{}{}
+	return s, nil
+}
+
+const defaultSchema = "hooks"
+
+// text returns a statement for the store's schema. All are written for the
+// default one, and say "hooks." nowhere else.
+func (s *Store) text(sql string) string {
+	if s.schema == defaultSchema {
+		return sql
+	}
+	return strings.ReplaceAll(sql, "hooks.", pgx.Identifier{s.schema}.Sanitize()+".")
+}
+
+// channel is what dispatchers on the same tables listen to.
+func (s *Store) channel() string { return "hooks_" + s.schema }

@@ -1,0 +1,314 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/hooks"
+	"example.com/hooks/store/postgres"
+	"example.com/hooks/store/storetest"
+)
+
+// countdownSQL makes all that writes fail, as other transactions would make it,
+// for as long as a sequence is not above zero. A sequence does not roll back.
+const countdownSQL = `CREATE SEQUENCE countdown MINVALUE -1000000;
+	CREATE TABLE failure (code text);
+	INSERT INTO failure VALUES ('40001');
+	CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF nextval('countdown') <= 0 THEN
+			RAISE EXCEPTION 'somebody stood in the way' USING ERRCODE = (SELECT code FROM failure);
+		END IF;
+		RETURN NULL;
+	END $$;
+	CREATE TRIGGER fail BEFORE INSERT OR UPDATE OR DELETE ON hooks.events FOR EACH STATEMENT EXECUTE FUNCTION fail();
+	CREATE TRIGGER fail BEFORE INSERT OR UPDATE OR DELETE ON hooks.deliveries FOR EACH STATEMENT EXECUTE FUNCTION fail();
+	CREATE TRIGGER fail BEFORE INSERT OR UPDATE OR DELETE ON hooks.records FOR EACH STATEMENT EXECUTE FUNCTION fail()`
+
+// script runs several statements.
+func script(t *testing.T, config *pgx.ConnConfig, sql string) {
+	t.Helper()
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What the server gives up because of other transactions is tried again, and no
+// caller sees it; but not for ever.
+func TestSerializationFailures(t *testing.T) {
+	config := database(t)
+	script(t, config, countdownSQL)
+	pool := poolOn(t, config)
+	s := storeOn(t, pool)
+	for _, code := range []string{"40001", "40P01"} {
+		mustExec(t, pool, `UPDATE failure SET code = $1`, code)
+		for _, m := range those(true) {
+			mustExec(t, pool, `SELECT setval('countdown', -3)`) // the next is -2: 3 failures
+			well(t, s, m)
+		}
+		for _, m := range those(true) {
+			mustExec(t, pool, `SELECT setval('countdown', -1000000)`)
+			ailing(t, s, postgres.ErrSerialization, code, m)
+			tries := value[int](t, pool, `SELECT last_value FROM countdown`) + 1000000
+			if tries < 2 || tries > 20 {
+				t.Errorf("%s was tried %d times; want some, but not many", m.name, tries)
+			}
+		}
+		mustExec(t, pool, `SELECT setval('countdown', 1)`)
+		well(t, s, those(true)...)
+	}
+}
+
+// Two processes that publish the same in opposite order block each other.
+func TestBatchesThatCross(t *testing.T) {
+	config := database(t)
+	pool := poolOn(t, config)
+	stores := []*postgres.Store{storeOn(t, pool), storeOn(t, poolOn(t, config))}
+	const rounds, size = 2, 400
+	for round := range rounds {
+		batch := numbered(fmt.Sprint("evt_", round, "_"), size)
+		crossed := slices.Clone(batch)
+		slices.Reverse(crossed)
+		var wg sync.WaitGroup
+		for i, entries := range [][]hooks.Entry{batch, crossed} {
+			wg.Go(func() {
+				if err := enqueue(stores[i], entries...); err != nil {
+					t.Errorf("Enqueue of what another publishes in opposite order = %v; want nil", err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if got := value[int](t, pool, `SELECT count(*) FROM hooks.deliveries`); got != rounds*size {
+		t.Errorf("there are %d deliveries; want %d", got, rounds*size)
+	}
+}
+
+// levelsSQL notes the isolation level of every transaction that writes.
+const levelsSQL = `CREATE TABLE levels (level text);
+	CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		INSERT INTO levels VALUES (current_setting('transaction_isolation'));
+		RETURN NULL;
+	END $$;
+	CREATE TRIGGER note BEFORE INSERT OR UPDATE OR DELETE ON hooks.events FOR EACH STATEMENT EXECUTE FUNCTION note();
+	CREATE TRIGGER note BEFORE INSERT OR UPDATE OR DELETE ON hooks.deliveries FOR EACH STATEMENT EXECUTE FUNCTION note();
+	CREATE TRIGGER note BEFORE INSERT OR UPDATE OR DELETE ON hooks.records FOR EACH STATEMENT EXECUTE FUNCTION note()`
+
+// Whatever the database's default, the store's own transactions are READ
+// COMMITTED: those that publish the same do not get into each other's way.
+func TestIsolationLevels(t *testing.T) {
+	for _, level := range []string{"repeatable read", "serializable"} {
+		t.Run(level, func(t *testing.T) {
+			config := database(t)
+			alterDatabase(t, config, `SET default_transaction_isolation = '`+level+`'`)
+			script(t, config, levelsSQL)
+			pool := poolOn(t, config)
+			if got := value[string](t, pool, `SHOW transaction_isolation`); got != level {
+				t.Fatalf("the default is %s; want %s", got, level)
+			}
+			stores := []*postgres.Store{storeOn(t, pool), storeOn(t, poolOn(t, config))}
+			publishTheSame(t, stores, 8, 25)
+			well(t, stores[0], methods...)
+			other := value[int](t, pool, `SELECT count(*) FROM levels WHERE level <> 'read committed'`)
+			if other > 0 {
+				t.Errorf("%d statements were run at another level; want none", other)
+			}
+			if got := value[int](t, pool, `SELECT count(*) FROM hooks.events WHERE id LIKE 'same%'`); got != 50 {
+				t.Errorf("there are %d events; want 50", got)
+			}
+		})
+	}
+}
+
+// publishTheSame has n goroutines publish the same ids and the same keys.
+func publishTheSame(t *testing.T, stores []*postgres.Store, n, events int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for g := range n {
+		wg.Go(func() {
+			for i := range events {
+				err := enqueue(stores[g%len(stores)],
+					entry(fmt.Sprint("same_", i), "crm"),
+					keyed(entry(fmt.Sprint("same_", i, "_of_", g), "crm"), fmt.Sprint("key_", i), at(60)))
+				if err != nil {
+					t.Errorf("Enqueue of what others publish = %v; want nil", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A transaction of the application's has the level that the application chose, and
+// may have to be run again.
+func TestTxThatCannotBeSerialized(t *testing.T) {
+	pool := poolOn(t, database(t))
+	s := storeOn(t, pool)
+	h := publishing(t, s)
+	for _, level := range []pgx.TxIsoLevel{pgx.RepeatableRead, pgx.Serializable} {
+		ev := invoicePaid.New(invoice{1})
+		ev.ID = "evt_" + string(level[:4])
+		try := func(before func()) error {
+			return pgx.BeginTxFunc(t.Context(), pool, pgx.TxOptions{IsoLevel: level}, func(tx pgx.Tx) error {
+				if _, err := tx.Exec(t.Context(), `SELECT count(*) FROM hooks.events`); err != nil {
+					return err
+				}
+				before() // after what the transaction sees was settled
+				_, err := h.PublishTx(t.Context(), s.Tx(tx), ev)
+				return err
+			})
+		}
+		if err := try(func() { mustPublish(t, h, ev) }); !errors.Is(err, postgres.ErrSerialization) {
+			t.Errorf("PublishTx of what was published meanwhile, %s = %v; want ErrSerialization", level, err)
+		}
+		if err := try(func() {}); err != nil {
+			t.Errorf("PublishTx in a transaction that is run again, %s = %v; want nil", level, err)
+		}
+	}
+}
+
+// Poolers such as PgBouncer need other modes than the driver's default.
+func TestExecModes(t *testing.T) {
+	for _, mode := range []pgx.QueryExecMode{
+		pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
+	} {
+		t.Run(mode.String(), func(t *testing.T) {
+			in := func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode }
+			s := storeOn(t, poolOn(t, database(t), in))
+			checkRoundTrip(t, s)
+			well(t, s, methods...)
+			storetest.RunTx(t, func(t *testing.T) (hooks.Store, func() storetest.Transaction) {
+				pool := poolOn(t, database(t), in)
+				s := storeOn(t, pool)
+				return s, func() storetest.Transaction { return beginIn(t, s, pool) }
+			})
+		})
+	}
+}
+
+func beginIn(t *testing.T, s *postgres.Store, pool *pgxpool.Pool) storetest.Transaction {
+	t.Helper()
+	ctx := context.Background()
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return storetest.Transaction{
+		Tx:       s.Tx(tx),
+		Commit:   func() error { return tx.Commit(ctx) },
+		Rollback: func() error { return tx.Rollback(ctx) },
+	}
+}
+
+const awkward = "é\"'\\{},$1 ?\t\u2028\x7f;--/*"
+
+// checkRoundTrip writes every column with something awkward, and reads it again.
+func checkRoundTrip(t *testing.T, s *postgres.Store) {
+	t.Helper()
+	e := keyed(entry("evt_1", "crm"), "key "+awkward, at(60))
+	e.Event.Tenant, e.Event.OrderingKey = "tenant "+awkward, "ordering "+awkward
+	e.Event.DeliverAt, e.Event.ExpiresAt = at(-1), at(1000)
+	e.Event.Metadata = map[string]string{"a" + awkward: awkward, "zero": "\x00"}
+	e.Event.Data = []byte("{\"x\":\"" + `\u0000` + "\"}")
+	e.Deliveries[0].Tenant, e.Deliveries[0].OrderingKey = e.Event.Tenant, e.Event.OrderingKey
+	mustEnqueue(t, s, e)
+
+	entries, err := s.Claim(t.Context(), at(0), []hooks.Lane{lane("crm", 5)})
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("Claim = %v, %v; want one entry", entries, err)
+	}
+	got := entries[0].Event
+	e.Event.Seq = got.Seq
+	if !reflect.DeepEqual(got, e.Event) {
+		t.Errorf("Claim has the event\n%+v; want\n%+v", got, e.Event)
+	}
+	d := entries[0].Deliveries[0]
+	d.Status, d.Reason, d.Due, d.Attempts, d.Lost, d.Updated = hooks.Failed, hooks.Rejected, at(2), 1, 3, at(3)
+	d.Code, d.Error = 418, "error "+awkward
+	a := hooks.Attempt{
+		Run: 1, Number: 1, Token: d.Token, Start: at(1), DNS: 1, Connect: 2, TLS: 3, Wait: 4, Took: 5 * time.Hour,
+		URL: "https://example.com/" + awkward, Code: 418, Error: "class", RetryAfter: 7 * time.Second,
+		Header: http.Header{"X-" + awkward: {awkward, ""}}, Body: []byte{0, 255, '\\', 'x'}, BodyCut: true, Instance: awkward,
+	}
+	if stale, err := s.Update(t.Context(), at(3), []hooks.Change{{Delivery: d, Attempt: &a}}); err != nil || len(stale) > 0 {
+		t.Fatalf("Update = %v, %v; want it applied", stale, err)
+	}
+	d.Token++
+	q := hooks.Query{
+		Event: "evt_1", Subscriber: "crm", Tenant: e.Event.Tenant, Types: []string{"x", "invoice.paid"},
+		Statuses: []hooks.Status{hooks.Failed, hooks.Canceled}, From: at(-1), To: at(10),
+	}
+	if page, _, err := s.Deliveries(t.Context(), q); err != nil || len(page) != 1 || page[0] != d {
+		t.Errorf("Deliveries = %+v, %v; want\n%+v", page, err, d)
+	}
+	if page, _, err := s.Events(t.Context(), q); err != nil || len(page) != 1 || !reflect.DeepEqual(page[0], e.Event) {
+		t.Errorf("Events = %+v, %v; want\n%+v", page, err, e.Event)
+	}
+	if list, err := s.Attempts(t.Context(), d.DeliveryID); err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], a) {
+		t.Errorf("Attempts = %+v, %v; want\n%+v", list, err, a)
+	}
+}
+
+// Stores in two schemas of one database have nothing to do with each other.
+func TestSchemas(t *testing.T) {
+	config := database(t)
+	pool := poolOn(t, config)
+	a, same := storeOn(t, pool), storeOn(t, poolOn(t, config))
+	b, err := postgres.New(poolOn(t, config), postgres.Config{Schema: "user"}) // a reserved word
+	if err != nil {
+		t.Fatal(err)
+	}
+	ailing(t, b, postgres.ErrNoTables, "42P01", methods...)
+	for range 2 {
+		if err := b.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	woken := awaken(t.Context(), t, a)
+	well(t, b, methods...)
+	checkRoundTrip(t, mustNew(t, poolOn(t, config), "other"))
+	quiet(t, woken, "after writes in another schema")
+	if page, _, err := a.Events(t.Context(), hooks.Query{}); err != nil || len(page) != 0 {
+		t.Errorf("Events of a schema to which nothing was published = %v, %v; want none", page, err)
+	}
+	if list, err := a.Records(t.Context(), 0); err != nil || len(list) != 0 {
+		t.Errorf("Records of a schema to which nothing was put = %v, %v; want none", list, err)
+	}
+	receipts, err := same.Enqueue(t.Context(), at(0), []hooks.Entry{entry("evt_1", "crm")})
+	if err != nil || receipts[0].Duplicate {
+		t.Errorf("Enqueue of an id that another schema has = %v, %v; want it stored", receipts, err)
+	}
+	soon(t, woken, "Wait after a write in its schema")
+	if err := exec(t.Context(), config, `DROP SCHEMA hooks CASCADE`); err != nil {
+		t.Fatal(err)
+	}
+	well(t, b, methods...)
+	replay(t, b, "crm")
+}
+
+// mustNew is a store in a schema, with its tables.
+func mustNew(t *testing.T, pool *pgxpool.Pool, schema string) *postgres.Store {
+	t.Helper()
+	s, err := postgres.New(pool, postgres.Config{Schema: schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

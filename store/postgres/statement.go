@@ -1,0 +1,204 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// A statement is one that a transaction runs, and who takes its rows.
+type statement struct {
+	sql  string // for the default schema
+	args []any
+	each func(row) error // called with each row; nil if there are none
+}
+
+// A row is one of an answer, as [pgx.Rows] and [sql.Rows] have it.
+type row interface {
+	Scan(dest ...any) error
+}
+
+// settings hold for one transaction of our own. Statements are planned once, and
+// not anew for each number of rows; and since that may be when the tables are
+// nearly empty, they are to be read by an index and in its order, and never whole.
+// What cannot be looks dear enough to compile, which it is not. And a process that dies or freezes
+// between two statements does not keep its locks.
+const (
+	beginSQL    = `BEGIN ISOLATION LEVEL READ COMMITTED`
+	settingsSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+		set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true),
+		set_config('enable_sort', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
+		set_config('jit', 'off', true), set_config('lock_timeout', $1, true),
+		set_config('idle_in_transaction_session_timeout', '30s', true)`
+	commitSQL = `COMMIT`
+)
+
+const (
+	// patience is how long a call waits for a connection, and a transaction for the
+	// server, before it is given up and its outcome unknown.
+	patience = 30 * time.Second
+	// shortly is how long a transaction may wait for a lock if others wait for it;
+	// only somebody's transaction that stays open can keep one from it for longer.
+	shortly = "100ms"
+	// long is the same for one that nobody waits for but its caller.
+	long = "3s"
+)
+
+// transact runs statements in a transaction, in a single round trip.
+func (s *Store) transact(ctx context.Context, conn *pgxpool.Conn, lock string, list []statement) error {
+	b := &pgx.Batch{}
+	b.Queue(beginSQL)
+	b.Queue(settingsSQL, lock).Query(discard)
+	for _, st := range list {
+		addTo(b, s.text(st.sql), st)
+	}
+	b.Queue(commitSQL)
+	err := conn.SendBatch(ctx, b).Close()
+	if err != nil && !conn.Conn().IsClosed() {
+		_, rollbackErr := conn.Exec(ctx, `ROLLBACK`)
+		err = errors.Join(err, rollbackErr)
+	}
+	return err
+}
+
+func discard(rows pgx.Rows) error {
+	rows.Close()
+	return rows.Err()
+}
+
+func addTo(b *pgx.Batch, text string, st statement) {
+	q := b.Queue(text, st.args...)
+	if st.each == nil {
+		return
+	}
+	q.Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			if err := st.each(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
+// A session is a transaction that goes on between statements: the
+// application's, or one of our own that has to decide between two of them.
+type session interface {
+	run(ctx context.Context, s *Store, list ...statement) error
+}
+
+// A pgxSession is a session of pgx. It sends all statements at once.
+type pgxSession struct {
+	pgx.Tx
+	// mark begins each statement's text. A connection keeps the plan of a text,
+	// and the application's transactions are planned with other settings.
+	mark string
+}
+
+// appMark is that of the application's transactions.
+const appMark = "/* in the application's transaction */ "
+
+func (p pgxSession) run(ctx context.Context, s *Store, list ...statement) error {
+	if len(list) == 0 {
+		return nil
+	}
+	b := &pgx.Batch{}
+	for _, st := range list {
+		addTo(b, p.mark+s.text(st.sql), st)
+	}
+	return p.SendBatch(ctx, b).Close()
+}
+
+// A sqlSession is a session of database/sql, with whatever driver.
+type sqlSession struct{ *sql.Tx }
+
+func (q sqlSession) run(ctx context.Context, s *Store, list ...statement) error {
+	for _, st := range list {
+		if err := q.runOne(ctx, appMark+s.text(st.sql), st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q sqlSession) runOne(ctx context.Context, text string, st statement) error {
+	rows, err := q.QueryContext(ctx, text, plain(st.args)...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() && st.each != nil {
+		if err := st.each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// inTx runs f in a transaction of its own.
+func (s *Store) inTx(ctx context.Context, lock string, f func(session) error) error {
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, settingsSQL, lock); err != nil {
+			return err
+		}
+		return f(pgxSession{Tx: tx})
+	})
+}
+
+// submit runs statements in a transaction of their own. If the server gave it up
+// because of others they are prepared anew, with room for other rows.
+func (s *Store) submit(ctx context.Context, prepare func() []statement) error {
+	return again(ctx, func() error {
+		conn, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Release()
+		return s.transact(ctx, conn, long, prepare())
+	})
+}
+
+// detached calls f with a context that does not end with ctx, and waits for it. If
+// ctx ends before, f goes on, whole, and what it returns goes to orphaned, if that
+// is not nil.
+func detached[T any](ctx context.Context, f func(context.Context) (T, error), orphaned func(T)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	if err := ctx.Err(); err != nil {
+		return answer{}.value, err
+	}
+	answers, gone := make(chan answer), make(chan struct{})
+	defer close(gone)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		v, err := f(ctx)
+		select {
+		case answers <- answer{v, err}:
+		case <-gone:
+			if err == nil && orphaned != nil {
+				orphaned(v)
+			}
+		}
+	}()
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	case <-ctx.Done():
+	}
+	select { // most are done in a moment, and then the outcome is known
+	case a := <-answers:
+		return a.value, a.err
+	case <-time.After(afterwards):
+		return answer{}.value, ctx.Err()
+	}
+}
+
+// afterwards is how long a call may outlast its context to know what it did.
+const afterwards = 50 * time.Millisecond

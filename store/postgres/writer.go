@@ -1,0 +1,337 @@
+package postgres
+
+import (
+	"context"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/hooks"
+)
+
+const (
+	// maxGroup bounds how many rows share a transaction, more or less.
+	maxGroup = 1000
+	// tries is how often a transaction is tried that the server gave up because of
+	// another one.
+	tries = 5
+)
+
+// A writer brings operations together in transactions, so that those which come
+// at the same time cost one commit. There is no goroutine at rest: an operation
+// that finds its queue without one starts it, and it ends when nothing waits there
+// any more. It watches no context, for callers may go while the operations of others
+// share the transaction.
+//
+// One transaction of a group is under way at a time, so that what was asked for
+// later is done later. What cannot be in a group, or was in one that had to wait for
+// somebody's lock, is done by itself; and what then has to wait for it again, apart
+// from all others.
+type writer struct {
+	store *Store
+
+	mu        sync.Mutex // guards what follows
+	groups    queue
+	single    queue
+	contested queue
+}
+
+// A queue is operations that wait, and how many goroutines see to it.
+type queue struct {
+	ops     []*op
+	workers int
+}
+
+// maxWorkers of single and contested, each.
+const maxWorkers = 2
+
+// An op is one caller's Enqueue or Update.
+type op struct {
+	now     time.Time
+	entries []hooks.Entry
+	changes []hooks.Change
+
+	// cancel ends the transaction that is under way for it alone. The writer's
+	// mutex guards this and the next.
+	cancel context.CancelFunc
+	left   bool // the caller has gone
+
+	done chan struct{} // closed when what follows is known
+	err  error
+
+	receipts []hooks.Receipt
+	revised  []revision
+}
+
+// stale lists the changes that were not applied.
+func (o *op) stale() (ids []hooks.DeliveryID) {
+	for i := range o.revised {
+		if r := &o.revised[i]; !r.applied {
+			ids = append(ids, r.Delivery.DeliveryID)
+		}
+	}
+	return ids
+}
+
+// size is about how many rows it writes.
+func (o *op) size() int { return 1 + len(o.entries) + len(o.changes) }
+
+// isSingle reports whether it needs a transaction of its own.
+func (o *op) isSingle() bool { return adds(o.entries) || emits(o.changes) || o.size() > maxGroup }
+
+// announces reports whether it makes work for others.
+func (o *op) announces() bool { return waiting(o.entries) || frees(o.now, o.changes) }
+
+// submit has o done, maybe together with others. When ctx ends before, it
+// returns the context's error, and o may still be done, whole.
+func (w *writer) submit(ctx context.Context, o *op) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	o.done = make(chan struct{})
+	w.add(o)
+	select {
+	case <-o.done:
+		return o.err
+	case <-ctx.Done():
+	}
+	w.forget(o)
+	select {
+	case <-o.done:
+		if o.err == nil {
+			return nil
+		}
+	case <-time.After(afterwards):
+	}
+	return ctx.Err()
+}
+
+// add queues o, and starts a goroutine if none is at work.
+func (w *writer) add(o *op) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if o.isSingle() {
+		w.addSingle(&w.single, shortly, o)
+		return
+	}
+	w.groups.ops = append(w.groups.ops, o)
+	if w.groups.workers == 0 {
+		w.groups.workers++
+		go w.doGroups()
+	}
+}
+
+// addSingle queues operations to be done by themselves. w.mu is held.
+func (w *writer) addSingle(q *queue, lock string, ops ...*op) {
+	for _, o := range ops {
+		if o.left {
+			o.answer(context.Canceled) // nobody will hear it
+			continue
+		}
+		q.ops = append(q.ops, o)
+		if q.workers < maxWorkers {
+			q.workers++
+			go w.doSingles(q, lock)
+		}
+	}
+}
+
+// forget takes o out of its queue, or ends the transaction that is under way for it
+// alone. If it is in a group, it will be done.
+func (w *writer) forget(o *op) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o.left = true
+	if o.cancel != nil {
+		o.cancel()
+	}
+	for _, q := range []*queue{&w.groups, &w.single, &w.contested} {
+		if i := slices.Index(q.ops, o); i >= 0 {
+			q.ops = slices.Delete(q.ops, i, i+1)
+			o.answer(context.Canceled)
+		}
+	}
+}
+
+// doGroups commits what waits until nothing does. It takes a group when it has a
+// connection: until then it may grow, or be forgotten.
+func (w *writer) doGroups() {
+	for w.waits() {
+		runtime.Gosched() // those that were just answered may have more: half as many commits
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		conn, err := w.store.pool.Acquire(ctx)
+		cancel()
+		group := w.take()
+		switch {
+		case err != nil:
+			answerAll(group, err)
+		case len(group) > 0:
+			w.settle(group, w.commit(conn, group))
+		}
+		if conn != nil {
+			conn.Release()
+		}
+	}
+}
+
+// waits reports whether something does, and ends the work on groups if not.
+func (w *writer) waits() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.groups.ops) == 0 {
+		w.groups.workers--
+		return false
+	}
+	return true
+}
+
+// take returns a group of what waits.
+func (w *writer) take() []*op {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	q := &w.groups
+	n, rows := 0, 0
+	for n < len(q.ops) && rows < maxGroup {
+		rows += q.ops[n].size()
+		n++
+	}
+	group := slices.Clone(q.ops[:n])
+	q.ops = slices.Delete(q.ops, 0, n)
+	return group
+}
+
+// commit does a group in one transaction, and again if the server gave it up
+// because of another one.
+func (w *writer) commit(conn *pgxpool.Conn, group []*op) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	announces := slices.ContainsFunc(group, (*op).announces)
+	told := announces && w.store.herald.begin()
+	err = again(ctx, func() error {
+		list := prepare(group)
+		if told {
+			list = append(list, w.store.announcement(w.store.name))
+		}
+		return w.store.transact(ctx, conn, shortly, list)
+	})
+	if err == nil && announces && !told {
+		w.store.herald.later()
+	}
+	return err
+}
+
+// prepare returns the statements of a group. What they find goes to its members.
+func prepare(group []*op) []statement {
+	var ins []insertion
+	var rev []revision
+	for _, o := range group {
+		var part []insertion
+		part, o.receipts = insertions(o.now, o.entries)
+		ins = append(ins, part...)
+		rev = append(rev, revisions(o.changes)...)
+	}
+	all := rev
+	for _, o := range group {
+		o.revised, all = all[:len(o.changes)], all[len(o.changes):]
+	}
+	return slices.Concat(lockThem(rev), insert(ins), revise(rev))
+}
+
+// settle tells the members of a group what became of it. If one of them may be
+// to blame, each is done by itself.
+func (w *writer) settle(group []*op, err error) {
+	if err == nil || !blames(err, len(group)) {
+		answerAll(group, err)
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.addSingle(&w.single, shortly, group...)
+}
+
+func (o *op) answer(err error) {
+	o.receipts, o.err = closed(o.receipts), err
+	close(o.done)
+}
+
+func answerAll(group []*op, err error) {
+	for _, o := range group {
+		o.answer(err)
+	}
+}
+
+// doSingles does what waits in a queue, one by one, until nothing does. lock is how
+// long each may wait for one.
+func (w *writer) doSingles(q *queue, lock string) {
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		o := w.takeSingle(q, cancel)
+		if o == nil {
+			cancel()
+			return
+		}
+		err := w.do(ctx, o, lock)
+		cancel()
+		w.mu.Lock()
+		if lock == shortly && isLocked(err) {
+			w.addSingle(&w.contested, long, o)
+		} else {
+			o.answer(err)
+		}
+		w.mu.Unlock()
+	}
+}
+
+// takeSingle returns the next operation, and ends the goroutine if there is none.
+// cancel ends what is begun for it.
+func (w *writer) takeSingle(q *queue, cancel context.CancelFunc) *op {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(q.ops) == 0 {
+		q.workers--
+		return nil
+	}
+	o := q.ops[0]
+	q.ops = slices.Delete(q.ops, 0, 1)
+	o.cancel = cancel
+	return o
+}
+
+// do does one operation in a transaction of its own.
+func (w *writer) do(ctx context.Context, o *op, lock string) error {
+	err := again(ctx, func() error {
+		return w.store.inTx(ctx, lock, func(to session) (err error) {
+			o.revised = revisions(o.changes)
+			if err := w.store.updateIn(ctx, to, o.now, o.revised); err != nil {
+				return err
+			}
+			o.receipts, err = w.store.enqueueIn(ctx, to, o.now, o.entries)
+			return err
+		})
+	})
+	if err == nil && o.announces() {
+		w.store.herald.later()
+	}
+	return err
+}
+
+// again repeats what the server gave up because of other transactions, after a
+// moment.
+func again(ctx context.Context, f func() error) (err error) {
+	for try := range tries {
+		err = f()
+		if !gaveUp(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(rand.N(10 * time.Millisecond << try)):
+		}
+	}
+	return err
+}
