@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/hooks/internal/pgserver"
+	"example.com/hooks/signer"
+)
+
+// testServer returns a server as the program uses it: the one that
+// HOOKS_TEST_POSTGRES names, or one that ends with the test.
+func testServer(t *testing.T) *server {
+	t.Helper()
+	s, err := openServer(t.Context(), os.Getenv("HOOKS_TEST_POSTGRES"))
+	if errors.Is(err, pgserver.ErrNotInstalled) && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// Every peer does all that is measured, with nothing lost and nothing twice, and
+// what it used was counted.
+func TestPeersDeliverOnce(t *testing.T) {
+	const n = 300
+	s := testServer(t)
+	r := newReceiver(signer.NewSecret())
+	defer r.close()
+	for _, p := range peers {
+		for _, m := range measures {
+			t.Run(p.name+"/"+m.name, func(t *testing.T) {
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errTooSlow)
+				defer cancel()
+				res, err := m.take(ctx, s, p, r, n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if res.n != n || res.took <= 0 || res.commits <= 0 || res.used.wal < n*100 {
+					t.Errorf("take() = %+v; want %d deliveries, time, commits and bytes", res, n)
+				}
+				if m.publish && res.used.wal < n*payloadSize {
+					t.Errorf("%d bytes were written ahead; want those of %d payloads at least", res.used.wal, n)
+				}
+				if p.name == "goqite" && m.publish && res.commits < n {
+					t.Errorf("%d commits; want one for each of %d inserts", res.commits, n)
+				}
+				if s.statements && res.used.statements <= 0 {
+					t.Error("no statements were counted")
+				}
+			})
+		}
+	}
+	if n := r.unverified.Load(); n > 0 {
+		t.Errorf("%d requests had no valid signature; want none", n)
+	}
+}
+
+// Claims are measured under every load. How long they take is for the program
+// to judge, which measures more of them.
+func TestClaimsAreMeasuredUnderEveryLoad(t *testing.T) {
+	const samples = 10
+	small := []load{{name: "nothing"}, {name: "finished", finished: 500}, {name: "dead", dead: 500}}
+	claimants, err := measureClaims(t.Context(), testServer(t), small, samples, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range claimants {
+		if len(c.claims) != samples || len(c.updates) != samples || len(c.both) != samples {
+			t.Errorf("%s: %d claims, %d updates, %d of both; want %d", c.name, len(c.claims), len(c.updates), len(c.both), samples)
+		}
+	}
+	var out strings.Builder
+	printClaims(&out, claimants)
+	if !regexp.MustCompile(`nothing.*×\n +finished.*×\n +dead.*×\n$`).MatchString(out.String()) || !strings.Contains(out.String(), " 1.00×") {
+		t.Errorf("printClaims() wrote\n%s", &out)
+	}
+}
+
+func TestLossAndRepetitionAreErrors(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		bodies [][]byte
+		want   string // empty: no error
+	}{
+		{"each once", [][]byte{payload(1), payload(0)}, ""},
+		{"lost", [][]byte{payload(1)}, "of 2 payloads 1 did not come, 0 came more than once; 0 others came"},
+		{"repeated", [][]byte{payload(0), payload(1), payload(0)}, "of 2 payloads 0 did not come, 1 came more than once; 0 others came"},
+		{"of another run", [][]byte{payload(0), payload(1), payload(2)}, "of 2 payloads 0 did not come, 0 came more than once; 1 others came"},
+		{"nonsense", [][]byte{payload(0), payload(1), []byte("{}")}, "of 2 payloads 0 did not come, 0 came more than once; 1 others came"},
+	} {
+		r := newReceiver(signer.NewSecret())
+		tally := r.expect(2)
+		for _, body := range c.bodies {
+			tally.count(body)
+		}
+		r.close()
+		var got string
+		if err := tally.check(); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: check() = %q; want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestWaitEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errTooSlow)
+	r := newReceiver(signer.NewSecret())
+	defer r.close()
+	if err := r.expect(1).wait(ctx); !errors.Is(err, errTooSlow) || !strings.Contains(err.Error(), "1 did not come") {
+		t.Errorf("wait() = %v; want what was lost, and %v", err, errTooSlow)
+	}
+}
+
+func TestUnsignedRequestsDoNotCount(t *testing.T) {
+	r := newReceiver(signer.NewSecret())
+	defer r.close()
+	tally := r.expect(1)
+	forger := newSender(r.server.URL, signer.NewSecret())
+	defer forger.close()
+	if err := forger.post(t.Context(), "msg_1", payload(0)); err == nil {
+		t.Error("the receiver took a request with another's signature")
+	}
+	if r.unverified.Load() != 1 || tally.check() == nil {
+		t.Error("a request with another's signature was counted")
+	}
+}
+
+func TestPayloadTellsItsNumber(t *testing.T) {
+	for _, want := range []int{0, 7, 123_456} {
+		b := payload(want)
+		if len(b) != payloadSize || !json.Valid(b) {
+			t.Errorf("payload(%d) is %d bytes long, JSON %v; want %d bytes of JSON", want, len(b), json.Valid(b), payloadSize)
+		}
+		spaced := bytes.ReplaceAll(b, []byte(`":"`), []byte(`": "`)) // as jsonb is written
+		for _, body := range [][]byte{b, spaced} {
+			if got, ok := payloadNumber(body); got != want || !ok {
+				t.Errorf("payloadNumber(%.20s) = %d, %v; want %d", body, got, ok, want)
+			}
+		}
+	}
+}
+
+// Ratios are medians of those of the rounds, not ratios of medians.
+func TestReportComparesWithinRounds(t *testing.T) {
+	c := &comparison{options: options{n: 100}, peers: []peer{{name: "ours"}, {name: "theirs"}}}
+	for _, seconds := range [][2]int{{1, 2}, {10, 40}, {4, 4}} { // ours is 2, 4 and 1 times as fast
+		results := make(round)
+		for _, m := range measures {
+			for i, p := range c.peers {
+				results[[2]string{m.name, p.name}] = result{
+					n:    100,
+					took: time.Duration(seconds[i]) * time.Second,
+					used: usage{process: time.Second, wal: 204_800},
+				}
+			}
+		}
+		c.rounds = append(c.rounds, results)
+	}
+	var out strings.Builder
+	c.print(&out)
+	for _, want := range []string{
+		`(?m)^ +ours +25 +100\.00 +- +100\.00 +2048 +- +- +- +100 10 25$`,
+		`(?m)^ +ours ÷ theirs +2\.00× +- +- +1\.00× +1\.00× +- +- +- +2\.00× 4\.00× 1\.00×$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("print() wrote\n%s\nwant a line %s", &out, want)
+		}
+	}
+}
+
+func TestChoosePeers(t *testing.T) {
+	for _, c := range []struct{ names, want string }{
+		{"", "hooks River goqite"},
+		{"goqite,hooks", "hooks goqite"},
+		{"river", "River"},
+		{"nobody", "error"},
+		{"hooks,nobody", "error"},
+	} {
+		var got []string
+		chosen, err := choose(c.names)
+		for _, p := range chosen {
+			got = append(got, p.name)
+		}
+		if err != nil {
+			got = []string{"error"}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("choose(%q) = %v; want %s", c.names, got, c.want)
+		}
+	}
+}
