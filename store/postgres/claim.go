@@ -183,7 +183,8 @@ const (
 	claimFirstSQL = `WITH line AS MATERIALIZED (SELECT l.*, ` + firstInLine + ` AS seq FROM ` + metTable + `
 		), first AS MATERIALIZED (
 			SELECT l.*, d.place, d.due AS was FROM line l CROSS JOIN LATERAL (
-				SELECT d.ctid AS place, d.due FROM hooks.deliveries d WHERE d.seq = l.seq LIMIT 1) AS d
+				SELECT d.ctid AS place, d.due FROM hooks.deliveries d
+				WHERE d.seq = l.seq LIMIT 1 FOR UPDATE SKIP LOCKED) AS d
 			WHERE l.seq = ANY($8::bigint[])
 		), leased AS (
 			UPDATE hooks.deliveries d SET due = l.lease_until, ` + lease + `
@@ -201,7 +202,7 @@ const (
 		) AS l CROSS JOIN LATERAL (
 			SELECT d.ctid AS place FROM hooks.deliveries d
 			WHERE ` + inLine + ` AND d.status < 3 AND NOT d.parked AND d.seq <> l.first
-			ORDER BY d.seq + 0 LIMIT 1000
+			ORDER BY d.seq + 0 LIMIT 1000 FOR UPDATE SKIP LOCKED
 		) AS blocked LIMIT 2000)) RETURNING 1`
 )
 

@@ -98,7 +98,7 @@ func (c *crowd) stop() (acknowledged []string, errs []error) {
 // A server that is restarted, or crashes, loses nothing that Publish has
 // acknowledged, and nothing needs to be opened again.
 func TestARestartLosesNothing(t *testing.T) {
-	server, config := ownServer(t)
+	server, config := ownServer(t, pgserver.Config{})
 	pool := poolOn(t, config)
 	h, box := delivering(t, storeOn(t, pool))
 	c := newCrowd(t, h, 8, func(g, i, try int) hooks.Event {

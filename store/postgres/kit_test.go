@@ -176,9 +176,9 @@ func open(t testing.TB) *postgres.Store {
 
 // ownServer starts a server for one test, which may stop it, and returns how to
 // connect to a database there that has the tables.
-func ownServer(t *testing.T) (*pgserver.Server, *pgx.ConnConfig) {
+func ownServer(t *testing.T, c pgserver.Config) (*pgserver.Server, *pgx.ConnConfig) {
 	t.Helper()
-	s, err := pgserver.Start(t.Context(), pgserver.Config{})
+	s, err := pgserver.Start(t.Context(), c)
 	if errors.Is(err, pgserver.ErrNotInstalled) && os.Getenv("CI") == "" {
 		t.Skip(err)
 	}

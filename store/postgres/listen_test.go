@@ -267,6 +267,32 @@ func TestWaitEnds(t *testing.T) {
 	connect(t.Context(), t, s)
 }
 
+// Nobody calls Wait once its context has ended: the connection goes all the same.
+func TestNoConnectionOutlivesTheWaiting(t *testing.T) {
+	_, s, pool := pair(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	connect(ctx, t, s)
+	settled(t, pool, listenersSQL, 1)
+	cancel()
+	settled(t, pool, listenersSQL, 0)
+}
+
+// A call that waits for another one's turn ends with its own context.
+func TestWaitTakesTurns(t *testing.T) {
+	_, s, _ := pair(t)
+	first, stop := context.WithCancel(t.Context())
+	connect(first, t, s)
+	done := make(chan error, 1)
+	go func() { done <- s.Wait(first) }()
+	late, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := s.Wait(late); err != context.DeadlineExceeded {
+		t.Errorf("Wait while another waits = %v; want its context's error", err)
+	}
+	stop()
+	soon(t, done, "the first Wait")
+}
+
 func TestWaitConnectsAgain(t *testing.T) {
 	other, s, pool := pair(t)
 	for i := range 3 {

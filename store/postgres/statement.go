@@ -192,7 +192,7 @@ func detached[T any](ctx context.Context, f func(context.Context) (T, error), or
 		return a.value, a.err
 	case <-ctx.Done():
 	}
-	select { // most are done in a moment, and then the outcome is known
+	select { // it is done in a moment, and then its outcome is known
 	case a := <-answers:
 		return a.value, a.err
 	case <-time.After(afterwards):
@@ -200,5 +200,6 @@ func detached[T any](ctx context.Context, f func(context.Context) (T, error), or
 	}
 }
 
-// afterwards is how long a call may outlast its context to know what it did.
-const afterwards = 50 * time.Millisecond
+// afterwards is how long a call may outlast its context to know what it did: what
+// a claim has leased when a dispatcher stops can then be given back.
+const afterwards = time.Second

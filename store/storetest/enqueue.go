@@ -159,6 +159,18 @@ var duplicateRules = []rule{
 			[]hooks.Receipt{{EventID: "1", Deliveries: 1}, {EventID: "1", Duplicate: true}})
 		equal(t, "len(Deliveries())", len(deliveries(t, s, hooks.Query{})), 1)
 	}},
+	{"an idempotency key outlives its event", func(t *testing.T, s hooks.Store) {
+		enqueue(t, s, at(0), keyed(event("1", "a"), "k", at(60)))
+		finish(t, s, "1", "a", hooks.Succeeded, at(1))
+		p := everything(at(9))
+		p.Keys = time.Time{}
+		pruneAll(t, s, p)
+		equal(t, "len(Events())", len(stored(t, s, hooks.Query{})), 0)
+		for _, id := range []string{"1", "2", "1", "2"} { // being refused does not free the key
+			r := enqueue(t, s, at(10), keyed(event(id, "a"), "k", at(70)))
+			equal(t, "Enqueue("+id+")", r[0], hooks.Receipt{EventID: "1", Duplicate: true})
+		}
+	}},
 	{"an idempotency key is free from KeyUntil on", func(t *testing.T, s hooks.Store) {
 		enqueue(t, s, at(0), keyed(event("1", "a"), "k", at(60)))
 		before := at(60).Add(-time.Microsecond)
