@@ -136,10 +136,10 @@ var shared struct {
 func newDatabase(t *testing.T) string {
 	t.Helper()
 	shared.Do(func() {
-		shared.url, shared.stop, shared.err = database(context.Background(), os.Getenv("HOOKS_TEST_POSTGRES"))
+		shared.url, shared.stop, shared.err = pgserver.Use(context.Background(), os.Getenv("HOOKS_TEST_POSTGRES"))
 	})
-	if errors.Is(shared.err, errNoServer) && os.Getenv("CI") == "" {
-		t.Skip(pgserver.ErrNotInstalled)
+	if errors.Is(shared.err, pgserver.ErrNotInstalled) && os.Getenv("CI") == "" {
+		t.Skip(shared.err)
 	}
 	if shared.err != nil {
 		t.Fatal(shared.err)

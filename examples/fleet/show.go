@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/internal/pgserver"
 )
 
 // The dispatchers. A is the one that is killed, and C replaces it.
@@ -26,7 +27,7 @@ func run(ctx context.Context, o options, out io.Writer) (r report, err error) {
 	if o.events < 1 {
 		return r, errors.New("-n: at least one event is needed")
 	}
-	url, stop, err := database(ctx, o.db)
+	url, stop, err := pgserver.Use(ctx, o.db)
 	if err != nil {
 		return r, err
 	}

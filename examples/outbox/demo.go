@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"example.com/hooks/internal/pgserver"
 )
 
 // run shows the shop at work, on the database that is named or one of its own.
 func run(ctx context.Context, named string, out io.Writer) (err error) {
-	url, stop, err := database(ctx, named)
+	url, stop, err := pgserver.Use(ctx, named)
 	if err != nil {
 		return err
 	}

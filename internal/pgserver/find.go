@@ -8,11 +8,11 @@ import (
 	"strconv"
 )
 
-// ErrNotInstalled is the error of [Start] if there is no PostgreSQL on this
-// machine.
-var ErrNotInstalled = errors.New("pgserver: initdb and pg_ctl of PostgreSQL 15 or later not found: " +
-	"install it (Debian: apt install postgresql), " +
-	"or name a server for the tests in HOOKS_TEST_POSTGRES")
+// ErrNotInstalled is the error of [Start] and [Use] if there is no PostgreSQL on
+// this machine.
+var ErrNotInstalled = errors.New("there is no PostgreSQL 15 or later on this machine: " +
+	"install it (Debian: apt install postgresql), or name a database of yours, " +
+	"with -db for an example and HOOKS_TEST_POSTGRES for the tests")
 
 const (
 	// debian is where Debian keeps the programs, which are not on its PATH.

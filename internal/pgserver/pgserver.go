@@ -79,6 +79,20 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	return start(ctx, c, anyPort)
 }
 
+// Use returns the URL of the database that is named, or, if none is, of one on a
+// server of our own for tests. The server lives until stop is called, which does
+// nothing to a database that was named. Errors are those of [Start].
+func Use(ctx context.Context, named string) (url string, stop func() error, err error) {
+	if named != "" {
+		return named, func() error { return nil }, nil
+	}
+	s, err := Start(ctx, Config{})
+	if err != nil {
+		return "", nil, err
+	}
+	return s.URL("postgres"), s.Stop, nil
+}
+
 // start is Start with its choice of ports.
 func start(ctx context.Context, c Config, nextPort func() int) (*Server, error) {
 	found, err := find(debian)

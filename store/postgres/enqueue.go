@@ -11,8 +11,9 @@ import (
 	"example.com/hooks"
 )
 
-// Enqueue is [hooks.Tx]'s. Calls that come at the same time share a
-// transaction.
+// Enqueue is [hooks.Tx]'s. Calls that come at the same time share a transaction. One
+// that names an event or idempotency key which somebody's open transaction has
+// written waits for that one, for about three seconds, and then is [ErrTimeout].
 func (s *Store) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
 	o := &op{now: now, entries: cloneEntries(entries)}
 	if err := s.writer.submit(ctx, o); err != nil {
@@ -171,46 +172,51 @@ func deliveryRows(first int) string {
 		timestamptz, int, int, int, bigint, timestamptz, timestamptz, int, text`, "d ("+deliveryInput+", ord)")
 }
 
-// insertWave returns the statements for entries that have nothing in common.
-func insertWave(list []insertion) (sts []statement) {
-	var evs eventRows
-	var fresh, more deliveryColumns
-	var keys keyRows
+// insertWave returns the statements for entries that have nothing in common, and
+// are all to be added to or none.
+func insertWave(list []insertion) []statement {
 	receipts := make(map[string]*hooks.Receipt, len(list))
 	for _, in := range list {
-		ev := &in.Event
-		receipts[ev.ID] = in.receipt
-		if in.Add {
-			*in.receipt = hooks.Receipt{EventID: ev.ID}
-			more.add(in.Entry)
-			continue
+		receipts[in.Event.ID] = in.receipt
+		*in.receipt = hooks.Receipt{EventID: in.Event.ID}
+	}
+	if list[0].Add {
+		return []statement{addDeliveries(list, receipts)}
+	}
+	return storeEvents(list, receipts)
+}
+
+// addDeliveries returns the statement that adds what stored events do not have.
+func addDeliveries(list []insertion, receipts map[string]*hooks.Receipt) statement {
+	var ds deliveryColumns
+	for _, in := range list {
+		ds.add(in.Entry)
+	}
+	return statement{addSQL, ds.args(), func(r row) error {
+		var id string
+		var n int
+		err := r.Scan(&id, &n)
+		if err == nil {
+			receipts[id].Deliveries = n
 		}
-		*in.receipt = hooks.Receipt{EventID: ev.ID, Duplicate: true, Deliveries: subscribers(in.Entry)}
+		return err
+	}}
+}
+
+// storeEvents returns the statements that store events with their deliveries. Each
+// is a duplicate until the database says that it has stored it.
+func storeEvents(list []insertion, receipts map[string]*hooks.Receipt) []statement {
+	var evs eventRows
+	var ds deliveryColumns
+	var keys keyRows
+	for _, in := range list {
+		in.receipt.Duplicate, in.receipt.Deliveries = true, subscribers(in.Entry)
 		evs.add(in)
-		fresh.add(in.Entry)
-		if ev.IdempotencyKey != "" {
+		ds.add(in.Entry)
+		if in.Event.IdempotencyKey != "" {
 			keys.add(in)
 		}
 	}
-	if len(evs.id) > 0 {
-		sts = append(sts, storeEvents(evs, fresh, keys, receipts)...)
-	}
-	if len(more.event) > 0 {
-		sts = append(sts, statement{addSQL, more.args(), func(r row) error {
-			var id string
-			var n int
-			err := r.Scan(&id, &n)
-			if err == nil {
-				receipts[id].Deliveries = n
-			}
-			return err
-		}})
-	}
-	return sts
-}
-
-// storeEvents returns the statements that store events with their deliveries.
-func storeEvents(evs eventRows, ds deliveryColumns, keys keyRows, receipts map[string]*hooks.Receipt) []statement {
 	stored := func(r row) error {
 		var id string
 		err := r.Scan(&id)

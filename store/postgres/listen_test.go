@@ -277,20 +277,30 @@ func TestNoConnectionOutlivesTheWaiting(t *testing.T) {
 	settled(t, pool, listenersSQL, 0)
 }
 
-// A call that waits for another one's turn ends with its own context.
+// A call that waits for its turn ends with its own context.
 func TestWaitTakesTurns(t *testing.T) {
-	_, s, _ := pair(t)
-	first, stop := context.WithCancel(t.Context())
-	connect(first, t, s)
-	done := make(chan error, 1)
-	go func() { done <- s.Wait(first) }()
+	connecting, release := make(chan struct{}), make(chan struct{})
+	s := storeOn(t, poolOn(t, database(t), func(c *pgxpool.Config) {
+		c.BeforeConnect = func(context.Context, *pgx.ConnConfig) error {
+			close(connecting) // the first call has the turn
+			<-release
+			return nil
+		}
+	}))
+	first := make(chan error, 1)
+	go func() { first <- s.Wait(t.Context()) }()
+	<-connecting
 	late, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := s.Wait(late); err != context.DeadlineExceeded {
-		t.Errorf("Wait while another waits = %v; want its context's error", err)
+	second := make(chan error, 1)
+	go func() { second <- s.Wait(late) }()
+	if err := soon(t, second, "Wait while another connects"); err != context.DeadlineExceeded {
+		t.Errorf("Wait while another connects = %v; want its context's error", err)
 	}
-	stop()
-	soon(t, done, "the first Wait")
+	close(release)
+	if err := soon(t, first, "the first Wait"); err != nil {
+		t.Errorf("the first Wait = %v; want nil", err)
+	}
 }
 
 func TestWaitConnectsAgain(t *testing.T) {

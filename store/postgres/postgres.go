@@ -23,6 +23,10 @@
 // second: they look into the database every second whatever they hear. Time is
 // the database's, which all processes agree on.
 //
+// A call may outlast its context by up to a second, to know what became of what it
+// has begun. Errors say what ails the database, see [ErrUnavailable] and those after
+// it.
+//
 // Every transaction of the store's own is READ COMMITTED, whatever the default
 // of the database, and short; none is open while a delivery is attempted. How
 // durable a commit is, synchronous_commit says: leave it on.
