@@ -5,10 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,13 +38,21 @@ func testServer(t *testing.T) *server {
 	return s
 }
 
+func testReceiver(t *testing.T) *receiver {
+	r, err := newReceiver(signer.NewSecret())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.close() })
+	return r
+}
+
 // Every peer does all that is measured, with nothing lost and nothing twice, and
 // what it used was counted.
 func TestPeersDeliverOnce(t *testing.T) {
 	const n = 300
 	s := testServer(t)
-	r := newReceiver(signer.NewSecret())
-	defer r.close()
+	r := testReceiver(t)
 	for _, p := range peers {
 		for _, m := range measures {
 			t.Run(p.name+"/"+m.name, func(t *testing.T) {
@@ -104,12 +115,10 @@ func TestLossAndRepetitionAreErrors(t *testing.T) {
 		{"of another run", [][]byte{payload(0), payload(1), payload(2)}, "of 2 payloads 0 did not come, 0 came more than once; 1 others came"},
 		{"nonsense", [][]byte{payload(0), payload(1), []byte("{}")}, "of 2 payloads 0 did not come, 0 came more than once; 1 others came"},
 	} {
-		r := newReceiver(signer.NewSecret())
-		tally := r.expect(2)
+		tally := testReceiver(t).expect(2)
 		for _, body := range c.bodies {
 			tally.count(body)
 		}
-		r.close()
 		var got string
 		if err := tally.check(); err != nil {
 			got = err.Error()
@@ -123,18 +132,16 @@ func TestLossAndRepetitionAreErrors(t *testing.T) {
 func TestWaitEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errTooSlow)
-	r := newReceiver(signer.NewSecret())
-	defer r.close()
+	r := testReceiver(t)
 	if err := r.expect(1).wait(ctx); !errors.Is(err, errTooSlow) || !strings.Contains(err.Error(), "1 did not come") {
 		t.Errorf("wait() = %v; want what was lost, and %v", err, errTooSlow)
 	}
 }
 
 func TestUnsignedRequestsDoNotCount(t *testing.T) {
-	r := newReceiver(signer.NewSecret())
-	defer r.close()
+	r := testReceiver(t)
 	tally := r.expect(1)
-	forger := newSender(r.server.URL, signer.NewSecret())
+	forger := newSender(r.url, signer.NewSecret())
 	defer forger.close()
 	if err := forger.post(t.Context(), "msg_1", payload(0)); err == nil {
 		t.Error("the receiver took a request with another's signature")
@@ -207,4 +214,42 @@ func TestChoosePeers(t *testing.T) {
 			t.Errorf("choose(%q) = %v; want %s", c.names, got, c.want)
 		}
 	}
+}
+
+// BenchmarkPostsAlone is what the deliveries of any peer cost before it keeps
+// anything: the same requests, with as many at once. No peer can drain faster.
+func BenchmarkPostsAlone(b *testing.B) {
+	r, err := newReceiver(signer.NewSecret())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.close()
+	s := newSender(r.url, r.verify.Secrets[0])
+	defer s.close()
+	tally := r.expect(b.N)
+	var next atomic.Int64
+	before, err := processTime()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetParallelism(workers / runtime.GOMAXPROCS(0))
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			i := int(next.Add(1)) - 1
+			if err := s.post(b.Context(), fmt.Sprintf("msg_%d", i), payload(i)); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.StopTimer()
+	after, err := processTime()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := tally.check(); err != nil {
+		b.Error(err)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "posts/s")
+	b.ReportMetric((after-before).Seconds()/float64(b.N)*10_000, "CPU-s/10000")
 }

@@ -9,7 +9,7 @@
 // All do the same. What is inserted is 1 KiB of JSON, one row at a time, from 16
 // goroutines; up to 64 deliver at once, with a POST that carries a Standard
 // Webhooks signature to a receiver in this process, which verifies it, counts it
-// and answers 204; what is delivered is marked as done. Nothing counts before it
+// and answers 200; what is delivered is marked as done. Nothing counts before it
 // is on disk. The peers take turns, each measure has a database of its own, and
 // each peer may have 32 connections; the settings that are a peer's own stand in
 // the file of its name, with the reason. Ratios are taken within a round, for
@@ -131,7 +131,10 @@ var errTooSlow = errors.New("the work was not done in time (see -timeout)")
 
 // run adds the rounds, those that were completed in any case.
 func (c *comparison) run(ctx context.Context, s *server, progress io.Writer) error {
-	r := newReceiver(signer.NewSecret())
+	r, err := newReceiver(signer.NewSecret())
+	if err != nil {
+		return err
+	}
 	defer r.close()
 	for i := range c.options.rounds {
 		results := make(round)

@@ -34,7 +34,7 @@ type result struct {
 // take measures a peer in a database of its own. An error says that the peer
 // could not do the work, lost some of it, or did some of it twice.
 func (m measure) take(ctx context.Context, s *server, p peer, r *receiver, n int) (res result, err error) {
-	b, drop, err := s.newBench(ctx, bench{receiver: r.server.URL, secret: r.verify.Secrets[0]})
+	b, drop, err := s.newBench(ctx, bench{receiver: r.url, secret: r.verify.Secrets[0]})
 	if err != nil {
 		return res, err
 	}

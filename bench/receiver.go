@@ -1,12 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,11 +16,14 @@ import (
 )
 
 // A receiver is the other side, in this process: it verifies what it gets,
-// answers 204, and counts by id.
+// answers 200, and counts by id. It does so by hand, for a third of what a server of
+// net/http takes: whatever it takes is measured with every peer, and makes them
+// look alike.
 type receiver struct {
-	server *httptest.Server
-	verify signer.Verifier
-	tally  atomic.Pointer[tally] // of the measure under way; nil between two
+	listener net.Listener
+	url      string
+	verify   signer.Verifier
+	tally    atomic.Pointer[tally] // of the measure under way; nil between two
 
 	unverified atomic.Int64
 }
@@ -35,37 +39,70 @@ type tally struct {
 	last time.Time     // when that was
 }
 
-func newReceiver(secret signer.Secret) *receiver {
-	r := &receiver{verify: signer.Verifier{Secrets: []signer.Secret{secret}}}
-	r.server = httptest.NewServer(r)
-	return r
+func newReceiver(secret signer.Secret) (*receiver, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r := &receiver{
+		listener: listener,
+		url:      "http://" + listener.Addr().String() + "/",
+		verify:   signer.Verifier{Secrets: []signer.Secret{secret}},
+	}
+	go r.accept()
+	return r, nil
 }
 
-func (r *receiver) close() { r.server.Close() }
+func (r *receiver) close() error { return r.listener.Close() }
+
+// accept serves connections until the receiver is closed. Each ends when its peer
+// closes it.
+func (r *receiver) accept() {
+	for {
+		conn, err := r.listener.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer conn.Close()
+			in := bufio.NewReader(conn)
+			for r.serve(in, conn) == nil {
+			}
+		}()
+	}
+}
+
+// serve receives one webhook.
+func (r *receiver) serve(in *bufio.Reader, out io.Writer) error {
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "HTTP/1.1 %d \r\nContent-Length: 0\r\n\r\n", r.take(req.Header, body))
+	return err
+}
+
+// take returns the status code for a webhook.
+func (r *receiver) take(h http.Header, body []byte) int {
+	if err := r.verify.Verify(h, body, time.Now()); err != nil {
+		r.unverified.Add(1)
+		return http.StatusUnauthorized
+	}
+	if t := r.tally.Load(); t != nil {
+		t.count(body)
+	}
+	return http.StatusOK
+}
 
 // expect begins a new count.
 func (r *receiver) expect(n int) *tally {
 	t := &tally{times: make([]int, n), all: make(chan struct{})}
 	r.tally.Store(t)
 	return t
-}
-
-// ServeHTTP receives a webhook.
-func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	body, err := io.ReadAll(req.Body)
-	if err != nil {
-		http.Error(w, "cannot read the body", http.StatusBadRequest)
-		return
-	}
-	if err := r.verify.Verify(req.Header, body, time.Now()); err != nil {
-		r.unverified.Add(1)
-		http.Error(w, "cannot verify the signature", http.StatusUnauthorized)
-		return
-	}
-	if t := r.tally.Load(); t != nil {
-		t.count(body)
-	}
-	w.WriteHeader(http.StatusNoContent)
 }
 
 func (t *tally) count(body []byte) {

@@ -106,7 +106,6 @@ func (c *keyRows) args() []any { return []any{c.id, c.tenant, c.key} }
 
 // changeRows are changes, with what is needed of their attempts.
 type changeRows struct {
-	ord                 []int32
 	event, subscriber   []string
 	ordered             []bool
 	token               []int64
@@ -132,9 +131,8 @@ type changeRows struct {
 	instance                      []string
 }
 
-func (c *changeRows) add(ord int, ch hooks.Change) {
+func (c *changeRows) add(ch hooks.Change) {
 	d := &ch.Delivery
-	c.ord = append(c.ord, int32(ord))
 	c.event = append(c.event, d.Event)
 	c.subscriber = append(c.subscriber, d.Subscriber)
 	c.ordered = append(c.ordered, d.OrderingKey != "")
@@ -178,7 +176,7 @@ func (c *changeRows) addAttempt(a *hooks.Attempt) {
 
 func (c *changeRows) args() []any {
 	return []any{
-		c.ord, c.event, c.subscriber, c.ordered, c.token, c.status, c.reason,
+		c.event, c.subscriber, c.ordered, c.token, c.status, c.reason,
 		c.due, c.run, c.attempts, c.lost,
 		c.updated, c.code, c.err, c.tried, c.attemptRun, c.number, c.attemptToken, c.start,
 		c.dns, c.connect, c.tls, c.wait, c.took, c.url, c.attemptCode, c.failure, c.retryAfter,

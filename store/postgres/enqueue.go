@@ -89,9 +89,9 @@ const (
 )
 
 var (
-	inputSQL = `WITH input AS (SELECT * FROM ` + unnest(1, `text, text, text, timestamptz, text, text,
-		timestamptz, timestamptz, text, int, timestamptz, boolean, bytea, timestamptz`,
-		"i ("+eventInput+", key_until, ord)") + `)`
+	inputSQL = `WITH input AS ` + unnest(1, `id text, type text, tenant text, time timestamptz, ordering_key text,
+		idempotency_key text, deliver_at timestamptz, expires_at timestamptz, metadata text, fanout int,
+		stored timestamptz, unheard boolean, data bytea, key_until timestamptz`)
 
 	// takenSQL takes the idempotency keys of events that are not there yet, where
 	// nobody has them.
@@ -113,7 +113,7 @@ var (
 	deliveriesSQL = ` ORDER BY ord ON CONFLICT (id) DO NOTHING RETURNING id
 	), added AS (
 		INSERT INTO hooks.deliveries (` + deliveryInput + `)
-		SELECT ` + deliveryInput + ` FROM ` + deliveryRows(15) + `
+		SELECT ` + deliveryInput + ` FROM ` + deliveryRows(15) + ` AS d
 		WHERE (event_id IN (SELECT id FROM stored)) IS TRUE
 		ORDER BY ord ON CONFLICT (event_id, subscriber) DO NOTHING
 	)
@@ -125,7 +125,7 @@ var (
 
 	addSQL = `WITH added AS (
 		INSERT INTO hooks.deliveries (` + deliveryInput + `)
-		SELECT ` + deliveryInput + ` FROM ` + deliveryRows(1) + `
+		SELECT ` + deliveryInput + ` FROM ` + deliveryRows(1) + ` AS d
 		ORDER BY ord ON CONFLICT (event_id, subscriber) DO NOTHING RETURNING event_id
 	), heard AS (
 		UPDATE hooks.events SET unheard = false
@@ -151,25 +151,28 @@ const (
 	existSQL = `SELECT id FROM hooks.events WHERE id = ANY($1::text[]) ORDER BY id FOR KEY SHARE`
 )
 
-// unnest is a table made of array parameters, the first of which has a number.
-func unnest(first int, types, alias string) string {
-	var b strings.Builder
-	for i, typ := range strings.Split(types, ",") {
-		if i > 0 {
-			b.WriteString(", ")
+// unnest is a table made of array parameters, one for each column, the first of
+// which has a number; and ord, which numbers the rows from 1. In a list of columns
+// unnest costs the server a third of what it costs in FROM, where each of them is
+// put aside first.
+func unnest(first int, columns string) string {
+	var list []string
+	ord := ""
+	for i, column := range strings.Split(columns, ",") {
+		name, typ, _ := strings.Cut(strings.TrimSpace(column), " ")
+		array := fmt.Sprintf("$%d::%s[]", first+i, typ)
+		list = append(list, "unnest("+array+") AS "+name)
+		if i == 0 {
+			ord = "generate_subscripts(" + array + ", 1) AS ord"
 		}
-		fmt.Fprintf(&b, "$%d::%s[]", first+i, strings.TrimSpace(typ))
 	}
-	ordinality := ""
-	if strings.HasSuffix(alias, "ord)") {
-		ordinality = " WITH ORDINALITY"
-	}
-	return "unnest(" + b.String() + ")" + ordinality + " AS " + alias
+	return "(SELECT " + strings.Join(append(list, ord), ", ") + ")"
 }
 
 func deliveryRows(first int) string {
-	return unnest(first, `text, text, text, text, text, smallint, text,
-		timestamptz, int, int, int, bigint, timestamptz, timestamptz, int, text`, "d ("+deliveryInput+", ord)")
+	return unnest(first, `event_id text, subscriber text, type text, tenant text, ordering_key text, status smallint,
+		reason text, due timestamptz, run int, attempts int, lost int, token bigint, created timestamptz,
+		updated timestamptz, code int, error text`)
 }
 
 // insertWave returns the statements for entries that have nothing in common, and

@@ -16,65 +16,84 @@ func (s *Store) announcement(from string) statement {
 
 // A herald decides which of the store's own transactions announce what they wrote.
 // The commits of those that do wait for each other, in the whole server; so there is
-// at most one each heraldPause, and then one for those that had none.
+// at most one each heraldPause. It tells of what the others wrote as well, and if
+// none is at hand, a transaction of its own does.
 type herald struct {
-	store *Store
+	send func() // the announcement, by itself
+	mute bool   // nobody listens
 
 	mu      sync.Mutex // guards what follows
 	resting bool       // one was sent less than a pause ago
 	owed    bool       // others have committed since
+	busy    bool       // groups are being written, which can tell of it
 }
 
 const heraldPause = 3 * time.Millisecond
 
-// begin reports whether the transaction that is about to be made shall announce
-// itself.
-func (h *herald) begin() bool {
+// begin reports whether the group that is about to be written shall announce
+// itself, if it has news, and what was committed without.
+func (h *herald) begin(news bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.resting || h.store.pollOnly {
+	h.busy = true
+	if h.resting || h.mute || !news && !h.owed {
 		return false
 	}
+	h.owed = false
 	h.rest()
 	return true
 }
 
-// later announces what was committed without.
-func (h *herald) later() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.store.pollOnly {
-		return
-	}
-	h.owed = true
-	if !h.resting {
-		h.rest()
+// end says what became of the group, and whether it announced itself.
+func (h *herald) end(news, told bool, err error) {
+	if told && err != nil || news && !told && err == nil {
+		h.later()
 	}
 }
 
-// rest lets a pause pass, after which what is owed is sent. h.mu is held.
+// idle says that no group is being written any more.
+func (h *herald) idle() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.busy = false
+	h.settle()
+}
+
+// later announces what was committed without, or may have been.
+func (h *herald) later() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.owed = !h.mute
+	h.settle()
+}
+
+// settle sends what is owed, if it is time to and no group will. h.mu is held.
+func (h *herald) settle() {
+	if h.owed && !h.resting && !h.busy {
+		h.owed = false
+		h.rest()
+		go h.send()
+	}
+}
+
+// rest lets a pause pass. h.mu is held.
 func (h *herald) rest() {
 	h.resting = true
 	time.AfterFunc(heraldPause, func() {
 		h.mu.Lock()
-		owed := h.owed
-		h.resting, h.owed = false, false
-		if owed {
-			h.rest()
-		}
-		h.mu.Unlock()
-		if owed {
-			h.send()
-		}
+		defer h.mu.Unlock()
+		h.resting = false
+		h.settle()
 	})
 }
 
-// send announces by itself. If it cannot, others find out by looking.
-func (h *herald) send() {
+// announce tells those who listen, in a transaction of its own. If it cannot, they
+// find out by looking.
+func (s *Store) announce() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	st := h.store.announcement(h.store.name)
-	_, _ = h.store.pool.Exec(ctx, st.sql, st.args...)
+	st := s.announcement(s.name)
+	_, _ = s.pool.Exec(ctx, st.sql, st.args...)
 }
 
 // A listener is the connection that hears announcements.

@@ -99,7 +99,7 @@ func New(pool *pgxpool.Pool, c Config) (*Store, error) {
 	}
 	s := &Store{pool: pool, schema: c.Schema, pollOnly: c.PollOnly, name: rand.Text()[:8]}
 	s.writer.store = s
-	s.herald.store = s
+	s.herald.send, s.herald.mute = s.announce, c.PollOnly
 	s.listener.turn = make(chan struct{}, 1)
 	s.listener.turn <- struct{}{}
 	return s, nil

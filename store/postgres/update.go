@@ -34,11 +34,6 @@ func cloneChanges(changes []hooks.Change) []hooks.Change {
 	return changes
 }
 
-const changeInput = `ord, event_id, subscriber, ordered, token, status, reason, due, run, attempts, lost,
-	updated, code, error, tried, attempt_run, number, attempt_token, start,
-	dns, connect, tls, wait, took, url, attempt_code, failure, retry_after,
-	header, body, body_cut, instance`
-
 // A change that names no ordering key, of a delivery that has one, is stale: its
 // line would not be locked. Which key it names does not matter.
 //
@@ -69,10 +64,11 @@ func updateStatement(input, seq string) string {
 }
 
 var (
-	changesSQL = `WITH input AS (SELECT * FROM ` + unnest(1, `int, text, text, boolean, bigint, smallint, text,
-		timestamptz, int, int, int, timestamptz, int, text, boolean, int, int, bigint, timestamptz,
-		bigint, bigint, bigint, bigint, bigint, text, int, text, bigint,
-		text, bytea, boolean, text`, "i ("+changeInput+")") + `), `
+	changesSQL = `WITH input AS ` + unnest(1, `event_id text, subscriber text, ordered boolean, token bigint,
+		status smallint, reason text, due timestamptz, run int, attempts int, lost int, updated timestamptz,
+		code int, error text, tried boolean, attempt_run int, number int, attempt_token bigint, start timestamptz,
+		dns bigint, connect bigint, tls bigint, wait bigint, took bigint, url text, attempt_code int, failure text,
+		retry_after bigint, header text, body bytea, body_cut boolean, instance text`) + `, `
 
 	updateSQL = updateStatement(changesSQL,
 		`CASE WHEN i.run > d.run THEN nextval('hooks.deliveries_seq_seq') ELSE d.seq END`)
@@ -168,7 +164,7 @@ func reviseWave(list []revision) []statement {
 	sql := updateSQL
 	for i := range list {
 		list[i].applied = false
-		c.add(i, list[i].Change)
+		c.add(list[i].Change)
 		if list[i].Delivery.Run > 1 {
 			sql = replaySQL
 		}
@@ -177,7 +173,7 @@ func reviseWave(list []revision) []statement {
 		var ord int
 		err := r.Scan(&ord)
 		if err == nil {
-			list[ord].applied = true
+			list[ord-1].applied = true
 		}
 		return err
 	}}}

@@ -184,6 +184,7 @@ func (w *writer) waits() bool {
 	defer w.mu.Unlock()
 	if len(w.groups.ops) == 0 {
 		w.groups.workers--
+		w.store.herald.idle()
 		return false
 	}
 	return true
@@ -209,8 +210,8 @@ func (w *writer) take() []*op {
 func (w *writer) commit(conn *pgxpool.Conn, group []*op) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	announces := slices.ContainsFunc(group, (*op).announces)
-	told := announces && w.store.herald.begin()
+	news := slices.ContainsFunc(group, (*op).announces)
+	told := w.store.herald.begin(news)
 	err = again(ctx, func() error {
 		list := prepare(group)
 		if told {
@@ -218,9 +219,7 @@ func (w *writer) commit(conn *pgxpool.Conn, group []*op) (err error) {
 		}
 		return w.store.transact(ctx, conn, shortly, list)
 	})
-	if err == nil && announces && !told {
-		w.store.herald.later()
-	}
+	w.store.herald.end(news, told, err)
 	return err
 }
 
