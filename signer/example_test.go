@@ -73,3 +73,31 @@ func ExampleParseSecret() {
 	// whsec_***
 	// signer: invalid secret: it holds 9 bytes, want 24 to 64
 }
+
+func ExampleKeyPair() {
+	pair, err := signer.ParseKeyPair("whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(pair)
+	fmt.Println(pair.Public()) // for the receivers
+
+	id, now, body := "evt_1", time.Unix(1767225600, 0), []byte(`{"type":"invoice.paid"}`)
+	signature, err := signer.Signer{KeyPairs: []signer.KeyPair{pair}}.Sign(id, now, body)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := http.Header{}
+	h.Set(signer.HeaderID, id)
+	h.Set(signer.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
+	h.Set(signer.HeaderSignature, signature)
+
+	receiver := signer.Verifier{PublicKeys: []signer.PublicKey{pair.Public()}}
+	fmt.Println(receiver.Verify(h, body, now))
+	// Output:
+	// whsk_***
+	// whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+	// <nil>
+}

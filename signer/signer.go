@@ -1,6 +1,7 @@
 // Package signer signs webhooks and verifies them, as the Standard Webhooks
 // specification (https://www.standardwebhooks.com) defines it: scheme v1,
-// HMAC-SHA256 with a secret that sender and receiver share.
+// HMAC-SHA256 with a [Secret] that sender and receiver share, and scheme v1a,
+// Ed25519 with the sender's [KeyPair], of which receivers have the [PublicKey].
 //
 // A sender puts three headers on every request, and signs each attempt anew:
 //
@@ -17,6 +18,12 @@
 //
 //	err := signer.Verifier{Secrets: secrets}.Verify(req.Header, body, time.Now())
 //
+// Whoever has a secret can also sign with it. With key pairs only the sender can:
+// it sets [Signer]'s KeyPairs, its receivers set [Verifier]'s PublicKeys, and one
+// pair may serve them all. That costs a copy of the body and many times the
+// computing, most of all to verify. A sender that has both sends both kinds of
+// signatures, and its receivers choose.
+//
 // What is signed is the id, the timestamp and the body, joined by full stops.
 // A valid signature can be sent again by whoever saw it, for as long as its
 // timestamp is within the [Verifier]'s tolerance: a receiver that must act once
@@ -24,11 +31,13 @@
 package signer
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -48,13 +57,16 @@ const (
 )
 
 const (
-	// versionV1 begins every HMAC-SHA256 signature.
-	versionV1 = "v1,"
+	// The versions stand before the comma of a signature: v1 is HMAC-SHA256,
+	// v1a is Ed25519.
+	versionV1  = "v1"
+	versionV1a = "v1a"
 
 	maxIDLen = 128
 
-	// maxSignatures bounds the secrets of a Signer and the signatures that a
-	// Verifier compares, so that it accepts whatever the former sends.
+	// maxSignatures bounds what a Signer signs with and the signatures of each
+	// version that a Verifier tries, so that it accepts whatever the former
+	// sends.
 	maxSignatures = 16
 
 	// maxUnix, in November 5138, is the last second with eleven digits:
@@ -66,8 +78,8 @@ const (
 // What [Signer.Sign] reports, to be tested with [errors.Is]; the wrapping
 // errors say more.
 var (
-	// ErrNoSecret reports a [Signer] or a [Verifier] without secrets, or with a
-	// zero [Secret] among them.
+	// ErrNoSecret reports a [Signer] or a [Verifier] without secrets and keys,
+	// or with a zero value among them.
 	ErrNoSecret = errors.New("signer: no secret")
 
 	// ErrInvalidID reports an id that is not 1 to 128 letters, digits, '-' or
@@ -78,25 +90,31 @@ var (
 // A Signer makes the signatures of a sender. It is safe for concurrent use as
 // long as nobody changes its fields.
 type Signer struct {
-	// Secrets sign, each of them, newest first: 1 to 16. During a rotation the
-	// old secret stays behind the new one until every receiver has changed.
+	// Secrets make v1 signatures, each of them, newest first. During a rotation
+	// the old secret stays behind the new one until every receiver has changed.
+	// Together with KeyPairs they are 1 to 16.
 	Secrets []Secret
+
+	// KeyPairs make v1a signatures in the same way.
+	KeyPairs []KeyPair
 }
 
 // Sign returns the value of [HeaderSignature] for a request with the given id
-// and body that is sent at t: a signature per secret, newest first, separated
-// by spaces. Only the whole seconds of t are signed, and [HeaderTimestamp] must
-// carry the same ones. The body is signed as it is: send exactly these bytes.
+// and body that is sent at t: a signature per secret, then one per key pair, each
+// newest first, separated by spaces. Only the whole seconds of t are signed, and
+// [HeaderTimestamp] must carry the same ones. The body is signed as it is: send
+// exactly these bytes.
 //
 // The error wraps [ErrNoSecret], [ErrInvalidID], [ErrInvalidSecret] for more
-// than 16 secrets, or [ErrTimestamp] for a t before 1970 or after 5138.
+// than 16 secrets and key pairs, or [ErrTimestamp] for a t before 1970 or after
+// 5138.
 func (s Signer) Sign(id string, t time.Time, body []byte) (string, error) {
-	if err := checkSecrets(s.Secrets); err != nil {
+	if err := checkKeys(s.Secrets, s.KeyPairs, "KeyPairs"); err != nil {
 		return "", err
 	}
-	if len(s.Secrets) > maxSignatures {
-		return "", invalidSecret("%d are too many to sign with, keep the newest %d",
-			len(s.Secrets), maxSignatures)
+	if n := len(s.Secrets) + len(s.KeyPairs); n > maxSignatures {
+		return "", secretForm.refuse("%d are too many to sign with, keep the newest %d",
+			n, maxSignatures)
 	}
 	if fault := idFault(id); fault != "" {
 		return "", fmt.Errorf("%w: %s", ErrInvalidID, fault)
@@ -105,27 +123,53 @@ func (s Signer) Sign(id string, t time.Time, body []byte) (string, error) {
 	if unix < 0 || unix > maxUnix {
 		return "", fmt.Errorf("%w: year %d, want 1970 to 5138", ErrTimestamp, t.Year())
 	}
-
-	prefix := signedPrefix(id, strconv.FormatInt(unix, 10))
-	line := make([]byte, 0, len(s.Secrets)*(signatureLen+1))
-	for i, secret := range s.Secrets {
-		if i > 0 {
-			line = append(line, ' ')
-		}
-		line = appendV1(line, secret, prefix, body)
-	}
-	return string(line), nil
+	return s.line(signedPrefix(id, strconv.FormatInt(unix, 10)), body), nil
 }
 
-// checkSecrets refuses the zero Secret too: anyone can sign with an empty key.
-func checkSecrets(secrets []Secret) error {
-	if len(secrets) == 0 {
-		return fmt.Errorf("%w: set Secrets to at least one", ErrNoSecret)
+// line returns the signatures of prefix and body.
+func (s Signer) line(prefix, body []byte) string {
+	line := make([]byte, 0, len(s.Secrets)*v1FieldLen+len(s.KeyPairs)*v1aFieldLen)
+	var sum [sha256.Size]byte
+	for _, secret := range s.Secrets {
+		line = appendField(line, versionV1, appendV1(sum[:0], secret, prefix, body))
 	}
-	for i, secret := range secrets {
-		if secret.IsZero() {
-			return fmt.Errorf("%w: Secrets[%d] is the zero Secret", ErrNoSecret, i)
+	if len(s.KeyPairs) > 0 {
+		message := slices.Concat(prefix, body)
+		for _, pair := range s.KeyPairs {
+			line = appendField(line, versionV1a, ed25519.Sign(pair.key(), message))
 		}
+	}
+	return string(line[:len(line)-1])
+}
+
+const (
+	v1FieldLen  = len(versionV1+", ") + v1TextLen
+	v1aFieldLen = len(versionV1a+", ") + v1aTextLen
+
+	// Both lengths are those of padded base64.
+	v1TextLen  = (sha256.Size + 2) / 3 * 4
+	v1aTextLen = (ed25519.SignatureSize + 2) / 3 * 4
+)
+
+// appendField appends a signature as the header has it, and a space.
+func appendField(line []byte, version string, signature []byte) []byte {
+	line = append(line, version...)
+	line = append(line, ',')
+	line = base64.StdEncoding.AppendEncode(line, signature)
+	return append(line, ' ')
+}
+
+// checkKeys wants at least one key, and no zero value: anyone can sign with an
+// empty secret. The others are what the field of that name holds.
+func checkKeys[K interface{ IsZero() bool }](secrets []Secret, others []K, field string) error {
+	if len(secrets)+len(others) == 0 {
+		return fmt.Errorf("%w: set Secrets or %s to at least one", ErrNoSecret, field)
+	}
+	if i := slices.IndexFunc(secrets, Secret.IsZero); i >= 0 {
+		return fmt.Errorf("%w: Secrets[%d] is the zero value", ErrNoSecret, i)
+	}
+	if i := slices.IndexFunc(others, K.IsZero); i >= 0 {
+		return fmt.Errorf("%w: %s[%d] is the zero value", ErrNoSecret, field, i)
 	}
 	return nil
 }
@@ -159,16 +203,10 @@ func signedPrefix(id, timestamp string) []byte {
 	return append(prefix, '.')
 }
 
-// signatureLen is the length of what appendV1 appends: the version and the
-// padded base64 of a hash.
-const signatureLen = len(versionV1) + (sha256.Size+2)/3*4
-
-// appendV1 appends the v1 signature of prefix and body to dst.
+// appendV1 appends the v1 signature of prefix and body to dst, as bytes.
 func appendV1(dst []byte, secret Secret, prefix, body []byte) []byte {
 	mac := hmac.New(sha256.New, secret.key())
 	mac.Write(prefix)
 	mac.Write(body)
-	var sum [sha256.Size]byte
-	dst = append(dst, versionV1...)
-	return base64.StdEncoding.AppendEncode(dst, mac.Sum(sum[:0]))
+	return mac.Sum(dst)
 }

@@ -20,9 +20,16 @@ import (
 // each of them, again with
 //
 //	openssl dgst -sha256 -mac HMAC -macopt hexkey:<key> -binary | base64
+//
+// Those of v1a come from Ed25519PrivateKey.sign of Python's cryptography, and
+// again from
+//
+//	openssl pkeyutl -sign -rawin -inkey <key> -in <file> | base64
 type vector struct {
 	Name      string
-	Secret    string
+	Secret    string // or none
+	KeyPair   string // or none
+	PublicKey string // of KeyPair
 	ID        string
 	Timestamp int64
 	Body      []byte // base64 in the file
@@ -75,32 +82,47 @@ func TestKnownAnswer(t *testing.T) {
 func TestVectors(t *testing.T) {
 	for _, v := range vectors(t) {
 		t.Run(v.Name, func(t *testing.T) {
-			secrets := []signer.Secret{mustParse(t, v.Secret)}
+			var sender signer.Signer
+			var receivers []signer.Verifier
+			if v.Secret != "" {
+				sender.Secrets = list(mustParse(t, v.Secret))
+				receivers = append(receivers, signer.Verifier{Secrets: sender.Secrets})
+			}
+			if v.KeyPair != "" {
+				sender.KeyPairs = pairs(mustParsePair(t, v.KeyPair))
+				receivers = append(receivers, accepting(mustParsePublic(t, v.PublicKey)))
+			}
 			at := time.Unix(v.Timestamp, 0)
 
-			got, err := signer.Signer{Secrets: secrets}.Sign(v.ID, at, v.Body)
+			got, err := sender.Sign(v.ID, at, v.Body)
 			if got != v.Signature || err != nil {
 				t.Errorf("Sign(%q) = %q, %v; want %q", v.ID, got, err, v.Signature)
 			}
 			h := headers(v.ID, v.Timestamp, v.Signature)
-			if err := (signer.Verifier{Secrets: secrets}).Verify(h, v.Body, at); err != nil {
-				t.Errorf("Verify(%q) = %v; want nil", v.ID, err)
+			for _, receiver := range receivers {
+				if err := receiver.Verify(h, v.Body, at); err != nil {
+					t.Errorf("Verify(%q) = %v; want nil", v.ID, err)
+				}
 			}
 		})
 	}
 }
 
-func TestSignsWithEverySecretNewestFirst(t *testing.T) {
+func TestSignsWithEveryKeyNewestFirst(t *testing.T) {
 	newest, oldest := signer.NewSecret(), signer.NewSecret()
-	at := time.Unix(1700000000, 0)
-	sign := func(secrets ...signer.Secret) string {
-		line, err := signer.Signer{Secrets: secrets}.Sign("evt_1", at, []byte("{}"))
+	newestPair, oldestPair := signer.NewKeyPair(), signer.NewKeyPair()
+	sign := func(secrets []signer.Secret, keyPairs []signer.KeyPair) string {
+		line, err := signer.Signer{Secrets: secrets, KeyPairs: keyPairs}.Sign("evt_1", sent, []byte("{}"))
 		if err != nil {
 			t.Fatalf("Sign = %v", err)
 		}
 		return line
 	}
-	got, want := sign(newest, oldest), sign(newest)+" "+sign(oldest)
+	got := sign(list(newest, oldest), pairs(newestPair, oldestPair))
+	want := strings.Join([]string{
+		sign(list(newest), nil), sign(list(oldest), nil),
+		sign(nil, pairs(newestPair)), sign(nil, pairs(oldestPair)),
+	}, " ")
 	if got != want {
 		t.Errorf("Sign(newest, oldest) = %q; want %q", got, want)
 	}
@@ -149,6 +171,47 @@ func TestSignRefuses(t *testing.T) {
 			got, err := signer.Signer{Secrets: c.secrets}.Sign(c.id, c.at, nil)
 			if got != "" || !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("Sign(%q, %v) = %q, %v; want %v with %q", c.id, c.at, got, err, c.want, c.text)
+			}
+		})
+	}
+}
+
+func TestSignRefusesKeyPairs(t *testing.T) {
+	secret, pair := signer.NewSecret(), signer.NewKeyPair()
+	cases := []struct {
+		name   string
+		signer signer.Signer
+		want   error
+		text   string
+	}{
+		{"none", signer.Signer{KeyPairs: pairs()}, signer.ErrNoSecret, "Secrets or KeyPairs"},
+		{"a zero pair", signer.Signer{KeyPairs: pairs(pair, signer.KeyPair{})}, signer.ErrNoSecret, "KeyPairs[1]"},
+		{
+			"a zero pair beside a secret",
+			signer.Signer{Secrets: list(secret), KeyPairs: make([]signer.KeyPair, 1)},
+			signer.ErrNoSecret, "KeyPairs[0]",
+		},
+		{
+			"a zero secret beside a pair",
+			signer.Signer{Secrets: make([]signer.Secret, 1), KeyPairs: pairs(pair)},
+			signer.ErrNoSecret, "Secrets[0]",
+		},
+		{
+			"17 pairs",
+			signer.Signer{KeyPairs: slices.Repeat(pairs(pair), 17)},
+			signer.ErrInvalidSecret, "newest 16",
+		},
+		{
+			"17 of both",
+			signer.Signer{Secrets: slices.Repeat(list(secret), 9), KeyPairs: slices.Repeat(pairs(pair), 8)},
+			signer.ErrInvalidSecret, "17 are too many",
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := c.signer.Sign("evt_1", sent, nil)
+			if got != "" || !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("Sign = %q, %v; want %v with %q", got, err, c.want, c.text)
 			}
 		})
 	}

@@ -255,24 +255,29 @@ func FuzzVerify(f *testing.F) {
 	f.Add("evt_1", int64(sentUnix), "1700000000", "v1,x", []byte(body))
 	f.Add("", int64(-1), "-1", " v1, ,v1 v1a,x", []byte{})
 	f.Add("a.b", int64(99_999_999_999), "99999999999", "v1", []byte("\x00"))
-	secret := signer.NewSecret()
-	verifier := signer.Verifier{Secrets: list(signer.NewSecret(), secret)}
+	f.Add("evt_1", int64(sentUnix), "1700000000", "v1a,"+strings.Repeat("A", 86)+"==", []byte(body))
+	secret, pair := signer.NewSecret(), signer.NewKeyPair()
+	secrets := list(signer.NewSecret(), secret)
+	publics := []signer.PublicKey{signer.NewKeyPair().Public(), pair.Public()}
+	either := signer.Verifier{Secrets: secrets, PublicKeys: publics}
 	f.Fuzz(func(t *testing.T, id string, unix int64, timestamp, line string, body []byte) {
 		h := http.Header{}
 		h.Set(signer.HeaderID, id)
 		h.Set(signer.HeaderTimestamp, timestamp)
 		h.Set(signer.HeaderSignature, line)
 		at := time.Unix(unix, 0)
-		if verifier.Verify(h, body, at) == nil {
+		if either.Verify(h, body, at) == nil {
 			t.Fatalf("Verify(%q, %q, %q) = nil; want an error", id, timestamp, line)
 		}
 
-		made, err := signer.Signer{Secrets: list(secret)}.Sign(id, at, body)
+		made, err := signer.Signer{Secrets: list(secret), KeyPairs: pairs(pair)}.Sign(id, at, body)
 		if err != nil {
 			return
 		}
-		if err := verifier.Verify(headers(id, unix, made), body, at); err != nil {
-			t.Fatalf("Verify(Sign(%q, %d)) = %v; want nil", id, unix, err)
+		for _, verifier := range []signer.Verifier{either, {Secrets: secrets}, {PublicKeys: publics}} {
+			if err := verifier.Verify(headers(id, unix, made), body, at); err != nil {
+				t.Fatalf("Verify(Sign(%q, %d)) = %v; want nil", id, unix, err)
+			}
 		}
 	})
 }
