@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // An addrRule refuses addresses for a reason other than their block.
@@ -29,15 +30,22 @@ var addrRules = []addrRule{
 	},
 	{
 		"denied-prefix", "DenyPrefixes contains this address, or is invalid; use another address.",
-		func(p *Policy, a netip.AddrPort) bool { return p.denies(a.Addr()) },
+		func(p *Policy, a netip.AddrPort) bool {
+			v4s, _ := p.translations(a.Addr())
+			return slices.ContainsFunc(append(v4s, a.Addr()), p.denies)
+		},
 	},
 }
 
 // CheckAddr reports whether a connection to addr is permitted: nil, or an
 // [*Error] that carries the address.
 //
-// An IPv4-mapped address is judged as the IPv4 address it stands for. The port
-// must be allowed and DenyPrefixes must not contain the address; then
+// An IPv4-mapped address is judged as the IPv4 address it stands for, and so is
+// an address inside a prefix of NAT64, except that AllowLoopback does not count
+// for it: the loopback would be the gateway's. Inside several such prefixes, each
+// must permit it.
+//
+// The port must be allowed and DenyPrefixes must not contain the address; then
 // AllowPrefixes and AllowLoopback may permit it; for all others the built-in rule
 // speaks. That rule permits an IPv4 address that is in no special-purpose block,
 // and an IPv6 address that is in 2000::/3, in no special-purpose block, and
@@ -51,13 +59,30 @@ func (p Policy) CheckAddr(addr netip.AddrPort) error {
 			return &Error{Rule: rule.name, Reason: rule.reason, Addr: addr}
 		}
 	}
-	if p.allows(addr.Addr()) {
-		return nil
-	}
-	if b, found := specialBlock(addr.Addr()); found {
+	if b, found := p.block(addr.Addr()); found {
 		return &Error{Rule: b.rule, Reason: b.reason(), Addr: addr}
 	}
 	return nil
+}
+
+// block returns the block that ip, or the IPv4 address that it stands for, is in
+// and that the operator did not permit, if there is one.
+func (p *Policy) block(ip netip.Addr) (block, bool) {
+	v4s, ok := p.translations(ip)
+	switch {
+	case !ok:
+		return untranslatable, true
+	case len(v4s) == 0 && p.allows(ip):
+		return block{}, false
+	case len(v4s) == 0:
+		return specialBlock(ip)
+	}
+	for _, v4 := range v4s {
+		if b, found := specialBlock(v4); found && !p.allowsPrefix(v4) {
+			return b, true
+		}
+	}
+	return block{}, false
 }
 
 // specialBlock returns the block that keeps ip from being publicly routable, if

@@ -96,6 +96,10 @@ func FuzzCheckAddr(f *testing.F) {
 	for _, p := range specialPurpose {
 		b := p.Addr().As16()
 		f.Add(b[:], uint16(443))
+		if p.Addr().Is4() {
+			b = embed(wellKnown.NAT64[0], p.Addr()).As16()
+			f.Add(b[:], uint16(443))
+		}
 	}
 	public := netip.MustParsePrefix("2000::/3")
 	f.Fuzz(func(t *testing.T, b []byte, port uint16) {
@@ -110,6 +114,15 @@ func FuzzCheckAddr(f *testing.F) {
 			t.Errorf("CheckAddr(%v) = %v, CheckAddr(%v) = %v; want them to agree", addr, err, mapped, other)
 		}
 		ip = ip.Unmap()
+		same := addr
+		if wellKnown.NAT64[0].Contains(ip) {
+			b := ip.As16()
+			same = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[12:])), port)
+		}
+		want := ruleOf(t, egress.Policy{}.CheckAddr(same))
+		if got := ruleOf(t, wellKnown.CheckAddr(addr)); got != want {
+			t.Errorf("CheckAddr(%v) behind NAT64 refused by %q; want %q, as for %v", addr, got, want, same)
+		}
 		if err == nil && (!ip.IsGlobalUnicast() || ip.IsPrivate() || ip.Is6() && !public.Contains(ip)) {
 			t.Errorf("CheckAddr(%v) = nil; want it refused: not global unicast", addr)
 		}

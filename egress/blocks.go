@@ -12,8 +12,9 @@ type block struct {
 
 // blocks are the IANA IPv4 and IPv6 special-purpose address registries, and the
 // few ranges that other sources set aside. Blocks that the registries call
-// globally reachable (AS112, AMT, the anycast addresses) are here too: what
-// answers there is infrastructure, never a receiver of webhooks.
+// globally reachable (AS112, AMT, ORCHIDv2, drone ids, NAT64, the anycast
+// addresses) are here too: what answers there is infrastructure, never a
+// receiver of webhooks, or a translator that NAT64 has to name.
 // Where blocks nest, the narrower comes first, so that it names the error.
 //
 // https://www.iana.org/assignments/iana-ipv4-special-registry
@@ -74,11 +75,12 @@ var blocks = []block{
 
 // globalUnicast is all that IANA has handed out of IPv6 for the public Internet.
 // Its complement and the ISATAP identifiers are not prefixes, so they are blocks
-// that [specialBlock] knows by name.
+// that [specialBlock] knows by name, as [Policy.block] knows the last one.
 var (
 	globalUnicast        = block{prefix: cidr("2000::/3")}
 	outsideGlobalUnicast = block{cidr("::/0"), "not-global", "outside 2000::/3, the public IPv6 Internet", "RFC 4291"}
 	isatap               = block{cidr("::/0"), "isatap", "an ISATAP address, which carries an IPv4 address", "RFC 5214"}
+	untranslatable       = block{cidr("::/0"), "nat64", "in a NAT64 prefix without embedding an IPv4 address", "RFC 6052"}
 )
 
 func cidr(s string) netip.Prefix { return netip.MustParsePrefix(s) }

@@ -227,6 +227,19 @@ func TestEveryAnswerIsJudgedAfresh(t *testing.T) {
 	}
 }
 
+func TestAnswersThatChangeAreJudgedAfresh(t *testing.T) {
+	server := startNameServer(t, nil)
+	server.set("flip.test", "A 93.184.216.34 | A 127.0.0.1")
+	g := new(gate)
+	c := egress.Config{Resolver: server.resolver()}
+	if err := post(t, c, g, "flip.test"); errors.Is(err, egress.ErrDenied) {
+		t.Errorf("after a public answer: error %v; want it permitted", err)
+	}
+	if err := post(t, c, g, "flip.test"); !errors.Is(err, egress.ErrDenied) || len(g.permitted) != 1 {
+		t.Errorf("after the answer changed: error %v, permitted %v; want ErrDenied", err, g.permitted)
+	}
+}
+
 func TestRefusedIsToldTheFirstAddressOnce(t *testing.T) {
 	server := startNameServer(t, destinations(t))
 	var hosts []string

@@ -3,6 +3,7 @@ package egress
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -27,13 +28,42 @@ type dialer struct {
 	timeout time.Duration
 	check   func(netip.AddrPort) error
 	refused func(host string, err *Error) // may be nil
+	conns   *conns
 }
 
-// DialContext resolves and connects as [net.Dialer] does, trying one permitted
-// address after the other. If the policy refused all that the name resolved to,
-// the error is the [*Error] itself, without net's wrapping, whose text would show
-// the address.
+// newDialer returns the dialer of a transport, with an address layer.
+func newDialer(c Config, check func(netip.AddrPort) error) *dialer {
+	most := 2*cmp.Or(c.IdlePerHost, defaultIdlePerHost) + spareConns
+	if c.Proxy != nil { // it stands for all hosts
+		most += maxIdle
+	}
+	return &dialer{
+		net:     net.Dialer{Resolver: c.Resolver},
+		timeout: cmp.Or(c.DialTimeout, defaultDialTimeout),
+		check:   check,
+		refused: c.Refused,
+		conns:   newConns(most),
+	}
+}
+
+// DialContext connects to a host, if that has not too many connections already.
 func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if !d.conns.enter(address) {
+		return nil, ErrCrowded
+	}
+	leave := sync.OnceFunc(func() { d.conns.leave(address) })
+	conn, err := d.dial(ctx, network, address)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return countedConn{conn, leave}, nil
+}
+
+// dial resolves and connects as [net.Dialer] does, trying one permitted address
+// after the other. If the policy refused all that the name resolved to, the error is
+// the [*Error] itself, without net's wrapping, whose text would show the address.
+func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	r := &ruling{check: d.check}
@@ -53,6 +83,18 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 		return nil, &net.OpError{Op: "dial", Net: network, Err: cmp.Or(ctx.Err(), errNoAnswer)}
 	}
 	return conn, err
+}
+
+// secure speaks TLS on conn from now on, or closes it.
+func (d *dialer) secure(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	client := tls.Client(conn, config)
+	if err := client.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return client, nil
 }
 
 // A ruling is what was decided about the addresses of one dial. The dialer races

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
+	"os"
 	"strings"
 
 	"example.com/hooks/egress"
@@ -96,4 +98,36 @@ func ExampleNewTransport() {
 	// log: 127.0.0.1 is 127.0.0.1 rule loopback
 	// destination not allowed
 	// 204 No Content
+}
+
+// In a network where webhooks have to leave through a proxy, the URL is still
+// judged here; what a name resolves to is judged by the proxy.
+func ExampleConfig_Validate() {
+	config := egress.Config{Proxy: &url.URL{
+		Scheme: "http",
+		Host:   "smokescreen.internal:4750",
+		User:   url.UserPassword("hooks", os.Getenv("PROXY_PASSWORD")),
+	}}
+	fmt.Println(config.Validate())
+
+	config.Proxy.Scheme = "socks5"
+	fmt.Println(config.Validate())
+	// Output:
+	// <nil>
+	// egress: Proxy: unusable egress proxy: start the URL with http:// or https://
+}
+
+// Behind a NAT64 gateway, an IPv6 address is judged as the IPv4 address in it.
+func ExamplePolicy_nat64() {
+	policy := egress.Policy{NAT64: []netip.Prefix{netip.MustParsePrefix("64:ff9b::/96")}}
+	for _, raw := range []string{
+		"https://[64:ff9b::93.184.216.34]/in",
+		"https://[64:ff9b::169.254.169.254]/latest/meta-data/",
+	} {
+		_, err := policy.CheckURL(raw)
+		fmt.Println(err)
+	}
+	// Output:
+	// <nil>
+	// destination not allowed
 }

@@ -15,12 +15,14 @@ import (
 // A nameServer answers DNS questions on 127.0.0.1, over UDP and TCP, from a map.
 // An answer is a comma-separated list of "A addr", "A addr+N" (N addresses from
 // addr on), "AAAA addr" and "CNAME name", or one of the words NXDOMAIN, NODATA,
-// SERVFAIL and silence. Names it does not know do not exist.
+// SERVFAIL and silence. Names it does not know do not exist. Answers separated
+// by " | " are given in turn, the last one for ever.
 type nameServer struct {
 	addr string
 
 	mu      sync.Mutex // guards what follows
 	answers map[string]string
+	asked   map[string]int // questions of one type about a name with turns
 }
 
 const (
@@ -47,7 +49,7 @@ func startNameServer(t *testing.T, rows []destination) *nameServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &nameServer{addr: tcp.Addr().String(), answers: make(map[string]string)}
+	s := &nameServer{addr: tcp.Addr().String(), answers: make(map[string]string), asked: make(map[string]int)}
 	for _, row := range rows {
 		s.set(strings.Trim(strings.TrimPrefix(row.text, "https://"), "/."), row.answer)
 	}
@@ -163,6 +165,11 @@ func (s *nameServer) records(name string, qtype uint16) (out [][]byte, rcode uin
 	defer s.mu.Unlock()
 	for range 8 {
 		answer, known := s.answers[strings.TrimSuffix(strings.ToLower(name), ".")]
+		if turns := strings.Split(answer, " | "); len(turns) > 1 {
+			question := name + " " + strconv.Itoa(int(qtype))
+			answer = turns[min(s.asked[question], len(turns)-1)]
+			s.asked[question]++
+		}
 		switch {
 		case !known, answer == "NXDOMAIN":
 			return nil, rcodeNXDomain, false

@@ -31,15 +31,25 @@
 //	}
 //	resp, err := transport.RoundTrip(req) // RoundTrip: redirects are not followed
 //
-// What the package cannot know: a public address that belongs to the sender's
-// own network, and a NAT64 gateway that uses a prefix of its own. Name both in
-// DenyPrefixes.
+// What the package cannot know must be told to it:
+//
+//   - Public addresses that belong to the sender's own network: name them in
+//     DenyPrefixes.
+//   - A NAT64 gateway, behind which an IPv6 address is an IPv4 address in
+//     disguise: name its prefix in NAT64, and such an address is judged as what
+//     it embeds. Unnamed, 64:ff9b::/96 and 64:ff9b:1::/48 are refused; a prefix
+//     of the operator's own looks like any other public address.
+//   - A proxy that all webhooks have to leave through: [Config].Proxy. The proxy
+//     then does the resolving, so the address layer for names is the proxy's to
+//     keep; it must be one that does, such as smokescreen. The environment's
+//     HTTP_PROXY and HTTPS_PROXY are never obeyed.
 package egress
 
 import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // A Policy says where webhooks may go. The zero Policy allows https to publicly
@@ -65,6 +75,14 @@ type Policy struct {
 	// AllowPrefixes and AllowLoopback. Nil refuses nothing more.
 	DenyPrefixes []netip.Prefix
 
+	// NAT64 are the translation prefixes of the network that this process stands
+	// in (RFC 6052): 64:ff9b::/96, or prefixes of the operator's own with a
+	// length of 32, 40, 48, 56, 64 or 96. An address inside one is judged as the
+	// IPv4 address that it embeds, and never by AllowLoopback; an AllowPrefixes
+	// entry has to name the IPv4 address, one of DenyPrefixes may name either.
+	// Nil permits no well-known translated address.
+	NAT64 []netip.Prefix
+
 	// AllowPorts are the only ports permitted, even those that the default
 	// would refuse. Empty means every port but the WHATWG Fetch standard's bad
 	// ports, which belong to other protocols such as SMTP and SSH.
@@ -73,14 +91,18 @@ type Policy struct {
 
 // Validate reports every mistake in p at once, joined by [errors.Join], or nil.
 // A prefix must be valid, masked (10.0.0.0/8, not 10.1.2.3/8) and not an
-// IPv4-mapped one, which would match nothing; port 0 cannot be allowed.
+// IPv4-mapped one, which would match nothing; NAT64 must hold translation
+// prefixes as RFC 6052 describes them; port 0 cannot be allowed.
 //
 // A policy that was never validated errs on the safe side: an invalid or mapped
-// prefix allows nothing in AllowPrefixes and refuses everything in DenyPrefixes.
+// prefix allows nothing in AllowPrefixes, refuses everything in DenyPrefixes and
+// all of IPv6 in NAT64, where a wrong length refuses what the prefix contains.
 func (p Policy) Validate() error {
-	errs := append(
+	errs := slices.Concat(
 		prefixErrors("AllowPrefixes", p.AllowPrefixes),
-		prefixErrors("DenyPrefixes", p.DenyPrefixes)...,
+		prefixErrors("DenyPrefixes", p.DenyPrefixes),
+		prefixErrors("NAT64", p.NAT64),
+		nat64Errors(p.NAT64),
 	)
 	for i, port := range p.AllowPorts {
 		if port == 0 {
@@ -113,12 +135,17 @@ func prefixErrors(field string, prefixes []netip.Prefix) []error {
 // allows reports whether the operator permits ip by name, so that the built-in
 // rule has no say.
 func (p *Policy) allows(ip netip.Addr) bool {
+	return p.allowsPrefix(ip) || p.AllowLoopback && ip.IsLoopback()
+}
+
+// allowsPrefix reports whether ip is in AllowPrefixes.
+func (p *Policy) allowsPrefix(ip netip.Addr) bool {
 	for _, prefix := range p.AllowPrefixes {
 		if prefix.Contains(ip) {
 			return true
 		}
 	}
-	return p.AllowLoopback && ip.IsLoopback()
+	return false
 }
 
 // denies reports whether ip is in DenyPrefixes. A prefix that could never match

@@ -13,8 +13,8 @@ func (p *Policy) allowsPort(port uint16) bool {
 }
 
 // badPorts is the list of bad ports in the WHATWG Fetch standard
-// (https://fetch.spec.whatwg.org/#port-blocking), with port 0. A server of
-// another protocol may take the lines of a POST for commands of its own.
+// (https://fetch.spec.whatwg.org/#port-blocking). A server of another
+// protocol may take the lines of a POST for commands of its own.
 var badPorts = []uint16{
 	0,     // cannot be dialled
 	1,     // tcpmux

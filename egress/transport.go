@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 )
 
@@ -18,12 +21,19 @@ const (
 
 	maxIdle         = 256
 	idleConnTimeout = 90 * time.Second
+
+	// Of HTTP/2: bytes of a response that are received before somebody reads them,
+	// of which net/http would allow 4 MiB; and how long a connection may take no
+	// byte of ours.
+	maxReceived  = 256 << 10
+	writeTimeout = 5 * time.Second
 )
 
-// A Config describes a transport. The zero Config is complete and safe.
+// A Config describes a transport. The zero Config is complete and safe. Call
+// [Config.Validate] before [NewTransport], which reports nothing.
 type Config struct {
 	// Policy says where connections may go. The zero Policy permits https to
-	// public addresses. Validate it first: NewTransport does not.
+	// public addresses.
 	Policy Policy
 
 	// DialTimeout bounds looking up the name and connecting, all addresses
@@ -42,9 +52,22 @@ type Config struct {
 	// Resolver looks up host names. Nil means [net.DefaultResolver].
 	Resolver *net.Resolver
 
-	// RootCAs are the authorities whose certificates are accepted. Nil means
-	// those of the operating system.
+	// RootCAs are the authorities whose certificates are accepted, of receivers
+	// and of an https proxy. Nil means those of the operating system.
 	RootCAs *x509.CertPool
+
+	// Proxy is the URL of a CONNECT proxy, http or https, which every request
+	// goes through, plain http ones too; then nothing but the proxy is connected
+	// to, at whatever address it has. A user name and password in it are sent to
+	// the proxy and told to nobody else. Nil means none: the environment's
+	// HTTP_PROXY and HTTPS_PROXY are never obeyed.
+	//
+	// The proxy resolves the receivers' names, so Policy cannot see what they
+	// resolve to, and Refused is not called: the rule about addresses is the
+	// proxy's to keep. Each request's URL is still checked by
+	// [Policy.CheckURL], literal addresses included, and AllowLoopback does not
+	// count, for the loopback would be the proxy's.
+	Proxy *url.URL
 
 	// Refused, when not nil, is told about names that resolved to an address
 	// which the policy refused: at most once per connection attempt, with the
@@ -54,15 +77,45 @@ type Config struct {
 	Refused func(host string, err *Error)
 }
 
+// Validate reports every mistake in c at once, those of its Policy included,
+// joined by [errors.Join], or nil. That of an unusable Proxy is an [ErrProxy]
+// and quotes no part of the URL, which may hold a password.
+//
+// A transport made of a config that was never validated errs on the safe side:
+// with an unusable proxy it refuses every request, with an [*Error].
+func (c Config) Validate() error {
+	errs := []error{c.Policy.Validate()}
+	for _, n := range []struct {
+		field    string
+		negative bool
+	}{
+		{"DialTimeout", c.DialTimeout < 0},
+		{"IdlePerHost", c.IdlePerHost < 0},
+		{"MaxHeaderBytes", c.MaxHeaderBytes < 0},
+	} {
+		if n.negative {
+			errs = append(errs, fmt.Errorf("egress: %s is negative; leave it zero for the default", n.field))
+		}
+	}
+	if c.Proxy != nil {
+		errs = append(errs, checkProxy(c.Proxy))
+	}
+	return errors.Join(errs...)
+}
+
 // NewTransport returns a transport that connects only where c.Policy permits.
 // Every address is checked after its name was resolved and before a connection
 // is made, so a refused address is never sent a packet. When no address was
-// permitted, the error of RoundTrip is an [*Error].
+// permitted, the error of RoundTrip is an [*Error]. With c.Proxy it connects to
+// the proxy only.
 //
 // The transport obeys no proxy of the environment, which would do the resolving
-// in our place; it verifies certificates, speaks TLS 1.2 and later and HTTP/2,
-// asks for no compression, and refuses http unless the policy allows it. It does
-// not check the spelling of URLs: call [Policy.CheckURL] before each request.
+// in our place unasked; it verifies certificates, speaks TLS 1.2 and later and HTTP/2,
+// asks for no compression, and refuses http unless the policy allows it. Without
+// c.Proxy it does not check the spelling of URLs: call [Policy.CheckURL] before each request.
+//
+// A host has at most 64 connections open, and two more for each of IdlePerHost; a
+// request that needs another one is refused with [ErrCrowded].
 //
 // Call its RoundTrip method directly. An [http.Client] follows redirects, which
 // would hand the body and its signature to whomever the receiver names, unless
@@ -76,24 +129,27 @@ func NewTransport(c Config) *http.Transport {
 
 // newTransport is NewTransport with the address layer as an argument.
 func newTransport(c Config, check func(netip.AddrPort) error) *http.Transport {
-	timeout := cmp.Or(c.DialTimeout, defaultDialTimeout)
-	d := &dialer{
-		net:     net.Dialer{Resolver: c.Resolver},
-		timeout: timeout,
-		check:   check,
-		refused: c.Refused,
-	}
+	d := newDialer(c, check)
 	t := &http.Transport{
 		Proxy:                  nil,
 		DialContext:            d.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.RootCAs},
-		TLSHandshakeTimeout:    timeout,
+		TLSHandshakeTimeout:    d.timeout,
 		DisableCompression:     true,
 		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    cmp.Or(c.IdlePerHost, defaultIdlePerHost),
 		IdleConnTimeout:        idleConnTimeout,
 		MaxResponseHeaderBytes: cmp.Or(c.MaxHeaderBytes, defaultMaxHeaderBytes),
 		ForceAttemptHTTP2:      true, // a dialer of one's own turns it off
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerStream: maxReceived,
+			WriteByteTimeout:          writeTimeout,
+		},
+	}
+	if c.Proxy != nil {
+		p := newProxy(c, d)
+		t.Proxy, t.DialContext, t.DialTLSContext = p.route, p.dial, p.dialTLS
+		t.OnProxyConnectResponse = checkConnect
 	}
 	if !c.Policy.AllowHTTP {
 		t.RegisterProtocol("http", noPlaintext{})

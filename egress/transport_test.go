@@ -149,20 +149,6 @@ func TestProxyOfTheEnvironmentIsIgnored(t *testing.T) {
 	}
 }
 
-func TestRedirectIsReturnedNotFollowed(t *testing.T) {
-	second := newReceiver(t, false, ok)
-	first := newReceiver(t, false, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, second.URL, http.StatusTemporaryRedirect)
-	})
-	resp, err := get(t, egress.Config{Policy: developer}, first.URL)
-	if err != nil || resp.StatusCode != http.StatusTemporaryRedirect {
-		t.Errorf("GET = %v, %v; want 307", resp, err)
-	}
-	if n := second.connections.Load(); n != 0 {
-		t.Errorf("the target of the redirect saw %d connections; want 0", n)
-	}
-}
-
 func TestSpeaksHTTP2AndAsksForNoCompression(t *testing.T) {
 	r := newReceiver(t, true, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Got-Encoding", r.Header.Get("Accept-Encoding"))

@@ -119,7 +119,14 @@ func parseTarget(raw string) *target {
 	if err != nil {
 		return &target{raw: raw, url: &url.URL{}}
 	}
-	t := &target{raw: raw, url: u, parsed: true}
+	t := targetOf(u)
+	t.raw, t.parsed = raw, true
+	return t
+}
+
+// targetOf returns what is known of u without its text.
+func targetOf(u *url.URL) *target {
+	t := &target{url: u}
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.Is6() == strings.HasPrefix(u.Host, "[") {
 		t.literal = ip
 		return t

@@ -2,6 +2,7 @@ package egress_test
 
 import (
 	"errors"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -12,11 +13,16 @@ import (
 
 func FuzzCheckURL(f *testing.F) {
 	for _, row := range destinations(f) {
-		f.Add(row.text, false, false)
-		f.Add(strings.Replace(row.text, "https:", "http:", 1), true, true)
+		f.Add(row.text, false, false, false)
+		f.Add(strings.Replace(row.text, "https:", "http:", 1), true, true, true)
 	}
-	f.Fuzz(func(t *testing.T, raw string, allowHTTP, allowLoopback bool) {
+	f.Add("https://[64:ff9b::5db8:d822]/", false, true, true)
+	f.Add("https://[64:ff9b::127.0.0.1]/", false, true, true)
+	f.Fuzz(func(t *testing.T, raw string, allowHTTP, allowLoopback, nat64 bool) {
 		p := egress.Policy{AllowHTTP: allowHTTP, AllowLoopback: allowLoopback}
+		if nat64 {
+			p.NAT64 = wellKnown.NAT64
+		}
 		u, err := p.CheckURL(raw)
 		if err != nil {
 			wantExplained(t, raw, u, err)
@@ -38,7 +44,40 @@ func FuzzCheckURL(f *testing.F) {
 		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !allowLoopback && ip.Unmap().IsLoopback() {
 			t.Errorf("CheckURL(%q) = %v; want loopback refused", raw, u)
 		}
+		wantEmbeddedPublic(t, raw, u.Hostname(), nat64)
+		wantRouted(t, p, raw, u)
 	})
+}
+
+// wantEmbeddedPublic checks that host, which was permitted, is a translated
+// address only behind NAT64 and only of a public IPv4 address.
+func wantEmbeddedPublic(t *testing.T, raw, host string, nat64 bool) {
+	t.Helper()
+	ip, err := netip.ParseAddr(host)
+	if err != nil || !wellKnown.NAT64[0].Contains(ip) {
+		return
+	}
+	b := ip.As16()
+	v4 := netip.AddrFrom4([4]byte(b[12:]))
+	if !nat64 || !v4.IsGlobalUnicast() || v4.IsPrivate() || v4.IsLoopback() {
+		t.Errorf("CheckURL(%q) = nil, NAT64 %t; want %v refused", raw, nat64, v4)
+	}
+}
+
+// wantRouted checks that a request to u, which p permits, goes through a proxy
+// unless the loopback is permitted, which is then the proxy's, and nowhere else.
+func wantRouted(t *testing.T, p egress.Policy, raw string, u *url.URL) {
+	t.Helper()
+	proxy := &url.URL{Scheme: "http", Host: "proxy.test:3128"}
+	route, err := egress.NewTransport(egress.Config{Policy: p, Proxy: proxy}).Proxy(&http.Request{URL: u, Host: u.Host})
+	if err == nil && *route != *proxy {
+		t.Errorf("through a proxy, %q goes to %v; want %v", raw, route, proxy)
+	}
+	p.AllowLoopback = false
+	_, refused := p.CheckURL(raw)
+	if named := strings.Contains(strings.ToLower(u.Host), "proxy.test"); (err != nil) != (refused != nil) && !named {
+		t.Errorf("through a proxy, %q = %v, CheckURL = %v; want them to agree", raw, err, refused)
+	}
 }
 
 // authorityOf returns what stands between the two slashes and the path, read in
