@@ -28,7 +28,7 @@ type target struct {
 // target returns the subscriber as it now is; ok is false if this process
 // cannot reach it (any more).
 func (h *Hooks) target(id string) (t target, ok bool) {
-	if e := h.dir.endpoint(id); e != nil {
+	if e := h.dir.endpoint(id); e != nil && e.closed == nil {
 		t = target{try: func(ctx context.Context, j job, a *Attempt) verdict { return h.post(ctx, e, j, a) }}
 		if e.Retry != nil {
 			t.policy = retry.Schedule(e.Retry)

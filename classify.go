@@ -7,10 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
-	"regexp"
-	"strings"
 	"syscall"
-	"unicode/utf8"
 
 	"example.com/hooks/egress"
 )
@@ -22,6 +19,8 @@ var classes = []struct {
 	is   func(error) bool
 }{
 	{"destination not allowed", is(egress.ErrDenied)},
+	{"proxy", is(egress.ErrRefused)},
+	{"too many connections", is(egress.ErrCrowded)},
 	{"dns", as[*net.DNSError]},
 	{"certificate", as[*tls.CertificateVerificationError]},
 	{"certificate", as[x509.UnknownAuthorityError]},
@@ -74,47 +73,4 @@ func (h *Hooks) logRefused(j job, err error) {
 	if e, ok := errors.AsType[*egress.Error](err); ok {
 		h.log.Warn("hooks: destination not allowed", "delivery", j.DeliveryID.String(), "rule", e.Rule, "address", e.Addr.String())
 	}
-}
-
-const (
-	maxHeaders     = 20
-	maxHeaderBytes = 4 << 10
-)
-
-var (
-	// RFC 9110, section 5.6.2: what a field's name is made of.
-	token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$")
-	// What hooks sends itself, what belongs to the connection, and what would
-	// give a receiver the sender's authority.
-	reserved = regexp.MustCompile(`(?i)^(webhook-.*|content-.*|proxy-.*|sec-.*|host|user-agent|cookie|connection|` +
-		`keep-alive|te|trailer|transfer-encoding|upgrade|expect|accept-encoding|date)$`)
-)
-
-// checkHeader refuses custom headers that are malformed or not theirs to set.
-func checkHeader(header map[string]string) error {
-	if len(header) > maxHeaders {
-		return invalid("Endpoint.Header", "%d fields; at most %d", len(header), maxHeaders)
-	}
-	size, seen := 0, make(map[string]bool)
-	for name, value := range header {
-		lower := strings.ToLower(name)
-		size += len(name) + len(value)
-		switch {
-		case !token.MatchString(name):
-			return invalid("Endpoint.Header", "%q is no header name", name)
-		case reserved.MatchString(name):
-			return invalid("Endpoint.Header", "%q is not yours to set; choose a name of your own, such as X-%s", name, name)
-		case seen[lower]:
-			return invalid("Endpoint.Header", "%q is there twice in different case", name)
-		case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
-			return invalid("Endpoint.Header", "the value of %q has a control character", name)
-		case !utf8.ValidString(value):
-			return invalid("Endpoint.Header", "the value of %q is not UTF-8", name)
-		}
-		seen[lower] = true
-	}
-	if size > maxHeaderBytes {
-		return invalid("Endpoint.Header", "%d bytes; at most %d", size, maxHeaderBytes)
-	}
-	return nil
 }

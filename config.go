@@ -54,9 +54,15 @@ type Config struct {
 	// publicly routable, nothing else.
 	Egress egress.Policy
 	// Transport sends the requests. Nil: [egress.NewTransport] with the policy
-	// above, which is what keeps requests out of the internal network; set
-	// another in tests only.
+	// above, which is what keeps requests out of the internal network. Set
+	// another in tests, or to go through an egress proxy: NewTransport with the
+	// same policy and a Proxy.
 	Transport http.RoundTripper
+
+	// Keeper encrypts the secrets and header values of endpoints before the Store
+	// sees them; every process on the store needs it. Package keeper has one. Nil:
+	// they lie there in plain text, and the log and [Hooks.Health] say so.
+	Keeper Keeper
 
 	// Instance names this process in the history of attempts. Empty: the host's
 	// name, the process id and a random suffix.

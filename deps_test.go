@@ -27,16 +27,17 @@ var allowed = map[string][]string{
 	"retry":               {"github.com/cenkalti/backoff/v4"},
 	"signer":              {},
 	"egress":              {},
+	"keeper":              {},
 	"internal/pgserver":   {},
 	"store/memory":        {"hooks"},
 	"store/sqlite":        {"hooks", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
 	"store/storetest":     {"hooks"},
 	"examples/embed":      {"hooks", "store/sqlite"},
-	"examples/quickstart": {"hooks", "egress", "retry", "signer", "store/sqlite"},
+	"examples/quickstart": {"hooks", "egress", "keeper", "retry", "signer", "store/sqlite"},
 
 	// Modules of their own.
 	"store/postgres":  {"hooks", pgx, pgx + "/pgconn", pgx + "/pgxpool", "github.com/jackc/puddle/v2"},
-	"examples/fleet":  {"hooks", "egress", "internal/pgserver", "signer", "store/postgres", pgx, pgx + "/pgxpool"},
+	"examples/fleet":  {"hooks", "egress", "internal/pgserver", "keeper", "signer", "store/postgres", pgx, pgx + "/pgxpool"},
 	"examples/outbox": {"hooks", "internal/pgserver", "store/postgres", pgx, pgx + "/pgxpool", pgx + "/stdlib"},
 	"bench": {
 		"hooks", "egress", "internal/pgserver", "signer", "store/postgres", pgx, pgx + "/pgconn", pgx + "/pgxpool", pgx + "/stdlib",

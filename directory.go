@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"example.com/hooks/signer"
 )
 
 // A directory is what this process knows of the subscribers on the store: the
@@ -20,7 +18,8 @@ import (
 // handlers elsewhere. What is published goes by a reading younger than
 // staleAfter; the dispatcher's loop reads with each poll.
 type directory struct {
-	log *slog.Logger
+	log    *slog.Logger
+	keeper Keeper // may be nil
 
 	mu sync.RWMutex // guards what follows
 
@@ -31,6 +30,7 @@ type directory struct {
 	tenants   map[string]map[string]*endpoint // the same, by tenant and id
 	handlers  map[string]listener             // recorded, and those of this process
 	deleted   map[string]bool                 // subscribers with a tombstone
+	closed    map[string]*endpoint            // those that could not be decrypted
 }
 
 const staleAfter = time.Second
@@ -38,18 +38,12 @@ const staleAfter = time.Second
 // An endpoint is an [Endpoint] as it is recorded, with what signs its requests.
 type endpoint struct {
 	Endpoint
-	Secrets []secretKey // newest first
+	keys []signingKey // newest first
 
 	record Record
+	sealed []byte // the ciphertext in it; nil if it is in plain text
+	closed error  // why that cannot be decrypted: keys and header are unknown
 }
-
-// A secretKey is a secret in plain text, as it stands in a record.
-type secretKey struct {
-	Key   string
-	Until time.Time // when it stops signing; zero: never
-}
-
-func (k secretKey) signs(at time.Time) bool { return k.Until.IsZero() || at.Before(k.Until) }
 
 // A listener is what publishing must know of a handler.
 type listener struct {
@@ -60,14 +54,16 @@ type listener struct {
 	record Record
 }
 
-func newDirectory(log *slog.Logger) *directory {
+func newDirectory(log *slog.Logger, k Keeper) *directory {
 	return &directory{
 		log:       log,
+		keeper:    k,
 		seen:      make(map[string]int64),
 		endpoints: make(map[string]*endpoint),
 		tenants:   make(map[string]map[string]*endpoint),
 		handlers:  make(map[string]listener),
 		deleted:   make(map[string]bool),
+		closed:    make(map[string]*endpoint),
 	}
 }
 
@@ -86,10 +82,15 @@ func (h *Hooks) reload(ctx context.Context, tx Tx) error {
 	if err := h.sync(ctx, tx); err != nil {
 		return err
 	}
+	src, current := Tx(h.store), true
 	if tx != nil { // it may show what was when it began, and does not count
-		return h.dir.read(ctx, tx, false)
+		src, current = tx, false
 	}
-	return h.dir.read(ctx, h.store, true)
+	err := h.dir.read(ctx, src, current)
+	if h.dir.hasEndpoints() {
+		h.warnOfPlain()
+	}
+	return err
 }
 
 // age returns how long ago the last reading began.
@@ -110,10 +111,18 @@ func (dir *directory) read(ctx context.Context, src Tx, current bool) error {
 	if err != nil {
 		return fmt.Errorf("hooks: read subscribers: %w", err)
 	}
+	edits := make([]edit, len(records))
+	for i, r := range records {
+		edits[i] = dir.parse(r)
+	}
+	opened := dir.reopen()
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
-	for _, r := range records {
-		dir.apply(r)
+	for _, e := range edits {
+		dir.apply(e)
+	}
+	for _, e := range opened {
+		dir.applyOpened(e)
 	}
 	if current {
 		dir.asked = asked
@@ -121,27 +130,66 @@ func (dir *directory) read(ctx context.Context, src Tx, current bool) error {
 	return nil
 }
 
+// An edit is a record with what it says of an endpoint, if it is one's.
+type edit struct {
+	Record
+	endpoint *endpoint // nil if it is deleted, or not an endpoint
+	err      error     // why it cannot be read
+}
+
+// parse reads a record. dir.mu is not held, for a Keeper may take its time.
+func (dir *directory) parse(r Record) (e edit) {
+	e.Record = r
+	if kind, id, _ := strings.Cut(r.Key, "/"); kind == "endpoint" {
+		e.endpoint, e.err = unseal(dir.keeper, id, r)
+	}
+	return e
+}
+
+// reopen tries again to decrypt what could not be, and returns what can be now.
+func (dir *directory) reopen() (opened []*endpoint) {
+	dir.mu.RLock()
+	closed := slices.Collect(maps.Values(dir.closed))
+	dir.mu.RUnlock()
+	for _, c := range closed {
+		if e, err := unseal(dir.keeper, c.ID, c.record); err == nil && e.closed == nil {
+			opened = append(opened, e)
+		}
+	}
+	return opened
+}
+
+// applyOpened takes an endpoint in that could not be decrypted before, unless it
+// has changed meanwhile. dir.mu is held.
+func (dir *directory) applyOpened(e *endpoint) {
+	if c := dir.closed[e.ID]; c != nil && c.record.Version == e.record.Version {
+		dir.setEndpoint(e.ID, e)
+		dir.log.Info("hooks: an endpoint's secrets can be decrypted again", "endpoint", e.ID)
+	}
+}
+
 // update applies a record that this process has written.
 func (dir *directory) update(r Record) {
+	e := dir.parse(r)
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
 	version := dir.version
-	dir.apply(r)
+	dir.apply(e)
 	dir.version = version // records of others may come before it
 }
 
 // apply takes a record in, unless a newer one of its key is known. One that
 // cannot be read is left out, for it must not stop everything else. dir.mu is
 // held.
-func (dir *directory) apply(r Record) {
+func (dir *directory) apply(r edit) {
 	kind, id, _ := strings.Cut(r.Key, "/")
-	var err error
+	err := r.err
 	switch {
-	case r.Version <= dir.seen[r.Key]:
+	case r.Version <= dir.seen[r.Key], err != nil:
 	case kind == "endpoint":
-		err = dir.applyEndpoint(id, r)
+		dir.setEndpoint(id, r.endpoint)
 	case kind == "handler":
-		err = dir.applyHandler(id, r)
+		err = dir.applyHandler(id, r.Record)
 	}
 	if err != nil {
 		dir.log.Error("hooks: a subscriber's record cannot be read, and stays as it was known", "key", r.Key, "error", err)
@@ -150,29 +198,27 @@ func (dir *directory) apply(r Record) {
 	dir.version = max(dir.version, r.Version)
 }
 
-func (dir *directory) applyEndpoint(id string, r Record) error {
-	old := dir.endpoints[id]
-	var e *endpoint
-	if len(r.Data) > 0 {
-		e = &endpoint{record: r}
-		if err := json.Unmarshal(r.Data, e); err != nil {
-			return err
-		}
-	}
-	if old != nil {
+// setEndpoint makes e the endpoint with an id; nil deletes it. dir.mu is held.
+func (dir *directory) setEndpoint(id string, e *endpoint) {
+	if old := dir.endpoints[id]; old != nil {
 		delete(dir.tenants[old.Tenant], id)
 		delete(dir.endpoints, id)
 	}
+	delete(dir.closed, id)
 	dir.deleted[id] = e == nil
 	if e == nil {
-		return nil
+		return
+	}
+	if e.closed != nil {
+		dir.closed[id] = e
+		dir.log.Error("hooks: an endpoint waits for its key, and what is due for it too",
+			"endpoint", id, "error", e.closed)
 	}
 	dir.endpoints[id] = e
 	if dir.tenants[e.Tenant] == nil {
 		dir.tenants[e.Tenant] = make(map[string]*endpoint)
 	}
 	dir.tenants[e.Tenant][id] = e
-	return nil
 }
 
 func (dir *directory) applyHandler(name string, r Record) error {
@@ -258,6 +304,18 @@ func (dir *directory) listener(name string) (listener, bool) {
 	return l, ok
 }
 
+// isClosed reports whether an endpoint's secrets cannot be decrypted.
+func (dir *directory) isClosed(id string) bool {
+	e := dir.endpoint(id)
+	return e != nil && e.closed != nil
+}
+
+func (dir *directory) hasEndpoints() bool {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	return len(dir.endpoints) > 0
+}
+
 // isEndpoint reports whether an endpoint has this id.
 func (dir *directory) isEndpoint(id string) bool { return dir.endpoint(id) != nil }
 
@@ -267,20 +325,4 @@ func (dir *directory) isDeleted(id string) bool {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
 	return dir.deleted[id]
-}
-
-// secrets lists what signs at a time, newest first.
-func (e *endpoint) secrets(at time.Time) ([]signer.Secret, error) {
-	var live []signer.Secret
-	for _, k := range e.Secrets {
-		if !k.signs(at) {
-			continue
-		}
-		s, err := signer.ParseSecret(k.Key)
-		if err != nil {
-			return nil, err
-		}
-		live = append(live, s)
-	}
-	return live, nil
 }

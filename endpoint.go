@@ -26,11 +26,21 @@ type Endpoint struct {
 	// Secret signs the requests. It is for import only, and zero when an
 	// endpoint is read back. Zero: a new one is made for a new endpoint, and
 	// an existing one keeps what it has. Another one than before becomes the
-	// newest, and the one before signs beside it for 24 h.
+	// newest, and the one before signs beside it for 24 h; see
+	// [Hooks.RotateSecret]. It is encrypted in the store if there is a
+	// [Config].Keeper.
 	Secret signer.Secret
-	// Header is added to every request; at most 20 fields. It cannot replace
-	// what hooks sends itself. Its values are treated as secrets.
-	Header map[string]string
+	// Ed25519 signs the requests with a key pair instead of a Secret (v1a of
+	// Standard Webhooks): receivers have the public key, with which nobody can
+	// sign. The pair is made here, and the private key never leaves. Changing
+	// it changes over as another Secret does.
+	Ed25519 bool
+	// PublicKey is the newest one of an Ed25519 endpoint, to be given to its
+	// owner. It is read only: what is put is ignored.
+	PublicKey signer.PublicKey
+	// Header is added to every request; at most 20 fields, 4 KiB in all. It
+	// cannot replace what hooks sends itself. Its values are kept like Secret.
+	Header Header
 	// Raw sends an event's data alone as the body, without the envelope of
 	// type and timestamp.
 	Raw bool

@@ -99,6 +99,24 @@ func TestFailureClasses(t *testing.T) {
 	}
 }
 
+// A proxy that does not let a request pass is not the receiver's fault, and its
+// words are kept from him.
+func TestTheEgressProxyRefuses(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "10.1.2.3 is denied", http.StatusForbidden)
+	}))
+	t.Cleanup(proxy.Close)
+	u, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := hooks.Config{Transport: egress.NewTransport(egress.Config{Proxy: u})}
+	o := attemptOnce(t, cfg, hooks.Endpoint{URL: "https://example.com/"})
+	if o.Error != "proxy" || strings.Contains(kept(o), "10.1.2.3") {
+		t.Errorf("outcome = %s; want class proxy, without the proxy's words", kept(o))
+	}
+}
+
 // kept is all that is kept of an attempt and its delivery, as text.
 func kept(o outcome) string { return fmt.Sprintf("%+v %s", o, o.Attempt.Body) }
 

@@ -50,6 +50,7 @@ type Hooks struct {
 	dir   *directory
 
 	anchor atomic.Pointer[anchor] // of the store's clock; nil: this machine's is used
+	plain  sync.Once              // the log was told that secrets are stored in plain text
 
 	mu sync.Mutex // guards what follows
 	// types are the registered ones; handlers those of this process, by name.
@@ -69,7 +70,7 @@ func New(c Config) (*Hooks, error) {
 		cfg:      c,
 		store:    c.Store,
 		log:      c.Logger,
-		dir:      newDirectory(c.Logger),
+		dir:      newDirectory(c.Logger, c.Keeper),
 		types:    make(map[string]bool),
 		handlers: make(map[string]Handler),
 	}, nil
@@ -159,6 +160,17 @@ func anyKey(m map[string]bool, f func(string) bool) bool {
 		}
 	}
 	return false
+}
+
+// CheckURL reports whether an endpoint may have this URL: nil, or an
+// [*egress.Error] whose Rule and Reason say what is wrong with it and what to do.
+// Its text may be shown to whoever typed the URL; the fields are for the operator,
+// for the Reason may speak of an address. A host name passes whatever it resolves
+// to: that is decided at each attempt, which then fails with "destination not
+// allowed". It asks no name server.
+func (h *Hooks) CheckURL(raw string) error {
+	_, err := h.cfg.Egress.CheckURL(raw)
+	return err
 }
 
 // Wake tells the dispatcher of this process to look for work now, after the

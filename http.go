@@ -78,11 +78,7 @@ func (h *Hooks) request(ctx context.Context, e *endpoint, j job, at time.Time) (
 	if !e.Raw {
 		body = envelope(j.event)
 	}
-	secrets, err := e.secrets(at)
-	if err != nil {
-		return nil, err
-	}
-	signature, err := signer.Signer{Secrets: secrets}.Sign(j.Event, at, body)
+	signature, err := e.signer(at).Sign(j.Event, at, body)
 	if err != nil {
 		return nil, err
 	}

@@ -248,6 +248,7 @@ func TestPutEndpointRefusesHeaders(t *testing.T) {
 		{"no name", map[string]string{"": "v"}, "no header name"},
 		{"space in the name", map[string]string{"X A": "v"}, "no header name"},
 		{"newline in the name", map[string]string{"X-A\r\nX-B": "v"}, "no header name"},
+		{"what hides a value", map[string]string{"X-A": "***"}, "hidden form"},
 		{"newline in the value", map[string]string{"X-A": "topsecret\r\nX-B: w"}, "control character"},
 		{"NUL in the value", map[string]string{"X-A": "topsecret\x00"}, "control character"},
 		{"value not UTF-8", map[string]string{"X-A": "topsecret\xff"}, "UTF-8"},

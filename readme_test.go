@@ -45,7 +45,7 @@ func TestGuaranteesNameTests(t *testing.T) {
 func allTests(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
-	for _, dir := range []string{".", "egress", "retry", "signer", "store/memory", "store/sqlite", "store/postgres", "store/storetest", "examples/quickstart", "examples/fleet", "examples/outbox"} {
+	for _, dir := range []string{".", "egress", "keeper", "retry", "signer", "store/memory", "store/sqlite", "store/postgres", "store/storetest", "examples/quickstart", "examples/fleet", "examples/outbox"} {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			t.Fatal(err)

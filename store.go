@@ -108,6 +108,12 @@ type Exclusive interface {
 	Lock(ctx context.Context, now time.Time) (unlock func() error, err error)
 }
 
+// An Ephemeral store keeps nothing beyond the process, nor on disk: secrets may lie
+// in it in plain text. Optional.
+type Ephemeral interface {
+	Ephemeral()
+}
+
 // A Waker store can tell when somebody else has written. Optional.
 type Waker interface {
 	// Wait blocks until a commit that was not made through this store's own

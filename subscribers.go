@@ -22,8 +22,11 @@ import (
 // What it returns is the endpoint as stored. Its Secret is set only if this
 // call made one up: show it to the endpoint's owner now, for it is not to be
 // had again. (If an error of the store leaves open whether the endpoint was
-// created, repeat the call with a Secret of your own.) A Secret that is given becomes the newest one; the one before
-// signs beside it for another 24 h, so that receivers can change over.
+// created, call RotateSecret.) A Secret that is given becomes the newest one; the
+// one before signs beside it for another 24 h, so that receivers can change over.
+//
+// Bad input is an [*InvalidError]. An endpoint whose secrets cannot be decrypted is
+// [ErrSealed], unless a Secret is given: that replaces them.
 func (h *Hooks) PutEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 	if e.ID == "" {
 		e.ID = newID("ep_")
@@ -62,46 +65,34 @@ func (h *Hooks) putEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 		return Endpoint{}, invalid("Endpoint.Tenant", "%q belongs to tenant %q, and what waits for it too; choose another ID",
 			e.ID, old.Tenant).because(ErrTaken)
 	}
-	next := endpoint{Endpoint: e}
-	var fresh signer.Secret
 	old := h.dir.endpoint(e.ID)
-	if old != nil {
-		next.record, next.Secrets = old.record, old.Secrets
-	} else if e.Secret.IsZero() {
-		fresh = signer.NewSecret()
-		next.Secret = fresh
+	if old != nil && old.closed != nil && e.Secret.IsZero() {
+		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", e.ID, old.closed)
 	}
-	next.useSecret(h.now())
-	if err := h.putRecord(ctx, "endpoint/"+e.ID, next.record, next); err != nil {
+	next, fresh := succeed(old, e, h.now())
+	if err := h.putEndpointRecord(ctx, old, next); err != nil {
 		return Endpoint{}, err
 	}
-	e = next.Endpoint.clone()
-	e.Secret = fresh
-	return e, nil
+	return next.shown(fresh), nil
 }
 
-const (
-	secretOverlap = 24 * time.Hour
-	mostSecrets   = 5 // that sign one request, however often they are changed
-)
-
-// useSecret makes the secret that was handed in the first of those that sign.
-func (e *endpoint) useSecret(at time.Time) {
+// succeed returns the endpoint that e makes of old, which may be nil, and whether
+// its newest key was made up.
+func succeed(old *endpoint, e Endpoint, at time.Time) (next *endpoint, fresh bool) {
 	given := e.Secret
-	e.Secret = signer.Secret{}
-	if given.IsZero() || len(e.Secrets) > 0 && e.Secrets[0].Key == given.Reveal() {
-		return
+	e.Secret, e.PublicKey = signer.Secret{}, signer.PublicKey{}
+	next = &endpoint{Endpoint: e}
+	if old != nil {
+		next.keys, next.PublicKey = slices.Clone(old.keys), old.PublicKey
 	}
-	keys := []secretKey{{Key: given.Reveal()}}
-	for i, k := range e.Secrets {
-		if i == 0 {
-			k.Until = at.Add(secretOverlap)
-		}
-		if k.Key != keys[0].Key && k.signs(at) && len(keys) < mostSecrets {
-			keys = append(keys, k)
-		}
+	switch {
+	case !given.IsZero():
+		next.use(signingKey{secret: given}, at, defaultOverlap)
+	case len(next.keys) == 0, old.Ed25519 != e.Ed25519:
+		next.use(newKey(e.Ed25519), at, defaultOverlap)
+		return next, true
 	}
-	e.Secrets = keys
+	return next, false
 }
 
 // putRecord writes v over the record it was made from, unless they are equal.
@@ -113,6 +104,11 @@ func (h *Hooks) putRecord(ctx context.Context, key string, was Record, v any) er
 	if bytes.Equal(data, was.Data) {
 		return nil
 	}
+	return h.writeRecord(ctx, key, was, data)
+}
+
+// writeRecord writes data over a record.
+func (h *Hooks) writeRecord(ctx context.Context, key string, was Record, data []byte) (err error) {
 	r := Record{Key: key, Version: was.Version, Data: data}
 	if len(was.Data) == 0 {
 		r.Version = 0 // deleted, or never there
@@ -234,8 +230,11 @@ func (h *Hooks) checkEndpoint(e Endpoint) error {
 	if err := checkText("Endpoint.Description", e.Description, 1024); err != nil {
 		return err
 	}
-	if err := checkHeader(e.Header); err != nil {
+	if err := e.Header.check(); err != nil {
 		return err
+	}
+	if e.Ed25519 && !e.Secret.IsZero() {
+		return errNoImport("Endpoint.Secret")
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

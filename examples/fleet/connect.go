@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"os"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/hooks"
+	"example.com/hooks/keeper"
 	"example.com/hooks/store/postgres"
 )
 
@@ -44,10 +46,24 @@ func open(ctx context.Context, pool *pgxpool.Pool, c hooks.Config) (*hooks.Hooks
 	if err := store.Migrate(ctx); err != nil { // all may try at once
 		return nil, err
 	}
+	if c.Keeper, err = keeper.Parse(os.Getenv(keysVariable)); err != nil {
+		return nil, err
+	}
 	c.Store = store
 	h, err := hooks.New(c)
 	if err != nil {
 		return nil, err
 	}
 	return h, h.Register(OrderPlaced)
+}
+
+// makeKey makes the key that encrypts the receivers' secrets in the database, for
+// this process and those that it will start. A real fleet is given its keys like its
+// other secrets.
+func makeKey() error {
+	key, err := keeper.NewKey("demo")
+	if err != nil {
+		return err
+	}
+	return os.Setenv(keysVariable, key.Reveal())
 }

@@ -35,6 +35,9 @@ const (
 // assemble makes the tables that are missing, and the receivers. The owner of a
 // fleet closes it.
 func assemble(ctx context.Context, url string) (f *fleet, err error) {
+	if err := makeKey(); err != nil {
+		return nil, err
+	}
 	f = &fleet{url: url, record: newRecord()}
 	if f.hooks, f.pool, err = connect(ctx, url, hooks.Config{Egress: loopback}); err != nil {
 		return nil, err

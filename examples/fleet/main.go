@@ -85,6 +85,7 @@ const (
 	publisherRole  = "publisher"
 	dispatcherRole = "dispatcher"
 	urlVariable    = "FLEET_DATABASE" // not an argument, which all users of the machine could read
+	keysVariable   = "FLEET_KEYS"
 )
 
 func exit(who string, err error) {

@@ -73,8 +73,13 @@ func alone(ctx context.Context, store hooks.Exclusive) error {
 
 // open sets up hooks as every application does: event types, then subscribers.
 func (d *demo) open(ctx context.Context, store hooks.Store) (err error) {
+	keys, err := readKeys(d.db + ".key")
+	if err != nil {
+		return err
+	}
 	d.hooks, err = hooks.New(hooks.Config{
 		Store:  store,
+		Keeper: keys,
 		Trace:  d.timeline.trace(),
 		Egress: egress.Policy{AllowHTTP: true, AllowLoopback: true}, // for development only
 	})

@@ -6,7 +6,8 @@
 // It takes orders at POST /orders and publishes an event for each, which goes
 // to a function of its own and to three receivers, all on 127.0.0.1. Kill it
 // whenever you like: what it has accepted is in quickstart.db, and the next
-// run delivers it.
+// run delivers it. The receivers' secrets are encrypted in it, with the key in
+// quickstart.db.key.
 //
 // Read shop.go for what an application writes, and receivers.go for what the
 // others write; demo.go sets them up. The rest shows what happens.

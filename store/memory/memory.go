@@ -71,6 +71,9 @@ func New() *Store {
 	}
 }
 
+// Ephemeral is [hooks.Ephemeral]'s: nothing is on disk.
+func (s *Store) Ephemeral() {}
+
 // Close makes every later call return [hooks.ErrClosed]. It returns nil.
 func (s *Store) Close() error {
 	s.mu.Lock()

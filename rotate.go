@@ -1,0 +1,173 @@
+package hooks
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"example.com/hooks/signer"
+)
+
+const (
+	defaultOverlap = 24 * time.Hour
+	maxOverlap     = 30 * day
+	mostKeys       = 5 // that sign one request, however often they are changed
+)
+
+// A Rotation says how to change what an endpoint's requests are signed with. The
+// zero Rotation makes something new up, and has what signed before sign beside it
+// for another 24 h, so that receivers can change over.
+type Rotation struct {
+	// Secret becomes the newest one. Zero: one is made up; or a key pair, if the
+	// endpoint signs with Ed25519, which takes no Secret.
+	Secret signer.Secret
+	// Overlap is how long the newest one so far signs beside it; those before end
+	// when they were to end. At most 30 days. Zero: 24 h. Negative: all before end
+	// at once, for one of them has leaked.
+	Overlap time.Duration
+}
+
+// RotateSecret changes what the requests of an endpoint are signed with, from the
+// next attempt on in this process, and within a second or so in others. It returns
+// the endpoint as PutEndpoint does: the Secret is set if this call made it up, to be
+// shown now and never again; PublicKey is the new one if it signs with Ed25519.
+//
+// At most five sign at a time: another one ends the oldest. A Secret that is the
+// newest already changes nothing, but a negative Overlap ends the others. If an
+// error of the store leaves open whether it was written, call it again: one
+// that was made up and never shown ends with the next rotation's overlap.
+//
+// An id that does not exist is [ErrNotFound], one whose secrets cannot be decrypted
+// [ErrSealed]; what is wrong with r is an [*InvalidError].
+func (h *Hooks) RotateSecret(ctx context.Context, id string, r Rotation) (Endpoint, error) {
+	if r.Overlap > maxOverlap {
+		return Endpoint{}, invalid("Rotation.Overlap", "%v: at most 30 days, and zero for 24 h", r.Overlap)
+	}
+	orDefault(&r.Overlap, defaultOverlap)
+	var rotated Endpoint
+	err := untilWritten(func() (err error) {
+		rotated, err = h.rotateSecret(ctx, id, r)
+		return err
+	})
+	return rotated, err
+}
+
+func (h *Hooks) rotateSecret(ctx context.Context, id string, r Rotation) (Endpoint, error) {
+	if err := h.reload(ctx, nil); err != nil {
+		return Endpoint{}, err
+	}
+	old := h.dir.endpoint(id)
+	switch {
+	case old == nil:
+		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
+	case old.closed != nil:
+		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", id, old.closed)
+	case old.Ed25519 && !r.Secret.IsZero():
+		return Endpoint{}, errNoImport("Rotation.Secret")
+	}
+	next := old.copy()
+	newest := signingKey{secret: r.Secret}
+	if r.Secret.IsZero() {
+		newest = newKey(old.Ed25519)
+	}
+	next.use(newest, h.now(), r.Overlap)
+	if err := h.putEndpointRecord(ctx, old, next); err != nil {
+		return Endpoint{}, err
+	}
+	return next.shown(r.Secret.IsZero()), nil
+}
+
+func errNoImport(field string) error {
+	return invalid(field, "the endpoint signs with Ed25519; its key pair is made here, and the private key never leaves")
+}
+
+// A signingKey signs requests: a shared secret, or a key pair.
+type signingKey struct {
+	secret signer.Secret
+	pair   signer.KeyPair
+	until  time.Time // when it stops; zero: never
+}
+
+func newKey(ed25519 bool) signingKey {
+	if ed25519 {
+		return signingKey{pair: signer.NewKeyPair()}
+	}
+	return signingKey{secret: signer.NewSecret()}
+}
+
+func (k signingKey) equal(other signingKey) bool {
+	return k.secret.Equal(other.secret) && k.pair.Equal(other.pair)
+}
+
+func (k signingKey) signs(at time.Time) bool { return k.until.IsZero() || at.Before(k.until) }
+
+// use makes newest the first of the keys that sign, and forgets those that have
+// ended. The first one so far signs for as long as overlap says, and if that is
+// negative none of the others does.
+func (e *endpoint) use(newest signingKey, at time.Time, overlap time.Duration) {
+	keys := []signingKey{newest}
+	for i, k := range e.keys {
+		if i == 0 {
+			k.until = at.Add(overlap)
+		}
+		if overlap > 0 && !k.equal(newest) && k.signs(at) && len(keys) < mostKeys {
+			keys = append(keys, k)
+		}
+	}
+	e.keys = keys
+	e.PublicKey = newest.pair.Public()
+}
+
+// signer returns what signs at a time.
+func (e *endpoint) signer(at time.Time) (s signer.Signer) {
+	for _, k := range e.keys {
+		switch {
+		case !k.signs(at):
+		case k.secret.IsZero():
+			s.KeyPairs = append(s.KeyPairs, k.pair)
+		default:
+			s.Secrets = append(s.Secrets, k.secret)
+		}
+	}
+	return s
+}
+
+// shown returns the endpoint as callers see it: with its newest secret, if that was
+// made up by the call.
+func (e *endpoint) shown(fresh bool) Endpoint {
+	shown := e.Endpoint.clone()
+	shown.Secret = signer.Secret{}
+	if fresh {
+		shown.Secret = e.keys[0].secret
+	}
+	return shown
+}
+
+// copy returns an endpoint to be altered.
+func (e *endpoint) copy() *endpoint {
+	return &endpoint{Endpoint: e.Endpoint.clone(), keys: slices.Clone(e.keys)}
+}
+
+// revealKeys returns keys in plain text.
+func revealKeys(keys []signingKey) []recordedKey {
+	list := make([]recordedKey, len(keys))
+	for i, k := range keys {
+		list[i] = recordedKey{k.secret.Reveal() + k.pair.Reveal(), k.until} // one of them is zero
+	}
+	return list
+}
+
+func parseKeys(list []recordedKey) (keys []signingKey, err error) {
+	for _, r := range list {
+		k := signingKey{until: r.Until}
+		if k.secret, err = signer.ParseSecret(r.Key); err != nil {
+			k.pair, err = signer.ParseKeyPair(r.Key)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("one of its keys is neither a secret nor a key pair")
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}

@@ -1,0 +1,455 @@
+package hooks_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/hooks"
+	"example.com/hooks/keeper"
+	"example.com/hooks/store/memory"
+)
+
+// lasting hides that a memory store is ephemeral.
+type lasting struct{ hooks.Store }
+
+// A doubtful Keeper works while err is nil.
+type doubtful struct {
+	hooks.Keeper
+	err error
+}
+
+func (d *doubtful) Encrypt(plaintext, associated []byte) ([]byte, error) {
+	if d.err != nil {
+		return nil, d.err
+	}
+	return d.Keeper.Encrypt(plaintext, associated)
+}
+
+func (d *doubtful) Decrypt(ciphertext, associated []byte) ([]byte, error) {
+	if d.err != nil {
+		return nil, d.err
+	}
+	return d.Keeper.Decrypt(ciphertext, associated)
+}
+
+// recorded returns the record of an endpoint as the store has it.
+func recorded(t *testing.T, s hooks.Store, id string) hooks.Record {
+	t.Helper()
+	records, err := s.Records(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if r.Key == "endpoint/"+id {
+			return r
+		}
+	}
+	t.Fatalf("no record of %s", id)
+	panic("unreachable")
+}
+
+// sealedEndpoint is one with a secret and a header, which verified expects.
+var sealedEndpoint = hooks.Endpoint{ID: "crm", URL: anyURL, Header: hooks.Header{"X-Key": leakyHeader}}
+
+// verified returns a transport that answers 200 to requests of sealedEndpoint that
+// carry the header and verify, and else 400.
+func verified(t *testing.T) http.RoundTripper {
+	transport, by := signedBy(t, mustSecret(t, leakySecret))
+	return exchange(func(r *http.Request) (*http.Response, error) {
+		if _, err := transport.RoundTrip(r); err != nil {
+			return nil, err
+		}
+		if len(by()) != 1 || r.Header.Get("X-Key") != leakyHeader {
+			return answer(400, nil, ""), nil
+		}
+		return answer(200, nil, ""), nil
+	})
+}
+
+// statusOf returns the status of the only delivery of an event.
+func statusOf(t *testing.T, h *hooks.Hooks, r hooks.Receipt) hooks.Status {
+	t.Helper()
+	d, err := h.Delivery(t.Context(), hooks.DeliveryID{Event: r.EventID, Subscriber: "crm"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Status
+}
+
+func TestTheStoreSeesNoSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, keys := memory.New(), newKeeper(t, "1")
+		e := sealedEndpoint
+		e.Secret = mustSecret(t, leakySecret)
+		put(t, newHooks(t, hooks.Config{Store: store, Keeper: keys}), e)
+		hay := haystack{"the record", recorded(t, store, "crm").Data}
+		hay.search(t, "the secret", leakySecret)
+		hay.search(t, "the header's value", leakyHeader)
+
+		h := newHooks(t, hooks.Config{Store: store, Keeper: keys, Transport: verified(t)})
+		start(t, h)
+		r := send(t, h)
+		synctest.Wait()
+		if s := statusOf(t, h, r); s != hooks.Succeeded {
+			t.Errorf("delivery by a process that read the record is %v; want succeeded", s)
+		}
+	})
+}
+
+func TestEqualContentIsNotSealedAgain(t *testing.T) {
+	store := memory.New()
+	h := newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "1")})
+	put(t, h, sealedEndpoint)
+	was := recorded(t, store, "crm")
+	put(t, h, sealedEndpoint)
+	if is := recorded(t, store, "crm"); is.Version != was.Version {
+		t.Errorf("equal content made version %d of %d; want nothing written", is.Version, was.Version)
+	}
+	e := sealedEndpoint
+	e.Header = hooks.Header{"X-Key": "another"}
+	put(t, h, e)
+	if is := recorded(t, store, "crm"); is.Version == was.Version {
+		t.Error("another header value was not written")
+	}
+}
+
+// Events for an endpoint whose secrets cannot be decrypted are not lost, and not
+// charged with attempts: they wait for the key.
+func TestEndpointsWaitForTheirKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, keys := memory.New(), newKeeper(t, "1")
+		e := sealedEndpoint
+		e.Secret = mustSecret(t, leakySecret)
+		put(t, newHooks(t, hooks.Config{Store: store, Keeper: keys}), e)
+
+		k := &doubtful{keys, errors.New("the key service is down")}
+		log := new(bytes.Buffer)
+		h := newHooks(t, hooks.Config{
+			Store: store, Keeper: k, Transport: verified(t),
+			Logger: slog.New(slog.NewTextHandler(log, nil)),
+		})
+		start(t, h)
+		r := send(t, h)
+		time.Sleep(time.Minute)
+		if s := statusOf(t, h, r); s != hooks.Pending {
+			t.Errorf("delivery is %v; want it to wait", s)
+		}
+		if n := strings.Count(log.String(), "waits for its key"); n != 1 {
+			t.Errorf("the log was told %d times; want once:\n%s", n, log)
+		}
+		wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+		wantSealed(t, h)
+
+		k.err = nil
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if s := statusOf(t, h, r); s != hooks.Succeeded {
+			t.Errorf("delivery is %v two seconds after the key came back; want succeeded", s)
+		}
+		wantWarning(t, h)
+		wantWarning(t, h)
+		if n := strings.Count(log.String(), "decrypted again"); n != 1 {
+			t.Errorf("the log was told %d times that the key is back; want once:\n%s", n, log)
+		}
+	})
+}
+
+// What is leased already when a record comes that cannot be decrypted is given back,
+// neither sent without a signature nor charged.
+func TestLeasedDeliveriesWaitForTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, keys, gate := memory.New(), newKeeper(t, "1"), make(chan struct{})
+		attempts := 0
+		h := newHooks(t, hooks.Config{Store: store, Keeper: keys, Transport: exchange(func(*http.Request) (*http.Response, error) {
+			attempts++
+			<-gate
+			return answer(200, nil, ""), nil
+		})})
+		e := sealedEndpoint
+		e.Concurrency = 1
+		put(t, h, e)
+		start(t, h)
+		first, second := send(t, h), send(t, h)
+		synctest.Wait()
+		r := recorded(t, store, "crm")
+		r.Data = bytes.Replace(r.Data, []byte(`"Sealed":"`), []byte(`"Sealed":"AAAA`), 1)
+		if _, err := store.Put(t.Context(), time.Now(), r); err != nil {
+			t.Fatal(err)
+		}
+		wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+		close(gate)
+		time.Sleep(time.Minute)
+		d, err := h.Delivery(t.Context(), hooks.DeliveryID{Event: second.EventID, Subscriber: "crm"})
+		if err != nil || d.Status.Final() || d.Attempts != 0 || attempts != 1 {
+			t.Errorf("the second delivery is %v after %d attempts (%d requests), %v; want it to wait", d.Status, d.Attempts, attempts, err)
+		}
+		if s := statusOf(t, h, first); s != hooks.Succeeded {
+			t.Errorf("the first delivery is %v; want what was under way to succeed", s)
+		}
+	})
+}
+
+// wantSealed checks that nothing replaces by accident what cannot be read.
+func wantSealed(t *testing.T, h *hooks.Hooks) {
+	t.Helper()
+	e := sealedEndpoint
+	e.Events = []string{"**"}
+	if _, err := h.PutEndpoint(t.Context(), e); !errors.Is(err, hooks.ErrSealed) {
+		t.Errorf("PutEndpoint = %v; want %v", err, hooks.ErrSealed)
+	}
+	if _, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{}); !errors.Is(err, hooks.ErrSealed) {
+		t.Errorf("RotateSecret = %v; want %v", err, hooks.ErrSealed)
+	}
+	if n, err := h.Reseal(t.Context()); n != 0 || !errors.Is(err, hooks.ErrSealed) || !strings.Contains(err.Error(), "crm") {
+		t.Errorf("Reseal = %d, %v; want 0 and %v, with the endpoint's name", n, err, hooks.ErrSealed)
+	}
+}
+
+// wantWarning checks the codes and endpoints of all warnings.
+func wantWarning(t *testing.T, h *hooks.Hooks, want ...hooks.Warning) {
+	t.Helper()
+	got, err := h.Health(t.Context())
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("Health = %+v, %v; want %d warnings", got, err, len(want))
+	}
+	for i, w := range got {
+		if w.Code != want[i].Code || w.Endpoint != want[i].Endpoint || !strings.HasSuffix(w.Text, ".") {
+			t.Errorf("warning %+v; want %s of %q with a sentence", w, want[i].Code, want[i].Endpoint)
+		}
+	}
+}
+
+// A key that is lost is not the end of an endpoint.
+func TestASecretOfYourOwnReplacesWhatIsSealed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		put(t, newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "lost")}), hooks.Endpoint{ID: "crm", URL: anyURL})
+		h := newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "found"), Transport: verified(t)})
+		start(t, h)
+		r := send(t, h)
+		e := sealedEndpoint
+		e.Secret = mustSecret(t, leakySecret)
+		put(t, h, e)
+		time.Sleep(2 * time.Second)
+		if s := statusOf(t, h, r); s != hooks.Succeeded {
+			t.Errorf("delivery is %v; want succeeded", s)
+		}
+	})
+}
+
+func TestWithoutAKeeperSealedEndpointsWait(t *testing.T) {
+	store := memory.New()
+	put(t, newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "1")}), sealedEndpoint)
+	h := newHooks(t, hooks.Config{Store: store})
+	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+	if got := send(t, h).Deliveries; got != 1 {
+		t.Errorf("an event has %d deliveries; want the endpoint to get its own", got)
+	}
+}
+
+// Whoever can write to the store cannot give one endpoint the secrets of another.
+func TestSwappedSecretsDoNotDecrypt(t *testing.T) {
+	store, keys := memory.New(), newKeeper(t, "1")
+	h := newHooks(t, hooks.Config{Store: store, Keeper: keys})
+	put(t, h, sealedEndpoint)
+	other := sealedEndpoint
+	other.ID = "erp"
+	put(t, h, other)
+	crm, erp := recorded(t, store, "crm"), recorded(t, store, "erp")
+	var sealed struct{ Sealed []byte }
+	if err := json.Unmarshal(erp.Data, &sealed); err != nil || len(sealed.Sealed) == 0 {
+		t.Fatalf("record %s: %v; want something sealed", erp.Data, err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(crm.Data, &fields); err != nil {
+		t.Fatal(err)
+	}
+	fields["Sealed"] = sealed.Sealed
+	crm.Data, _ = json.Marshal(fields)
+	if _, err := store.Put(t.Context(), time.Now(), crm); err != nil {
+		t.Fatal(err)
+	}
+	wantWarning(t, newHooks(t, hooks.Config{Store: store, Keeper: keys}), hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+
+	erp.Key = "endpoint/crm" // and the whole record is known to be another's
+	erp.Version = recorded(t, store, "crm").Version
+	if _, err := store.Put(t.Context(), time.Now(), erp); err != nil {
+		t.Fatal(err)
+	}
+	h = newHooks(t, hooks.Config{Store: store, Keeper: keys})
+	if e, err := h.Endpoint(t.Context(), "crm"); !errors.Is(err, hooks.ErrNotFound) {
+		t.Errorf("Endpoint of another's record = %+v, %v; want %v", e, err, hooks.ErrNotFound)
+	}
+}
+
+func TestReseal(t *testing.T) {
+	ctx, store := t.Context(), lasting{memory.New()}
+	oldKey, newKey := mustKey(t, "old"), mustKey(t, "new")
+	open := func(keys ...keeper.Key) *hooks.Hooks {
+		cfg := hooks.Config{Store: store, Logger: slog.New(slog.DiscardHandler)}
+		if len(keys) > 0 {
+			k, err := keeper.New(keys...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.Keeper = k
+		}
+		return newHooks(t, cfg)
+	}
+	want := func(h *hooks.Hooks, n int) {
+		t.Helper()
+		if got, err := h.Reseal(ctx); got != n || err != nil {
+			t.Errorf("Reseal = %d, %v; want %d, nil", got, err, n)
+		}
+	}
+	plain := open()
+	put(t, plain, sealedEndpoint)
+	other := sealedEndpoint
+	other.ID = "erp"
+	put(t, plain, other)
+	_, err := plain.Reseal(ctx)
+	wantInvalid(t, err, "Config.Keeper", nil, "set it")
+	wantWarning(t, plain, hooks.Warning{Code: hooks.PlainSecrets})
+
+	first := open(oldKey)
+	stale := []hooks.Warning{{Code: hooks.NotResealed, Endpoint: "crm"}, {Code: hooks.NotResealed, Endpoint: "erp"}}
+	wantWarning(t, first, stale...)
+	want(first, 2)
+	want(first, 0)
+	wantWarning(t, first)
+	wantWarning(t, open(oldKey, newKey)) // reads what the others will write
+	second := open(newKey, oldKey)
+	wantWarning(t, second, stale...)
+	want(second, 2)
+	last := open(newKey)
+	wantWarning(t, last)
+	for _, id := range []string{"crm", "erp"} {
+		if e, err := last.Endpoint(ctx, id); err != nil || e.Header["X-Key"] != leakyHeader {
+			t.Errorf("Endpoint(%s) under the new key alone = %v, %v; want its header", id, map[string]string(e.Header), err)
+		}
+	}
+}
+
+func mustKey(t *testing.T, id string) keeper.Key {
+	t.Helper()
+	k, err := keeper.NewKey(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// An edit that comes between Reseal's reading and its writing stands.
+func TestResealLosesNoEdit(t *testing.T) {
+	store := memory.New()
+	put(t, newHooks(t, hooks.Config{Store: store}), sealedEndpoint)
+	keys := newKeeper(t, "1")
+	editor := newHooks(t, hooks.Config{Store: store, Keeper: keys})
+	edited := false
+	h := newHooks(t, hooks.Config{Store: store, Keeper: encrypting{keys, func() {
+		if !edited {
+			edited = true
+			e := sealedEndpoint
+			e.URL = anyURL + "/edited"
+			put(t, editor, e)
+		}
+	}}})
+	if n, err := h.Reseal(t.Context()); n != 0 || err != nil {
+		t.Errorf("Reseal = %d, %v; want 0, nil: the edit has sealed it", n, err)
+	}
+	if e, err := h.Endpoint(t.Context(), "crm"); err != nil || e.URL != anyURL+"/edited" {
+		t.Errorf("URL = %s, %v; want the edited one", e.URL, err)
+	}
+}
+
+func TestResealIsInterrupted(t *testing.T) {
+	store := memory.New()
+	put(t, newHooks(t, hooks.Config{Store: store}), sealedEndpoint)
+	ctx, cancel := context.WithCancel(t.Context())
+	h := newHooks(t, hooks.Config{Store: store, Keeper: encrypting{newKeeper(t, "1"), cancel}})
+	if n, err := h.Reseal(ctx); n != 0 || err != context.Canceled {
+		t.Errorf("Reseal = %d, %v; want 0, %v", n, err, context.Canceled)
+	}
+}
+
+// An encrypting Keeper calls before it encrypts.
+type encrypting struct {
+	*keeper.Keys
+	before func()
+}
+
+func (e encrypting) Encrypt(plaintext, associated []byte) ([]byte, error) {
+	e.before()
+	return e.Keys.Encrypt(plaintext, associated)
+}
+
+func TestNothingIsStoredThatCannotBeEncrypted(t *testing.T) {
+	store, down := memory.New(), errors.New("the key service is down")
+	h := newHooks(t, hooks.Config{Store: store, Keeper: &doubtful{newKeeper(t, "1"), down}})
+	e := sealedEndpoint
+	e.Events = []string{"**"}
+	if _, err := h.PutEndpoint(t.Context(), e); !errors.Is(err, down) {
+		t.Errorf("PutEndpoint = %v; want %v", err, down)
+	}
+	wantEmpty(t, h, store)
+}
+
+func TestPlainSecretsAreWarnedOfOnce(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cfg  hooks.Config
+		want int
+	}{
+		{"a store that lasts", hooks.Config{Store: lasting{memory.New()}}, 1},
+		{"a store that lasts, with a Keeper", hooks.Config{Store: lasting{memory.New()}, Keeper: newKeeper(t, "1")}, 0},
+		{"an ephemeral store", hooks.Config{Store: memory.New()}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			log := new(bytes.Buffer)
+			c.cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+			h := newHooks(t, c.cfg)
+			wantWarning(t, h) // nobody has a secret yet
+			put(t, h, sealedEndpoint)
+			put(t, h, hooks.Endpoint{ID: "erp", URL: anyURL})
+			if c.want > 0 {
+				wantWarning(t, h, hooks.Warning{Code: hooks.PlainSecrets})
+			} else {
+				wantWarning(t, h)
+			}
+			if n := strings.Count(log.String(), "plain text"); n != c.want {
+				t.Errorf("the log was told %d times; want %d:\n%s", n, c.want, log)
+			}
+		})
+	}
+}
+
+// A backlogless store fails in Backlog only.
+type backlogless struct{ hooks.Store }
+
+func (backlogless) Backlog(context.Context) ([]hooks.Waiting, error) { return nil, errDown }
+
+var errDown = errors.New("the store is down")
+
+func TestHealthTellsTheStoresError(t *testing.T) {
+	closed := memory.New()
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		store hooks.Store
+		want  error
+	}{{closed, hooks.ErrClosed}, {backlogless{memory.New()}, errDown}} {
+		h := newHooks(t, hooks.Config{Store: c.store})
+		if list, err := h.Health(t.Context()); !errors.Is(err, c.want) {
+			t.Errorf("Health = %v, %v; want %v", list, err, c.want)
+		}
+	}
+}
