@@ -106,11 +106,11 @@ func (d *dispatcher) plan(backlog []Waiting, at time.Time) (lanes []Lane, next t
 		switch {
 		case deleted && !(d.swept[w.Subscriber] && w.Due.After(at)):
 			lanes = append(lanes, Lane{w.Subscriber, cancelStep, farFuture, at.Add(time.Minute)})
-		case l == nil && d.h.dir.isClosed(w.Subscriber): // look again whether it can be decrypted
-			next = earlier(next, at.Add(pollEvery))
-		case l == nil && !deleted: // a handler of another program: leave it alone
+		case l == nil && !deleted: // a handler of another program, or its key is missing: leave it alone
 		case w.Due.After(at):
-			next = earlier(next, w.Due)
+			if next.IsZero() || w.Due.Before(next) {
+				next = w.Due
+			}
 		default:
 			l.more = true
 			if l.hungry() {
@@ -122,14 +122,6 @@ func (d *dispatcher) plan(backlog []Waiting, at time.Time) (lanes []Lane, next t
 		d.flushed()
 	}
 	return lanes, next
-}
-
-// earlier returns the earlier of two times, of which the first may be zero: none.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // sweep remembers the deleted subscribers of which a claim left nothing but what

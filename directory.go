@@ -31,6 +31,8 @@ type directory struct {
 	handlers  map[string]listener             // recorded, and those of this process
 	deleted   map[string]bool                 // subscribers with a tombstone
 	closed    map[string]*endpoint            // those that could not be decrypted
+
+	shut chan struct{} // there are closed ones; holds one
 }
 
 const staleAfter = time.Second
@@ -64,6 +66,7 @@ func newDirectory(log *slog.Logger, k Keeper) *directory {
 		handlers:  make(map[string]listener),
 		deleted:   make(map[string]bool),
 		closed:    make(map[string]*endpoint),
+		shut:      make(chan struct{}, 1),
 	}
 }
 
@@ -87,9 +90,7 @@ func (h *Hooks) reload(ctx context.Context, tx Tx) error {
 		src, current = tx, false
 	}
 	err := h.dir.read(ctx, src, current)
-	if h.dir.hasEndpoints() {
-		h.warnOfPlain()
-	}
+	h.warnOfPlain()
 	return err
 }
 
@@ -115,14 +116,10 @@ func (dir *directory) read(ctx context.Context, src Tx, current bool) error {
 	for i, r := range records {
 		edits[i] = dir.parse(r)
 	}
-	opened := dir.reopen()
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
 	for _, e := range edits {
 		dir.apply(e)
-	}
-	for _, e := range opened {
-		dir.applyOpened(e)
 	}
 	if current {
 		dir.asked = asked
@@ -141,36 +138,71 @@ type edit struct {
 func (dir *directory) parse(r Record) (e edit) {
 	e.Record = r
 	if kind, id, _ := strings.Cut(r.Key, "/"); kind == "endpoint" {
-		e.endpoint, e.err = unseal(dir.keeper, id, r)
+		e.endpoint, e.err = unseal(dir.keeper, id, r, dir.endpoint(id))
 	}
 	return e
 }
 
-// reopen tries again to decrypt what could not be, and returns what can be now.
-func (dir *directory) reopen() (opened []*endpoint) {
+// reopen tries again to decrypt what could not be, and reports whether something
+// can be now.
+func (dir *directory) reopen() (opened bool) {
 	dir.mu.RLock()
 	closed := slices.Collect(maps.Values(dir.closed))
 	dir.mu.RUnlock()
 	for _, c := range closed {
-		if e, err := unseal(dir.keeper, c.ID, c.record); err == nil && e.closed == nil {
-			opened = append(opened, e)
+		e, err := unseal(dir.keeper, c.ID, c.record, nil)
+		if err == nil && dir.replace(c, e) {
+			opened = opened || e.closed == nil
 		}
 	}
 	return opened
 }
 
-// applyOpened takes an endpoint in that could not be decrypted before, unless it
-// has changed meanwhile. dir.mu is held.
-func (dir *directory) applyOpened(e *endpoint) {
-	if c := dir.closed[e.ID]; c != nil && c.record.Version == e.record.Version {
-		dir.setEndpoint(e.ID, e)
-		dir.log.Info("hooks: an endpoint's secrets can be decrypted again", "endpoint", e.ID)
+// replace makes e the endpoint that c is, unless that has changed meanwhile, or e
+// says nothing new.
+func (dir *directory) replace(c, e *endpoint) bool {
+	dir.mu.Lock()
+	defer dir.mu.Unlock()
+	if dir.closed[c.ID] != c || e.closed != nil && e.closed.Error() == c.closed.Error() {
+		return false
 	}
+	dir.setEndpoint(c.ID, e)
+	if e.closed == nil {
+		dir.log.Info("hooks: an endpoint's secrets can be decrypted again", "endpoint", c.ID)
+	}
+	return true
 }
 
-// update applies a record that this process has written.
-func (dir *directory) update(r Record) {
-	e := dir.parse(r)
+// anyClosed reports whether there are endpoints that could not be decrypted.
+func (dir *directory) anyClosed() bool {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	return len(dir.closed) > 0
+}
+
+// anySealed reports whether there are endpoints whose secrets are encrypted.
+func (dir *directory) anySealed() bool {
+	return dir.any(func(e *endpoint) bool { return len(e.sealed) > 0 })
+}
+
+// anyPlain reports whether there are endpoints whose secrets are in plain text.
+func (dir *directory) anyPlain() bool {
+	return dir.any(func(e *endpoint) bool { return len(e.sealed) == 0 })
+}
+
+func (dir *directory) any(is func(*endpoint) bool) bool {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	for _, e := range dir.endpoints {
+		if is(e) {
+			return true
+		}
+	}
+	return false
+}
+
+// update applies what this process has written.
+func (dir *directory) update(e edit) {
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
 	version := dir.version
@@ -211,6 +243,10 @@ func (dir *directory) setEndpoint(id string, e *endpoint) {
 	}
 	if e.closed != nil {
 		dir.closed[id] = e
+		select {
+		case dir.shut <- struct{}{}:
+		default: // it is known
+		}
 		dir.log.Error("hooks: an endpoint waits for its key, and what is due for it too",
 			"endpoint", id, "error", e.closed)
 	}
@@ -302,18 +338,6 @@ func (dir *directory) listener(name string) (listener, bool) {
 	defer dir.mu.RUnlock()
 	l, ok := dir.handlers[name]
 	return l, ok
-}
-
-// isClosed reports whether an endpoint's secrets cannot be decrypted.
-func (dir *directory) isClosed(id string) bool {
-	e := dir.endpoint(id)
-	return e != nil && e.closed != nil
-}
-
-func (dir *directory) hasEndpoints() bool {
-	dir.mu.RLock()
-	defer dir.mu.RUnlock()
-	return len(dir.endpoints) > 0
 }
 
 // isEndpoint reports whether an endpoint has this id.

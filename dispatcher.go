@@ -65,6 +65,7 @@ func (d *dispatcher) run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { d.watch(ctx) })
 	running.Go(func() { d.prune(ctx) })
+	running.Go(func() { d.reopen(ctx) })
 	go d.ledger.run() // until it is closed
 	d.ctx, d.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	d.mu.Lock()
@@ -148,6 +149,25 @@ func (d *dispatcher) watch(ctx context.Context) {
 		retry.reset()
 		d.news.Store(true) // it may have been a subscriber
 		d.wake()
+	}
+}
+
+// reopen tries to decrypt what could not be, again and again while there is such an
+// endpoint, and then what waits for it is delivered.
+func (d *dispatcher) reopen(ctx context.Context) {
+	for dir := d.h.dir; ctx.Err() == nil; {
+		var again <-chan time.Time
+		if dir.anyClosed() {
+			again = time.After(pollEvery)
+		}
+		select {
+		case <-ctx.Done():
+		case <-dir.shut:
+		case <-again:
+			if dir.reopen() {
+				d.wake()
+			}
+		}
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 
 // A Header is the fields that are added to an endpoint's requests, by name. Its
 // values are treated as secrets: they print as "***" through package fmt with any
-// verb, log/slog and encoding/json; read the map to see them. A composite literal of
+// verb, log/slog and encoding/json; read the map to see them. (Printers that work by
+// reflection see them, and so does fmt inside another struct's unexported field.) A composite literal of
 // type map[string]string can be assigned to it.
 type Header map[string]string
 

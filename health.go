@@ -18,7 +18,7 @@ const (
 	// PlainSecrets: there is no [Config].Keeper, and the store outlives the process.
 	PlainSecrets = "plain-secrets"
 	// NotResealed: the endpoint was stored before there was a Keeper, in plain text,
-	// or encrypted with a key that is not its newest; see [Hooks.Reseal].
+	// or encrypted with a former key; see [Hooks.Reseal].
 	NotResealed = "not-resealed"
 	// SealedEndpoint: the endpoint's secrets cannot be decrypted, and what is due for
 	// it waits; see [ErrSealed].
@@ -32,15 +32,17 @@ func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
 	if err := h.reload(ctx, nil); err != nil {
 		return nil, err
 	}
+	if h.dir.reopen() {
+		h.Wake()
+	}
 	if _, err := h.store.Backlog(ctx); err != nil {
 		return nil, fmt.Errorf("hooks: health: %w", err)
 	}
-	ids := h.dir.endpointIDs("")
 	var list []Warning
-	if h.storesPlain() && len(ids) > 0 {
+	if h.storesPlain() {
 		list = append(list, Warning{Code: PlainSecrets, Text: plainSecrets})
 	}
-	for _, id := range ids {
+	for _, id := range h.dir.endpointIDs("") {
 		if w, ok := h.sealWarning(id); ok {
 			list = append(list, w)
 		}
@@ -53,22 +55,24 @@ const plainSecrets = "The secrets and header values of endpoints lie in the stor
 // sealWarning returns what is wrong with how an endpoint is encrypted.
 func (h *Hooks) sealWarning(id string) (w Warning, ok bool) {
 	e := h.dir.endpoint(id)
-	_, tells := h.cfg.Keeper.(interface{ Current(ciphertext []byte) bool })
+	ring, isRing := h.cfg.Keeper.(KeyRing)
 	switch {
 	case e == nil: // deleted meanwhile
 		return w, false
 	case e.closed != nil:
 		return Warning{SealedEndpoint, id, fmt.Sprintf("What is due for it waits: %v.", e.closed)}, true
-	case h.cfg.Keeper == nil, isCurrent(h.cfg.Keeper, e.sealed), len(e.sealed) > 0 && !tells:
-		return w, false
+	case h.cfg.Keeper != nil && len(e.sealed) == 0:
+		return Warning{NotResealed, id, "Its secrets lie in the store in plain text, although there is a Keeper; call Hooks.Reseal."}, true
+	case isRing && !ring.Current(e.sealed):
+		return Warning{NotResealed, id, "Its secrets are encrypted with a former key; call Hooks.Reseal."}, true
 	}
-	return Warning{NotResealed, id, "Its secrets are not encrypted with the newest key; call Hooks.Reseal."}, true
+	return w, false
 }
 
 // storesPlain reports whether secrets are stored in plain text, to stay.
 func (h *Hooks) storesPlain() bool {
 	_, ephemeral := h.store.(Ephemeral)
-	return h.cfg.Keeper == nil && !ephemeral
+	return h.cfg.Keeper == nil && !ephemeral && h.dir.anyPlain()
 }
 
 // warnOfPlain tells the log once that secrets are stored in plain text.

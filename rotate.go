@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,12 +35,14 @@ type Rotation struct {
 // shown now and never again; PublicKey is the new one if it signs with Ed25519.
 //
 // At most five sign at a time: another one ends the oldest. A Secret that is the
-// newest already changes nothing, but a negative Overlap ends the others. If an
+// newest already stays it, and a negative Overlap ends the others. If an
 // error of the store leaves open whether it was written, call it again: one
 // that was made up and never shown ends with the next rotation's overlap.
 //
-// An id that does not exist is [ErrNotFound], one whose secrets cannot be decrypted
-// [ErrSealed]; what is wrong with r is an [*InvalidError].
+// An id that does not exist is [ErrNotFound]; what is wrong with r is an
+// [*InvalidError]. An endpoint whose secrets cannot be decrypted is [ErrSealed],
+// unless Overlap is negative: then they are given up, and its Header, too, which is to
+// be put again.
 func (h *Hooks) RotateSecret(ctx context.Context, id string, r Rotation) (Endpoint, error) {
 	if r.Overlap > maxOverlap {
 		return Endpoint{}, invalid("Rotation.Overlap", "%v: at most 30 days, and zero for 24 h", r.Overlap)
@@ -61,12 +64,15 @@ func (h *Hooks) rotateSecret(ctx context.Context, id string, r Rotation) (Endpoi
 	switch {
 	case old == nil:
 		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
-	case old.closed != nil:
-		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", id, old.closed)
+	case old.closed != nil && r.Overlap > 0:
+		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w; a negative Overlap gives up what is encrypted", id, old.closed)
 	case old.Ed25519 && !r.Secret.IsZero():
 		return Endpoint{}, errNoImport("Rotation.Secret")
 	}
 	next := old.copy()
+	if old.closed != nil {
+		next.Header = nil // its values are lost
+	}
 	newest := signingKey{secret: r.Secret}
 	if r.Secret.IsZero() {
 		newest = newKey(old.Ed25519)
@@ -165,7 +171,7 @@ func parseKeys(list []recordedKey) (keys []signingKey, err error) {
 			k.pair, err = signer.ParseKeyPair(r.Key)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("one of its keys is neither a secret nor a key pair")
+			return nil, errors.New("a key is neither a secret nor a key pair")
 		}
 		keys = append(keys, k)
 	}

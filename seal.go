@@ -15,23 +15,33 @@ import (
 //
 // associated is authenticated and not encrypted, as in [crypto/cipher.AEAD]: it is
 // the endpoint's id, so that a ciphertext which was moved to another endpoint does
-// not decrypt. The bytes belong to the caller. An error of Decrypt makes the
-// endpoint wait until it succeeds, and is tried again every second or so; an error
-// of Encrypt is that of the call that had something to write. Neither may quote the
-// plain text. Methods are called from several goroutines at a time.
+// not decrypt. The bytes belong to the caller. An error of Encrypt is that of the
+// call that had something to write. An error of Decrypt makes the endpoint wait;
+// while Run runs, it is tried again every second or so until it succeeds. Neither
+// may quote the plain text. Methods are called from several goroutines at a time.
 //
-// A Keeper with several keys may have a method Current(ciphertext []byte) bool,
-// which says that the newest one was used: [Hooks.Reseal] leaves these alone.
+// Decrypt is called when an endpoint's record is read for the first time or has
+// changed, and whoever reads waits for it, Publish included: a Keeper that asks a
+// service should answer within milliseconds, and bound the time itself.
 type Keeper interface {
 	Encrypt(plaintext, associated []byte) (ciphertext []byte, err error)
 	Decrypt(ciphertext, associated []byte) (plaintext []byte, err error)
 }
 
-// ErrSealed reports an endpoint whose secrets cannot be read: there is no Keeper,
-// or not with the key that they were encrypted with.
+// A KeyRing is a Keeper with several keys, of which one encrypts. It can tell which
+// ciphertexts were made with that one: [Hooks.Reseal] leaves these alone. Optional.
+type KeyRing interface {
+	Keeper
+	Current(ciphertext []byte) bool
+}
+
+// ErrSealed reports an endpoint whose secrets cannot be read: there is no Keeper, or
+// not with the key that they were encrypted with, or what decrypts is not for this
+// version of hooks.
 var ErrSealed = errors.New("hooks: the endpoint's secrets cannot be decrypted")
 
-// A recordedEndpoint is an endpoint's record, in JSON.
+// A recordedEndpoint is an endpoint's record, in JSON. Its Secret and the values of its
+// Header hide themselves: what they are stands in the private part.
 type recordedEndpoint struct {
 	Endpoint
 	Private *private `json:",omitempty"` // without a Keeper
@@ -53,38 +63,38 @@ type recordedKey struct {
 // plain returns the record that e has without a Keeper: endpoints are equal if
 // theirs are.
 func (e *endpoint) plain() ([]byte, error) {
-	return json.Marshal(recordedEndpoint{Endpoint: e.public(), Private: e.private()})
-}
-
-// public is what may be read by whoever has the store.
-func (e *endpoint) public() Endpoint {
-	public := e.Endpoint
-	public.Header = nil
-	return public
+	return json.Marshal(recordedEndpoint{Endpoint: e.Endpoint, Private: e.private()})
 }
 
 func (e *endpoint) private() *private { return &private{revealKeys(e.keys), e.Header} }
 
-// seal returns the record of e.
+// seal returns the record of e, and notes the ciphertext in e.
 func (h *Hooks) seal(e *endpoint) ([]byte, error) {
 	k := h.cfg.Keeper
+	if k == nil && h.dir.anySealed() {
+		return nil, fmt.Errorf("hooks: endpoint %q: %w", e.ID, errNoKeeper)
+	}
 	if k == nil {
+		e.sealed = nil
 		return e.plain()
 	}
 	plain, err := json.Marshal(e.private())
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := k.Encrypt(plain, []byte(e.ID))
-	if err != nil {
+	if e.sealed, err = k.Encrypt(plain, []byte(e.ID)); err != nil {
 		return nil, fmt.Errorf("hooks: encrypt the secrets of endpoint %q: %w", e.ID, err)
 	}
-	return json.Marshal(recordedEndpoint{Endpoint: e.public(), Sealed: sealed})
+	return json.Marshal(recordedEndpoint{Endpoint: e.Endpoint, Sealed: e.sealed})
 }
 
-// unseal reads the record of an endpoint; nil if it is deleted. One that cannot be
-// decrypted is known by its public part, so that it gets its deliveries.
-func unseal(k Keeper, id string, r Record) (*endpoint, error) {
+// errNoKeeper is that of a process which would write plain text among ciphertexts.
+var errNoKeeper = fmt.Errorf("%w: set Config.Keeper, as the other processes on the store have it", ErrSealed)
+
+// unseal reads the record of an endpoint; nil if it is deleted. known is the
+// endpoint as it was known, or nil. One whose private part cannot be read is known by
+// its public part, so that it gets its deliveries.
+func unseal(k Keeper, id string, r Record, known *endpoint) (*endpoint, error) {
 	if len(r.Data) == 0 {
 		return nil, nil
 	}
@@ -96,31 +106,44 @@ func unseal(k Keeper, id string, r Record) (*endpoint, error) {
 		return nil, fmt.Errorf("it is that of %q", rec.ID)
 	}
 	e := &endpoint{Endpoint: rec.Endpoint, record: r, sealed: rec.Sealed}
-	if len(rec.Sealed) > 0 {
-		rec.Private, e.closed = open(k, id, rec.Sealed)
-	}
-	if rec.Private == nil {
+	if known != nil && known.closed == nil && len(e.sealed) > 0 && bytes.Equal(known.sealed, e.sealed) {
+		e.keys, e.Header = known.keys, known.Header
 		return e, nil
 	}
-	var err error
-	e.Header = rec.Private.Header
-	e.keys, err = parseKeys(rec.Private.Keys)
-	return e, err
+	e.closed = e.open(k, rec.Private)
+	return e, nil
 }
 
-// open decrypts the private part of an endpoint. What the plain text looks like does
-// not get into an error.
-func open(k Keeper, id string, sealed []byte) (*private, error) {
-	if k == nil {
-		return nil, fmt.Errorf("%w: set Config.Keeper", ErrSealed)
+// open takes in the private part of an endpoint, plain if it is in plain text. What
+// it looks like does not get into an error.
+func (e *endpoint) open(k Keeper, plain *private) (err error) {
+	switch {
+	case len(e.sealed) > 0 && k == nil:
+		return errNoKeeper
+	case len(e.sealed) > 0:
+		plain, err = decrypt(k, e.ID, e.sealed)
 	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrSealed, err)
+	}
+	if plain == nil || len(plain.Keys) == 0 {
+		return fmt.Errorf("%w: there are none", ErrSealed)
+	}
+	if e.keys, err = parseKeys(plain.Keys); err != nil {
+		return fmt.Errorf("%w: %w", ErrSealed, err)
+	}
+	e.Header = plain.Header
+	return nil
+}
+
+func decrypt(k Keeper, id string, sealed []byte) (*private, error) {
 	plain, err := k.Decrypt(sealed, []byte(id))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSealed, err)
+		return nil, err
 	}
 	p := new(private)
 	if json.Unmarshal(plain, p) != nil {
-		return nil, fmt.Errorf("%w: what the Keeper returned is not what it was given", ErrSealed)
+		return nil, errors.New("what the Keeper returned is not what it was given")
 	}
 	return p, nil
 }
@@ -150,13 +173,18 @@ func (h *Hooks) writeEndpoint(ctx context.Context, old, next *endpoint) error {
 	if err != nil {
 		return err
 	}
-	return h.writeRecord(ctx, "endpoint/"+next.ID, was, data)
+	if next.record, err = h.writeRecord(ctx, "endpoint/"+next.ID, was, data); err != nil {
+		return err
+	}
+	h.dir.update(edit{Record: next.record, endpoint: next})
+	h.Wake() // it may have waited for its key
+	return nil
 }
 
-// Reseal encrypts with the newest key of [Config].Keeper what the store holds in
-// plain text, from before there was a Keeper, or under another key, and returns how
-// many endpoints it wrote. Run it once when every process has the new key; then the
-// old one can go. It takes one endpoint after the other, may be interrupted,
+// Reseal encrypts anew, with the key that [Config].Keeper encrypts with, what the store
+// holds in plain text, from before there was a Keeper, or under another key, and
+// returns how many endpoints it wrote. Run it once when every process encrypts with
+// the new key; then the old one can go. It takes one endpoint after the other, may be interrupted,
 // repeated, and run beside everything else. Endpoints that cannot be decrypted are
 // left as they are; the error, joined, names each of them and wraps [ErrSealed].
 func (h *Hooks) Reseal(ctx context.Context) (n int, err error) {
@@ -195,7 +223,7 @@ func (h *Hooks) reseal(ctx context.Context, id string) (wrote bool, err error) {
 	case isCurrent(h.cfg.Keeper, e.sealed):
 		return false, nil
 	}
-	err = h.writeEndpoint(ctx, e, e)
+	err = h.writeEndpoint(ctx, e, e.copy())
 	if errors.Is(err, ErrConflict) {
 		if failed := h.reload(ctx, nil); failed != nil {
 			return false, failed
@@ -204,8 +232,8 @@ func (h *Hooks) reseal(ctx context.Context, id string) (wrote bool, err error) {
 	return err == nil, err
 }
 
-// isCurrent reports whether a Keeper says that it encrypted with its newest key.
+// isCurrent reports whether a Keeper says that it encrypted with its present key.
 func isCurrent(k Keeper, sealed []byte) bool {
-	c, ok := k.(interface{ Current(ciphertext []byte) bool })
-	return ok && len(sealed) > 0 && c.Current(sealed)
+	ring, ok := k.(KeyRing)
+	return ok && len(sealed) > 0 && ring.Current(sealed)
 }

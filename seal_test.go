@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,13 +21,32 @@ import (
 // lasting hides that a memory store is ephemeral.
 type lasting struct{ hooks.Store }
 
-// A doubtful Keeper works while err is nil.
+// A doubtful Keeper works until it fails.
 type doubtful struct {
 	hooks.Keeper
-	err error
+
+	mu    sync.Mutex // guards what follows
+	err   error
+	asked int // to decrypt
+}
+
+// fail makes it return err from now on; nil: work.
+func (d *doubtful) fail(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err, d.asked = err, 0
+}
+
+// decryptions counts them since fail was called.
+func (d *doubtful) decryptions() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked
 }
 
 func (d *doubtful) Encrypt(plaintext, associated []byte) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.err != nil {
 		return nil, d.err
 	}
@@ -34,6 +54,9 @@ func (d *doubtful) Encrypt(plaintext, associated []byte) ([]byte, error) {
 }
 
 func (d *doubtful) Decrypt(ciphertext, associated []byte) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked++
 	if d.err != nil {
 		return nil, d.err
 	}
@@ -118,140 +141,6 @@ func TestEqualContentIsNotSealedAgain(t *testing.T) {
 	put(t, h, e)
 	if is := recorded(t, store, "crm"); is.Version == was.Version {
 		t.Error("another header value was not written")
-	}
-}
-
-// Events for an endpoint whose secrets cannot be decrypted are not lost, and not
-// charged with attempts: they wait for the key.
-func TestEndpointsWaitForTheirKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, keys := memory.New(), newKeeper(t, "1")
-		e := sealedEndpoint
-		e.Secret = mustSecret(t, leakySecret)
-		put(t, newHooks(t, hooks.Config{Store: store, Keeper: keys}), e)
-
-		k := &doubtful{keys, errors.New("the key service is down")}
-		log := new(bytes.Buffer)
-		h := newHooks(t, hooks.Config{
-			Store: store, Keeper: k, Transport: verified(t),
-			Logger: slog.New(slog.NewTextHandler(log, nil)),
-		})
-		start(t, h)
-		r := send(t, h)
-		time.Sleep(time.Minute)
-		if s := statusOf(t, h, r); s != hooks.Pending {
-			t.Errorf("delivery is %v; want it to wait", s)
-		}
-		if n := strings.Count(log.String(), "waits for its key"); n != 1 {
-			t.Errorf("the log was told %d times; want once:\n%s", n, log)
-		}
-		wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
-		wantSealed(t, h)
-
-		k.err = nil
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		if s := statusOf(t, h, r); s != hooks.Succeeded {
-			t.Errorf("delivery is %v two seconds after the key came back; want succeeded", s)
-		}
-		wantWarning(t, h)
-		wantWarning(t, h)
-		if n := strings.Count(log.String(), "decrypted again"); n != 1 {
-			t.Errorf("the log was told %d times that the key is back; want once:\n%s", n, log)
-		}
-	})
-}
-
-// What is leased already when a record comes that cannot be decrypted is given back,
-// neither sent without a signature nor charged.
-func TestLeasedDeliveriesWaitForTheKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, keys, gate := memory.New(), newKeeper(t, "1"), make(chan struct{})
-		attempts := 0
-		h := newHooks(t, hooks.Config{Store: store, Keeper: keys, Transport: exchange(func(*http.Request) (*http.Response, error) {
-			attempts++
-			<-gate
-			return answer(200, nil, ""), nil
-		})})
-		e := sealedEndpoint
-		e.Concurrency = 1
-		put(t, h, e)
-		start(t, h)
-		first, second := send(t, h), send(t, h)
-		synctest.Wait()
-		r := recorded(t, store, "crm")
-		r.Data = bytes.Replace(r.Data, []byte(`"Sealed":"`), []byte(`"Sealed":"AAAA`), 1)
-		if _, err := store.Put(t.Context(), time.Now(), r); err != nil {
-			t.Fatal(err)
-		}
-		wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
-		close(gate)
-		time.Sleep(time.Minute)
-		d, err := h.Delivery(t.Context(), hooks.DeliveryID{Event: second.EventID, Subscriber: "crm"})
-		if err != nil || d.Status.Final() || d.Attempts != 0 || attempts != 1 {
-			t.Errorf("the second delivery is %v after %d attempts (%d requests), %v; want it to wait", d.Status, d.Attempts, attempts, err)
-		}
-		if s := statusOf(t, h, first); s != hooks.Succeeded {
-			t.Errorf("the first delivery is %v; want what was under way to succeed", s)
-		}
-	})
-}
-
-// wantSealed checks that nothing replaces by accident what cannot be read.
-func wantSealed(t *testing.T, h *hooks.Hooks) {
-	t.Helper()
-	e := sealedEndpoint
-	e.Events = []string{"**"}
-	if _, err := h.PutEndpoint(t.Context(), e); !errors.Is(err, hooks.ErrSealed) {
-		t.Errorf("PutEndpoint = %v; want %v", err, hooks.ErrSealed)
-	}
-	if _, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{}); !errors.Is(err, hooks.ErrSealed) {
-		t.Errorf("RotateSecret = %v; want %v", err, hooks.ErrSealed)
-	}
-	if n, err := h.Reseal(t.Context()); n != 0 || !errors.Is(err, hooks.ErrSealed) || !strings.Contains(err.Error(), "crm") {
-		t.Errorf("Reseal = %d, %v; want 0 and %v, with the endpoint's name", n, err, hooks.ErrSealed)
-	}
-}
-
-// wantWarning checks the codes and endpoints of all warnings.
-func wantWarning(t *testing.T, h *hooks.Hooks, want ...hooks.Warning) {
-	t.Helper()
-	got, err := h.Health(t.Context())
-	if err != nil || len(got) != len(want) {
-		t.Fatalf("Health = %+v, %v; want %d warnings", got, err, len(want))
-	}
-	for i, w := range got {
-		if w.Code != want[i].Code || w.Endpoint != want[i].Endpoint || !strings.HasSuffix(w.Text, ".") {
-			t.Errorf("warning %+v; want %s of %q with a sentence", w, want[i].Code, want[i].Endpoint)
-		}
-	}
-}
-
-// A key that is lost is not the end of an endpoint.
-func TestASecretOfYourOwnReplacesWhatIsSealed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memory.New()
-		put(t, newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "lost")}), hooks.Endpoint{ID: "crm", URL: anyURL})
-		h := newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "found"), Transport: verified(t)})
-		start(t, h)
-		r := send(t, h)
-		e := sealedEndpoint
-		e.Secret = mustSecret(t, leakySecret)
-		put(t, h, e)
-		time.Sleep(2 * time.Second)
-		if s := statusOf(t, h, r); s != hooks.Succeeded {
-			t.Errorf("delivery is %v; want succeeded", s)
-		}
-	})
-}
-
-func TestWithoutAKeeperSealedEndpointsWait(t *testing.T) {
-	store := memory.New()
-	put(t, newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "1")}), sealedEndpoint)
-	h := newHooks(t, hooks.Config{Store: store})
-	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
-	if got := send(t, h).Deliveries; got != 1 {
-		t.Errorf("an event has %d deliveries; want the endpoint to get its own", got)
 	}
 }
 
@@ -392,12 +281,12 @@ func (e encrypting) Encrypt(plaintext, associated []byte) ([]byte, error) {
 }
 
 func TestNothingIsStoredThatCannotBeEncrypted(t *testing.T) {
-	store, down := memory.New(), errors.New("the key service is down")
-	h := newHooks(t, hooks.Config{Store: store, Keeper: &doubtful{newKeeper(t, "1"), down}})
+	store := memory.New()
+	h := newHooks(t, hooks.Config{Store: store, Keeper: &doubtful{Keeper: newKeeper(t, "1"), err: errDown}})
 	e := sealedEndpoint
 	e.Events = []string{"**"}
-	if _, err := h.PutEndpoint(t.Context(), e); !errors.Is(err, down) {
-		t.Errorf("PutEndpoint = %v; want %v", err, down)
+	if _, err := h.PutEndpoint(t.Context(), e); !errors.Is(err, errDown) {
+		t.Errorf("PutEndpoint = %v; want %v", err, errDown)
 	}
 	wantEmpty(t, h, store)
 }
@@ -436,7 +325,7 @@ type backlogless struct{ hooks.Store }
 
 func (backlogless) Backlog(context.Context) ([]hooks.Waiting, error) { return nil, errDown }
 
-var errDown = errors.New("the store is down")
+var errDown = errors.New("it is down")
 
 func TestHealthTellsTheStoresError(t *testing.T) {
 	closed := memory.New()

@@ -25,8 +25,14 @@ import (
 // created, call RotateSecret.) A Secret that is given becomes the newest one; the
 // one before signs beside it for another 24 h, so that receivers can change over.
 //
+// Give a Secret once, to import it, and not with each start of the program: it would
+// undo a rotation.
+//
 // Bad input is an [*InvalidError]. An endpoint whose secrets cannot be decrypted is
-// [ErrSealed], unless a Secret is given: that replaces them.
+// [ErrSealed], unless a Secret is given: that, and the Header with it, replaces what
+// was there at once. Read back, such an endpoint has a Header with "***" for each
+// value, which is refused. Without a [Config].Keeper nothing is written on a store
+// that has encrypted endpoints: that is [ErrSealed], too.
 func (h *Hooks) PutEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 	if e.ID == "" {
 		e.ID = newID("ep_")
@@ -104,20 +110,23 @@ func (h *Hooks) putRecord(ctx context.Context, key string, was Record, v any) er
 	if bytes.Equal(data, was.Data) {
 		return nil
 	}
-	return h.writeRecord(ctx, key, was, data)
+	r, err := h.writeRecord(ctx, key, was, data)
+	if err == nil {
+		h.dir.update(edit{Record: r})
+	}
+	return err
 }
 
-// writeRecord writes data over a record.
-func (h *Hooks) writeRecord(ctx context.Context, key string, was Record, data []byte) (err error) {
-	r := Record{Key: key, Version: was.Version, Data: data}
+// writeRecord writes data over a record, and returns the new one.
+func (h *Hooks) writeRecord(ctx context.Context, key string, was Record, data []byte) (r Record, err error) {
+	r = Record{Key: key, Version: was.Version, Data: data}
 	if len(was.Data) == 0 {
 		r.Version = 0 // deleted, or never there
 	}
 	if r.Version, err = h.store.Put(ctx, h.now(), r); err != nil {
-		return fmt.Errorf("hooks: record %s: %w", key, err)
+		return r, fmt.Errorf("hooks: record %s: %w", key, err)
 	}
-	h.dir.update(r)
-	return nil
+	return r, nil
 }
 
 // putHandler records a handler of this process, so that others publish to it.
@@ -161,7 +170,7 @@ func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("hooks: unsubscribe %q: %w", id, err)
 	}
-	h.dir.update(Record{Key: r.Key, Version: version})
+	h.dir.update(edit{Record: Record{Key: r.Key, Version: version}})
 	h.Wake()
 	return nil
 }

@@ -37,7 +37,8 @@
 // id to a second key.
 //
 // A key that is lost takes with it what it encrypted. No other key and no
-// setting brings that back: rotate the secrets, and set the headers again.
+// setting brings that back: call Hooks.RotateSecret with a negative Overlap, which
+// gives it up, and put the headers again.
 //
 // # Format
 //

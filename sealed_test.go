@@ -1,0 +1,262 @@
+package hooks_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/hooks"
+	"example.com/hooks/store/memory"
+)
+
+// Events for an endpoint whose secrets cannot be decrypted are not lost, and not
+// charged with attempts: they wait for the key.
+func TestEndpointsWaitForTheirKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, keys := memory.New(), newKeeper(t, "1")
+		e := sealedEndpoint
+		e.Secret = mustSecret(t, leakySecret)
+		put(t, newHooks(t, hooks.Config{Store: store, Keeper: keys}), e)
+
+		k := &doubtful{Keeper: keys, err: errDown}
+		log := new(bytes.Buffer)
+		h := newHooks(t, hooks.Config{
+			Store: store, Keeper: k, Transport: verified(t),
+			Logger: slog.New(slog.NewTextHandler(log, nil)),
+		})
+		start(t, h)
+		synctest.Wait()
+		r := send(t, h)
+		time.Sleep(time.Minute)
+		if s := statusOf(t, h, r); s != hooks.Pending {
+			t.Errorf("delivery is %v; want it to wait", s)
+		}
+		if n := strings.Count(log.String(), "waits for its key"); n != 1 {
+			t.Errorf("the log was told %d times; want once:\n%s", n, log)
+		}
+		wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+		wantSealed(t, h)
+
+		k.fail(nil)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if s := statusOf(t, h, r); s != hooks.Succeeded {
+			t.Errorf("delivery is %v two seconds after the key came back; want succeeded", s)
+		}
+		wantWarning(t, h)
+		wantWarning(t, h)
+		if n := strings.Count(log.String(), "decrypted again"); n != 1 {
+			t.Errorf("the log was told %d times that the key is back; want once:\n%s", n, log)
+		}
+	})
+}
+
+// What is leased already when a record comes that cannot be decrypted is given back,
+// neither sent without a signature nor charged.
+func TestLeasedDeliveriesWaitForTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, keys, gate := memory.New(), newKeeper(t, "1"), make(chan struct{})
+		attempts := 0
+		h := newHooks(t, hooks.Config{Store: store, Keeper: keys, Transport: exchange(func(*http.Request) (*http.Response, error) {
+			attempts++
+			<-gate
+			return answer(200, nil, ""), nil
+		})})
+		e := sealedEndpoint
+		e.Concurrency = 1
+		put(t, h, e)
+		start(t, h)
+		first, second := send(t, h), send(t, h)
+		synctest.Wait()
+		r := recorded(t, store, "crm")
+		r.Data = bytes.Replace(r.Data, []byte(`"Sealed":"`), []byte(`"Sealed":"AAAA`), 1)
+		if _, err := store.Put(t.Context(), time.Now(), r); err != nil {
+			t.Fatal(err)
+		}
+		wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+		close(gate)
+		time.Sleep(time.Minute)
+		d, err := h.Delivery(t.Context(), hooks.DeliveryID{Event: second.EventID, Subscriber: "crm"})
+		if err != nil || d.Status.Final() || d.Attempts != 0 || attempts != 1 {
+			t.Errorf("the second delivery is %v after %d attempts (%d requests), %v; want it to wait", d.Status, d.Attempts, attempts, err)
+		}
+		if s := statusOf(t, h, first); s != hooks.Succeeded {
+			t.Errorf("the first delivery is %v; want what was under way to succeed", s)
+		}
+	})
+}
+
+// wantSealed checks that nothing replaces by accident what cannot be read.
+func wantSealed(t *testing.T, h *hooks.Hooks) {
+	t.Helper()
+	e := sealedEndpoint
+	e.Events = []string{"**"}
+	if _, err := h.PutEndpoint(t.Context(), e); !errors.Is(err, hooks.ErrSealed) {
+		t.Errorf("PutEndpoint = %v; want %v", err, hooks.ErrSealed)
+	}
+	if _, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{}); !errors.Is(err, hooks.ErrSealed) {
+		t.Errorf("RotateSecret = %v; want %v", err, hooks.ErrSealed)
+	}
+	if n, err := h.Reseal(t.Context()); n != 0 || !errors.Is(err, hooks.ErrSealed) || !strings.Contains(err.Error(), "crm") {
+		t.Errorf("Reseal = %d, %v; want 0 and %v, with the endpoint's name", n, err, hooks.ErrSealed)
+	}
+}
+
+// wantWarning checks the codes and endpoints of all warnings.
+func wantWarning(t *testing.T, h *hooks.Hooks, want ...hooks.Warning) {
+	t.Helper()
+	got, err := h.Health(t.Context())
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("Health = %+v, %v; want %d warnings", got, err, len(want))
+	}
+	for i, w := range got {
+		if w.Code != want[i].Code || w.Endpoint != want[i].Endpoint || !strings.HasSuffix(w.Text, ".") {
+			t.Errorf("warning %+v; want %s of %q with a sentence", w, want[i].Code, want[i].Endpoint)
+		}
+	}
+}
+
+// Whoever reads an endpoint while it cannot be decrypted, and puts it back later, does
+// not wipe its header.
+func TestHeadersSurviveAnOutage(t *testing.T) {
+	store, k := memory.New(), &doubtful{Keeper: newKeeper(t, "1")}
+	put(t, newHooks(t, hooks.Config{Store: store, Keeper: k}), sealedEndpoint)
+	k.fail(errDown)
+	h := newHooks(t, hooks.Config{Store: store, Keeper: k})
+	e, err := h.Endpoint(t.Context(), "crm")
+	if err != nil || len(e.Header) != 1 {
+		t.Fatalf("Endpoint = %+v, %v; want its header's names", e, err)
+	}
+	k.fail(nil)
+	wantWarning(t, h)
+	e.Description = "edited"
+	_, err = h.PutEndpoint(t.Context(), e)
+	wantInvalid(t, err, "Endpoint.Header", nil, "hidden form")
+}
+
+// Publishing does not wait for keys that are missing.
+func TestPublishAsksForNoKeyAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, k := memory.New(), &doubtful{Keeper: newKeeper(t, "1")}
+		put(t, newHooks(t, hooks.Config{Store: store, Keeper: k}), sealedEndpoint)
+		k.fail(errDown)
+		h := newHooks(t, hooks.Config{Store: store, Keeper: k})
+		send(t, h)
+		k.fail(errDown)
+		for range 5 {
+			time.Sleep(2 * time.Second) // so that it reads anew
+			send(t, h)
+		}
+		if n := k.decryptions(); n > 0 {
+			t.Errorf("Decrypt was called %d times; want it left to Run and Health", n)
+		}
+	})
+}
+
+// What decrypts and cannot be used is not a reason to forget an endpoint, nor to
+// send unsigned.
+func TestNonsenseInAnEndpointsRecord(t *testing.T) {
+	for name, plain := range map[string]string{
+		"nothing":           ``,
+		"null":              `null`,
+		"no key":            `{"Keys":[],"Header":null}`,
+		"a key of tomorrow": `{"Keys":[{"Key":"whpq_AAAA"}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store, keys := memory.New(), newKeeper(t, "1")
+				put(t, newHooks(t, hooks.Config{Store: store, Keeper: keys}), sealedEndpoint)
+				h := newHooks(t, hooks.Config{Store: store, Keeper: saying{keys, plain}})
+				start(t, h)
+				r := send(t, h)
+				time.Sleep(time.Minute)
+				if s := statusOf(t, h, r); s != hooks.Pending {
+					t.Errorf("delivery is %v; want it to wait", s)
+				}
+				wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+			})
+		})
+	}
+}
+
+// A saying Keeper decrypts everything to the same.
+type saying struct {
+	hooks.Keeper
+	plain string
+}
+
+func (s saying) Decrypt([]byte, []byte) ([]byte, error) { return []byte(s.plain), nil }
+
+// A process that was started without its keys writes no plain text among ciphertexts.
+func TestWithoutAKeeperNothingIsWrittenAmongCiphertexts(t *testing.T) {
+	store := lasting{memory.New()}
+	put(t, newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "1")}), sealedEndpoint)
+	was := recorded(t, store, "crm")
+	h := newHooks(t, hooks.Config{Store: store})
+	for _, id := range []string{"crm", "erp"} {
+		e := hooks.Endpoint{ID: id, URL: anyURL, Events: []string{"**"}, Secret: mustSecret(t, leakySecret)}
+		if _, err := h.PutEndpoint(t.Context(), e); !errors.Is(err, hooks.ErrSealed) {
+			t.Errorf("PutEndpoint(%s) = %v; want %v", id, err, hooks.ErrSealed)
+		}
+	}
+	if _, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{Overlap: -1}); !errors.Is(err, hooks.ErrSealed) {
+		t.Errorf("RotateSecret = %v; want %v", err, hooks.ErrSealed)
+	}
+	if is := recorded(t, store, "crm"); is.Version != was.Version {
+		t.Errorf("the record was written: %s", is.Data)
+	}
+	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"}) // and none of plain text
+}
+
+// What a lost key has encrypted can be given up, whatever it is.
+func TestRotationGivesUpWhatIsSealed(t *testing.T) {
+	for name, e := range map[string]hooks.Endpoint{
+		"a secret":   sealedEndpoint,
+		"a key pair": {ID: "crm", URL: anyURL, Ed25519: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := memory.New()
+			put(t, newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "lost")}), e)
+			h := newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "found")})
+			got, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{Overlap: -1})
+			if err != nil || got.Secret.IsZero() != e.Ed25519 || got.PublicKey.IsZero() == e.Ed25519 || len(got.Header) > 0 {
+				t.Errorf("RotateSecret = %+v, %v; want something new to sign with, and no header", got, err)
+			}
+			wantWarning(t, h)
+			put(t, h, e)
+		})
+	}
+}
+
+// A key that is lost is not the end of an endpoint.
+func TestASecretOfYourOwnReplacesWhatIsSealed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		put(t, newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "lost")}), hooks.Endpoint{ID: "crm", URL: anyURL})
+		h := newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "found"), Transport: verified(t)})
+		start(t, h)
+		r := send(t, h)
+		e := sealedEndpoint
+		e.Secret = mustSecret(t, leakySecret)
+		put(t, h, e)
+		time.Sleep(2 * time.Second)
+		if s := statusOf(t, h, r); s != hooks.Succeeded {
+			t.Errorf("delivery is %v; want succeeded", s)
+		}
+	})
+}
+
+func TestWithoutAKeeperSealedEndpointsWait(t *testing.T) {
+	store := memory.New()
+	put(t, newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "1")}), sealedEndpoint)
+	h := newHooks(t, hooks.Config{Store: store})
+	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+	if got := send(t, h).Deliveries; got != 1 {
+		t.Errorf("an event has %d deliveries; want the endpoint to get its own", got)
+	}
+}
