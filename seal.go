@@ -75,7 +75,6 @@ func (h *Hooks) seal(e *endpoint) ([]byte, error) {
 		return nil, fmt.Errorf("hooks: endpoint %q: %w", e.ID, errNoKeeper)
 	}
 	if k == nil {
-		e.sealed = nil
 		return e.plain()
 	}
 	plain, err := json.Marshal(e.private())

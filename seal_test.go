@@ -227,6 +227,20 @@ func TestReseal(t *testing.T) {
 	}
 }
 
+// Of a Keeper that cannot tell which key it used, everything is encrypted anew.
+func TestResealWithAKeeperThatCannotTell(t *testing.T) {
+	store := memory.New()
+	put(t, newHooks(t, hooks.Config{Store: store}), sealedEndpoint)
+	h := newHooks(t, hooks.Config{Store: store, Keeper: &doubtful{Keeper: newKeeper(t, "1")}})
+	wantWarning(t, h, hooks.Warning{Code: hooks.NotResealed, Endpoint: "crm"})
+	for range 2 {
+		if n, err := h.Reseal(t.Context()); n != 1 || err != nil {
+			t.Errorf("Reseal = %d, %v; want 1, nil", n, err)
+		}
+		wantWarning(t, h)
+	}
+}
+
 func mustKey(t *testing.T, id string) keeper.Key {
 	t.Helper()
 	k, err := keeper.NewKey(id)

@@ -3,6 +3,7 @@ package hooks_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -54,6 +55,59 @@ func TestEndpointsWaitForTheirKey(t *testing.T) {
 			t.Errorf("the log was told %d times that the key is back; want once:\n%s", n, log)
 		}
 	})
+}
+
+// The same for an endpoint that comes while Run runs.
+func TestNewEndpointsWaitForTheirKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, k := memory.New(), &doubtful{Keeper: newKeeper(t, "1")}
+		h := newHooks(t, hooks.Config{Store: store, Keeper: k, Transport: verified(t)})
+		start(t, h)
+		synctest.Wait()
+		e := sealedEndpoint
+		e.Secret = mustSecret(t, leakySecret)
+		put(t, newHooks(t, hooks.Config{Store: store, Keeper: k}), e)
+		k.fail(errDown)
+		time.Sleep(2 * time.Second) // so that it reads anew
+		r := send(t, h)
+		time.Sleep(time.Minute)
+		k.fail(nil)
+		time.Sleep(2 * time.Second)
+		if s := statusOf(t, h, r); s != hooks.Succeeded {
+			t.Errorf("delivery is %v two seconds after the key came back; want succeeded", s)
+		}
+	})
+}
+
+// An edit that comes while an older record is being decrypted stands.
+func TestDecryptionOverwritesNoEdit(t *testing.T) {
+	store, keys := memory.New(), newKeeper(t, "1")
+	put(t, newHooks(t, hooks.Config{Store: store, Keeper: keys}), sealedEndpoint)
+	k, edit := &doubtful{Keeper: keys, err: errDown}, func() {}
+	h := newHooks(t, hooks.Config{Store: store, Keeper: decrypting{k, func() { edit() }}})
+	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+	k.fail(nil)
+	edit = func() {
+		edit = func() {}
+		e := sealedEndpoint
+		e.URL, e.Secret = anyURL+"/edited", mustSecret(t, leakySecret)
+		put(t, h, e)
+	}
+	wantWarning(t, h)
+	if e, err := h.Endpoint(t.Context(), "crm"); err != nil || e.URL != anyURL+"/edited" {
+		t.Errorf("URL = %s, %v; want the edited one", e.URL, err)
+	}
+}
+
+// A decrypting Keeper calls before it decrypts.
+type decrypting struct {
+	hooks.Keeper
+	before func()
+}
+
+func (d decrypting) Decrypt(ciphertext, associated []byte) ([]byte, error) {
+	d.before()
+	return d.Keeper.Decrypt(ciphertext, associated)
 }
 
 // What is leased already when a record comes that cannot be decrypted is given back,
@@ -142,18 +196,20 @@ func TestHeadersSurviveAnOutage(t *testing.T) {
 // Publishing does not wait for keys that are missing.
 func TestPublishAsksForNoKeyAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, k := memory.New(), &doubtful{Keeper: newKeeper(t, "1")}
-		put(t, newHooks(t, hooks.Config{Store: store, Keeper: k}), sealedEndpoint)
-		k.fail(errDown)
+		store, keys := memory.New(), newKeeper(t, "1")
+		put(t, newHooks(t, hooks.Config{Store: store, Keeper: keys}), sealedEndpoint)
+		k := &doubtful{Keeper: keys, err: errDown}
 		h := newHooks(t, hooks.Config{Store: store, Keeper: k})
+		other := newHooks(t, hooks.Config{Store: store, Keeper: keys})
 		send(t, h)
 		k.fail(errDown)
-		for range 5 {
+		for i := range 5 {
+			put(t, other, hooks.Endpoint{ID: fmt.Sprint("new-", i), URL: anyURL})
 			time.Sleep(2 * time.Second) // so that it reads anew
 			send(t, h)
 		}
-		if n := k.decryptions(); n > 0 {
-			t.Errorf("Decrypt was called %d times; want it left to Run and Health", n)
+		if n := k.decryptions(); n != 5 {
+			t.Errorf("Decrypt was called %d times; want 5, for what is new, and the rest left to Run and Health", n)
 		}
 	})
 }
@@ -240,7 +296,9 @@ func TestASecretOfYourOwnReplacesWhatIsSealed(t *testing.T) {
 		put(t, newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "lost")}), hooks.Endpoint{ID: "crm", URL: anyURL})
 		h := newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "found"), Transport: verified(t)})
 		start(t, h)
+		synctest.Wait()
 		r := send(t, h)
+		synctest.Wait()
 		e := sealedEndpoint
 		e.Secret = mustSecret(t, leakySecret)
 		put(t, h, e)
@@ -259,4 +317,8 @@ func TestWithoutAKeeperSealedEndpointsWait(t *testing.T) {
 	if got := send(t, h).Deliveries; got != 1 {
 		t.Errorf("an event has %d deliveries; want the endpoint to get its own", got)
 	}
+	if _, err := store.Put(t.Context(), time.Now(), recorded(t, store, "crm")); err != nil { // the same once more
+		t.Fatal(err)
+	}
+	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
 }
