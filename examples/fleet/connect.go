@@ -23,15 +23,38 @@ var OrderPlaced = hooks.NewEventType[Order]("order.placed")
 // schema is where the tables are.
 const schema = "hooks_fleet"
 
+// A place is the database of a fleet, and the key that encrypts the receivers'
+// secrets in it. A real fleet is given both like its other secrets.
+type place struct{ url, key string }
+
+func newPlace(url string) (place, error) {
+	key, err := keeper.NewKey("demo")
+	return place{url, key.Reveal()}, err
+}
+
+// The variables that tell a process its place: not arguments, which all users of the
+// machine could read.
+const (
+	urlVariable = "FLEET_DATABASE"
+	keyVariable = "FLEET_KEY"
+)
+
+func (p place) environ() []string {
+	return []string{urlVariable + "=" + p.url, keyVariable + "=" + p.key}
+}
+
+func placeOfProcess() place { return place{os.Getenv(urlVariable), os.Getenv(keyVariable)} }
+
 // connect sets up hooks as every process of an application does, whether it
 // publishes or dispatches. The pool is to be closed when hooks is no longer used.
-func connect(ctx context.Context, url string, c hooks.Config) (*hooks.Hooks, *pgxpool.Pool, error) {
-	pool, err := pgxpool.New(ctx, url)
-	if err != nil {
+func connect(ctx context.Context, p place, c hooks.Config) (h *hooks.Hooks, pool *pgxpool.Pool, err error) {
+	if c.Keeper, err = keeper.Parse(p.key); err != nil {
 		return nil, nil, err
 	}
-	h, err := open(ctx, pool, c)
-	if err != nil {
+	if pool, err = pgxpool.New(ctx, p.url); err != nil {
+		return nil, nil, err
+	}
+	if h, err = open(ctx, pool, c); err != nil {
 		pool.Close()
 		return nil, nil, err
 	}
@@ -46,24 +69,10 @@ func open(ctx context.Context, pool *pgxpool.Pool, c hooks.Config) (*hooks.Hooks
 	if err := store.Migrate(ctx); err != nil { // all may try at once
 		return nil, err
 	}
-	if c.Keeper, err = keeper.Parse(os.Getenv(keysVariable)); err != nil {
-		return nil, err
-	}
 	c.Store = store
 	h, err := hooks.New(c)
 	if err != nil {
 		return nil, err
 	}
 	return h, h.Register(OrderPlaced)
-}
-
-// makeKey makes the key that encrypts the receivers' secrets in the database, for
-// this process and those that it will start. A real fleet is given its keys like its
-// other secrets.
-func makeKey() error {
-	key, err := keeper.NewKey("demo")
-	if err != nil {
-		return err
-	}
-	return os.Setenv(keysVariable, key.Reveal())
 }

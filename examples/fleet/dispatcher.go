@@ -10,8 +10,8 @@ import (
 // dispatch is the program of a process that delivers, beside any number of
 // others. When ctx ends it takes no new work, finishes what is under way, and
 // gives back what it has leased; only a kill leaves leases behind.
-func dispatch(ctx context.Context, url, name string) error {
-	h, pool, err := connect(ctx, url, hooks.Config{
+func dispatch(ctx context.Context, p place, name string) error {
+	h, pool, err := connect(ctx, p, hooks.Config{
 		Instance: name,
 		Egress:   loopback,
 		Trace: hooks.Trace{

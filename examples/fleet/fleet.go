@@ -15,7 +15,7 @@ import (
 // A fleet is the processes that share a database, and the receivers of what
 // they send.
 type fleet struct {
-	url       string
+	place     place
 	record    *record
 	pool      *pgxpool.Pool
 	hooks     *hooks.Hooks // to look into the store; this process does not deliver
@@ -35,11 +35,11 @@ const (
 // assemble makes the tables that are missing, and the receivers. The owner of a
 // fleet closes it.
 func assemble(ctx context.Context, url string) (f *fleet, err error) {
-	if err := makeKey(); err != nil {
+	f = &fleet{record: newRecord()}
+	if f.place, err = newPlace(url); err != nil {
 		return nil, err
 	}
-	f = &fleet{url: url, record: newRecord()}
-	if f.hooks, f.pool, err = connect(ctx, url, hooks.Config{Egress: loopback}); err != nil {
+	if f.hooks, f.pool, err = connect(ctx, f.place, hooks.Config{Egress: loopback}); err != nil {
 		return nil, err
 	}
 	if err := f.open(ctx); err != nil {
@@ -121,7 +121,7 @@ func (f *fleet) publisher(events int, over time.Duration) error {
 }
 
 func (f *fleet) start(name string, args ...string) error {
-	p, err := start(name, f.url, f.record.listen(name), args...)
+	p, err := start(name, f.place, f.record.listen(name), args...)
 	if err != nil {
 		return err
 	}

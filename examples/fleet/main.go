@@ -73,9 +73,9 @@ func play(ctx context.Context, role string, o options) error {
 		if err != nil {
 			return err
 		}
-		return publish(ctx, os.Getenv(urlVariable), o.events, over)
+		return publish(ctx, placeOfProcess(), o.events, over)
 	case dispatcherRole:
-		return dispatch(ctx, os.Getenv(urlVariable), flag.Arg(1))
+		return dispatch(ctx, placeOfProcess(), flag.Arg(1))
 	default:
 		return fmt.Errorf("arguments are not understood: %q", flag.Args())
 	}
@@ -84,8 +84,6 @@ func play(ctx context.Context, role string, o options) error {
 const (
 	publisherRole  = "publisher"
 	dispatcherRole = "dispatcher"
-	urlVariable    = "FLEET_DATABASE" // not an argument, which all users of the machine could read
-	keysVariable   = "FLEET_KEYS"
 )
 
 func exit(who string, err error) {

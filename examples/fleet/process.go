@@ -33,13 +33,13 @@ type process struct {
 }
 
 // start starts a process. What it tells is heard by a goroutine of its own.
-func start(name, url string, hear func(words []string), args ...string) (*process, error) {
+func start(name string, at place, hear func(words []string), args ...string) (*process, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	p := &process{name: name, cmd: exec.Command(program, args...), ended: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), urlVariable+"="+url)
+	p.cmd.Env = append(os.Environ(), at.environ()...)
 	p.cmd.Stderr = os.Stderr
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err

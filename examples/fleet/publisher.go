@@ -13,8 +13,8 @@ import (
 
 // publish is the program of a process that publishes and never calls Run: n
 // events, spread evenly over a time.
-func publish(ctx context.Context, url string, n int, over time.Duration) error {
-	h, pool, err := connect(ctx, url, hooks.Config{})
+func publish(ctx context.Context, p place, n int, over time.Duration) error {
+	h, pool, err := connect(ctx, p, hooks.Config{})
 	if err != nil {
 		return err
 	}
