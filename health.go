@@ -62,7 +62,8 @@ func (h *Hooks) sealWarning(id string) (w Warning, ok bool) {
 	case e.closed != nil:
 		return Warning{SealedEndpoint, id, fmt.Sprintf("What is due for it waits: %v.", e.closed)}, true
 	case h.cfg.Keeper != nil && len(e.sealed) == 0:
-		return Warning{NotResealed, id, "Its secrets lie in the store in plain text, although there is a Keeper; call Hooks.Reseal."}, true
+		const text = "Its secrets lie in the store in plain text, although there is a Keeper; call Hooks.Reseal."
+		return Warning{NotResealed, id, text}, true
 	case isRing && !ring.Current(e.sealed):
 		return Warning{NotResealed, id, "Its secrets are encrypted with a former key; call Hooks.Reseal."}, true
 	}

@@ -87,7 +87,8 @@ func (h *Hooks) seal(e *endpoint) ([]byte, error) {
 	return json.Marshal(recordedEndpoint{Endpoint: e.Endpoint, Sealed: e.sealed})
 }
 
-// errNoKeeper is that of a process which would write plain text among ciphertexts.
+// errNoKeeper is that of a process which cannot read ciphertexts, and so is not to
+// write plain text among them.
 var errNoKeeper = fmt.Errorf("%w: set Config.Keeper, as the other processes on the store have it", ErrSealed)
 
 // unseal reads the record of an endpoint; nil if it is deleted. known is the
@@ -126,7 +127,7 @@ func (e *endpoint) open(k Keeper, plain *private) (err error) {
 		return fmt.Errorf("%w: %w", ErrSealed, err)
 	}
 	if plain == nil || len(plain.Keys) == 0 {
-		return fmt.Errorf("%w: there are none", ErrSealed)
+		return fmt.Errorf("%w: the record holds none", ErrSealed)
 	}
 	if e.keys, err = parseKeys(plain.Keys); err != nil {
 		return fmt.Errorf("%w: %w", ErrSealed, err)

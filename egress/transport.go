@@ -110,9 +110,10 @@ func (c Config) Validate() error {
 // the proxy only.
 //
 // The transport obeys no proxy of the environment, which would do the resolving
-// in our place unasked; it verifies certificates, speaks TLS 1.2 and later and HTTP/2,
-// asks for no compression, and refuses http unless the policy allows it. Without
-// c.Proxy it does not check the spelling of URLs: call [Policy.CheckURL] before each request.
+// in our place unasked; it verifies certificates, speaks TLS 1.2 and later and
+// HTTP/2, asks for no compression, and refuses http unless the policy allows it.
+// Without c.Proxy it does not check the spelling of URLs: call [Policy.CheckURL]
+// before each request.
 //
 // A host has at most 64 connections open, and two more for each of IdlePerHost; a
 // request that needs another one is refused with [ErrCrowded].
