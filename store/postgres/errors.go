@@ -123,6 +123,9 @@ func gaveUp(err error) bool {
 // isLocked reports whether a lock did not come in time.
 func isLocked(err error) bool { return sqlState(err) == "55P03" }
 
+// isDuplicate reports whether a row is there already.
+func isDuplicate(err error) bool { return sqlState(err) == "23505" }
+
 // blames reports whether one of a group's members may be what the error is about,
 // and not the database's state. A lock may come later, even if there is only one.
 func blames(err error, members int) bool {

@@ -297,6 +297,25 @@ func TestLineHasOneLease(t *testing.T) {
 	}
 }
 
+// The end of a delivery that has an ordering key frees its line; a change that does
+// not say that it has one would leave the line blocked for ever, so it is stale.
+func TestAChangeNamesTheLine(t *testing.T) {
+	s := open(t)
+	at := time.Now().UTC().Truncate(time.Second)
+	enqueueLine(t, s, at, "first", "second")
+	first := wantClaimed(t, s, at, "first")[0]
+
+	silent := finished(first, at)
+	silent.Delivery.OrderingKey = ""
+	stale, err := s.Update(t.Context(), at, []hooks.Change{silent})
+	if err != nil || !slices.Equal(stale, []hooks.DeliveryID{first.DeliveryID}) {
+		t.Errorf("Update without the key = stale %v, %v; want it stale", stale, err)
+	}
+	wantClaimed(t, s, at)
+	finish(t, s, at, first)
+	wantClaimed(t, s, at, "second")
+}
+
 // A line that somebody has locked keeps nobody from claiming others, nor their
 // caller waiting.
 func TestALockedLineDelaysNoOther(t *testing.T) {

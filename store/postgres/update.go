@@ -37,38 +37,32 @@ func cloneChanges(changes []hooks.Change) []hooks.Change {
 // A change that names no ordering key, of a delivery that has one, is stale: its
 // line would not be locked. Which key it names does not matter.
 //
-// The rows are found by a subquery for each change, and then by their place: so
-// the planner has no choice, which it might make while the table is all but empty.
-// The fence stands outside of the subquery: it is looked at again when the row was
-// changed by a transaction that had to be waited for.
+// ANY(ARRAY[...]) says the same as the value alone, but the planner cannot begin the
+// join with it at the other end, and read all deliveries while the table is so young
+// that it seems all but empty. The whole condition is looked at again when the row
+// was changed by a transaction that had to be waited for.
 func updateStatement(input, seq string) string {
 	return input + `changed AS (
 		UPDATE hooks.deliveries d
 		SET status = i.status, reason = i.reason, due = i.due, run = i.run, attempts = i.attempts, lost = i.lost,
 			updated = i.updated, code = i.code, error = i.error, token = d.token + 1,
 			parked = d.parked AND i.status < 3 AND i.run = d.run, seq = ` + seq + `
-		FROM input i CROSS JOIN LATERAL (
-			SELECT d.ctid AS place FROM hooks.deliveries d
-			WHERE d.event_id = i.event_id AND d.subscriber = i.subscriber AND d.token = i.token
-				AND (d.ordering_key = '' OR i.ordered) LIMIT 1) AS found
-		WHERE d.ctid = found.place AND d.token = i.token
-		RETURNING i.*
+		FROM input i
+		WHERE d.event_id = ANY(ARRAY[i.event_id]) AND d.subscriber = i.subscriber AND d.token = i.token
+			AND (d.ordering_key = '' OR i.ordered)
+		RETURNING i.ord
 	), noted AS (
 		INSERT INTO hooks.attempts (event_id, subscriber, run, number, token, start,
 			dns, connect, tls, wait, took, url, code, error, retry_after, header, body, body_cut, instance)
 		SELECT event_id, subscriber, attempt_run, number, attempt_token, start,
 			dns, connect, tls, wait, took, url, attempt_code, failure, retry_after, header::json, body, body_cut, instance
-		FROM changed WHERE tried
+		FROM input WHERE tried AND (ord IN (SELECT ord FROM changed)) IS TRUE
 	)
 	SELECT ord FROM changed`
 }
 
 var (
-	changesSQL = `WITH input AS ` + unnest(1, `event_id text, subscriber text, ordered boolean, token bigint,
-		status smallint, reason text, due timestamptz, run int, attempts int, lost int, updated timestamptz,
-		code int, error text, tried boolean, attempt_run int, number int, attempt_token bigint, start timestamptz,
-		dns bigint, connect bigint, tls bigint, wait bigint, took bigint, url text, attempt_code int, failure text,
-		retry_after bigint, header text, body bytea, body_cut boolean, instance text`) + `, `
+	changesSQL = `WITH input AS ` + changeInput.table(1) + `, `
 
 	updateSQL = updateStatement(changesSQL,
 		`CASE WHEN i.run > d.run THEN nextval('hooks.deliveries_seq_seq') ELSE d.seq END`)
@@ -160,16 +154,14 @@ func distinct(list []revision) int {
 }
 
 func reviseWave(list []revision) []statement {
-	var c changeRows
 	sql := updateSQL
 	for i := range list {
 		list[i].applied = false
-		c.add(list[i].Change)
 		if list[i].Delivery.Run > 1 {
 			sql = replaySQL
 		}
 	}
-	sts := []statement{{sql, c.args(), func(r row) error {
+	sts := []statement{{sql, changeInput.args(list), func(r row) error {
 		var ord int
 		err := r.Scan(&ord)
 		if err == nil {

@@ -3,12 +3,9 @@ package postgres
 import (
 	"context"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/hooks"
 )
@@ -38,6 +35,7 @@ type writer struct {
 	groups    queue
 	single    queue
 	contested queue
+	careful   time.Time // until then groups look whether events are new
 }
 
 // A queue is operations that wait, and how many goroutines see to it.
@@ -155,101 +153,6 @@ func (w *writer) forget(o *op) {
 			o.answer(context.Canceled)
 		}
 	}
-}
-
-// doGroups commits what waits until nothing does. It takes a group when it has a
-// connection: until then it may grow, or be forgotten.
-func (w *writer) doGroups() {
-	for w.waits() {
-		runtime.Gosched() // those that were just answered may have more: half as many commits
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		conn, err := w.store.pool.Acquire(ctx)
-		cancel()
-		group := w.take()
-		switch {
-		case err != nil:
-			answerAll(group, err)
-		case len(group) > 0:
-			w.settle(group, w.commit(conn, group))
-		}
-		if conn != nil {
-			conn.Release()
-		}
-	}
-}
-
-// waits reports whether something does, and ends the work on groups if not.
-func (w *writer) waits() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.groups.ops) == 0 {
-		w.groups.workers--
-		w.store.herald.idle()
-		return false
-	}
-	return true
-}
-
-// take returns a group of what waits.
-func (w *writer) take() []*op {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	q := &w.groups
-	n, rows := 0, 0
-	for n < len(q.ops) && rows < maxGroup {
-		rows += q.ops[n].size()
-		n++
-	}
-	group := slices.Clone(q.ops[:n])
-	q.ops = slices.Delete(q.ops, 0, n)
-	return group
-}
-
-// commit does a group in one transaction, and again if the server gave it up
-// because of another one.
-func (w *writer) commit(conn *pgxpool.Conn, group []*op) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	news := slices.ContainsFunc(group, (*op).announces)
-	told := w.store.herald.begin(news)
-	err = again(ctx, func() error {
-		list := prepare(group)
-		if told {
-			list = append(list, w.store.announcement(w.store.name))
-		}
-		return w.store.transact(ctx, conn, shortly, list)
-	})
-	w.store.herald.end(news, told, err)
-	return err
-}
-
-// prepare returns the statements of a group. What they find goes to its members.
-func prepare(group []*op) []statement {
-	var ins []insertion
-	var rev []revision
-	for _, o := range group {
-		var part []insertion
-		part, o.receipts = insertions(o.now, o.entries)
-		ins = append(ins, part...)
-		rev = append(rev, revisions(o.changes)...)
-	}
-	all := rev
-	for _, o := range group {
-		o.revised, all = all[:len(o.changes)], all[len(o.changes):]
-	}
-	return slices.Concat(lockThem(rev), insert(ins), revise(rev))
-}
-
-// settle tells the members of a group what became of it. If one of them may be
-// to blame, each is done by itself.
-func (w *writer) settle(group []*op, err error) {
-	if err == nil || !blames(err, len(group)) {
-		answerAll(group, err)
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.addSingle(&w.single, shortly, group...)
 }
 
 func (o *op) answer(err error) {

@@ -1,0 +1,111 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/hooks"
+)
+
+// refusals counts the batches that a server has refused, because something was there
+// already.
+type refusals struct{ n atomic.Int32 }
+
+var _ pgx.BatchTracer = (*refusals)(nil)
+
+func (*refusals) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+func (*refusals) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (*refusals) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+
+func (*refusals) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+func (r *refusals) TraceBatchEnd(_ context.Context, _ *pgx.Conn, end pgx.TraceBatchEndData) {
+	if e, ok := errors.AsType[*pgconn.PgError](end.Err); ok && e.Code == "23505" {
+		r.n.Add(1)
+	}
+}
+
+// Groups take events for new, and look only when the server has refused one: that
+// costs a transaction, so for a second they look.
+func TestDuplicatesAreRefusedOnceASecond(t *testing.T) {
+	for name, again := range map[string]hooks.Entry{
+		"event": entry("evt_first", "crm"),
+		"key":   keyed(entry("evt_second", "crm"), "order-1", at(60)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var refused refusals
+			s := storeOn(t, poolOn(t, database(t), func(c *pgxpool.Config) { c.ConnConfig.Tracer = &refused }))
+			mustEnqueue(t, s, keyed(entry("evt_first", "crm"), "order-1", at(60)), entry("evt_other", "crm"))
+			if n := refused.n.Load(); n > 0 {
+				t.Fatalf("new events were refused %d times", n)
+			}
+			began := time.Now()
+			for range 20 {
+				receipts, err := s.Enqueue(t.Context(), at(1), []hooks.Entry{again})
+				if err != nil || !receipts[0].Duplicate || receipts[0].EventID != "evt_first" {
+					t.Fatalf("Enqueue = %v, %v; want a duplicate of evt_first", receipts, err)
+				}
+			}
+			seconds := int32(time.Since(began)/time.Second) + 1
+			if n := refused.n.Load(); n == 0 || n > seconds {
+				t.Errorf("20 duplicates within %d s were refused %d times; want 1 to %[1]d", seconds, n)
+			}
+		})
+	}
+}
+
+// Whoever shares a transaction with a duplicate loses nothing by it.
+func TestADuplicateHarmsNobodyInItsGroup(t *testing.T) {
+	s, pool, release := narrow(t)
+	s2 := storeOn(t, poolOn(t, pool.Config().ConnConfig))
+	mustEnqueue(t, s2, keyed(entry("evt_known", "crm"), "order-1", at(60)))
+
+	results := gather(t, s, release,
+		[]hooks.Entry{entry("evt_a", "crm", "mail")},
+		[]hooks.Entry{entry("evt_known", "crm")},
+		[]hooks.Entry{keyed(entry("evt_b", "crm"), "order-1", at(60))},
+		[]hooks.Entry{keyed(entry("evt_c", "crm"), "order-2", at(60)), entry("evt_d")},
+		[]hooks.Entry{entry("evt_e", "crm", "crm")})
+	want := [][]hooks.Receipt{
+		{{EventID: "evt_a", Deliveries: 2}},
+		{{EventID: "evt_known", Duplicate: true}},
+		{{EventID: "evt_known", Duplicate: true}},
+		{{EventID: "evt_c", Deliveries: 1}, {EventID: "evt_d"}},
+		{{EventID: "evt_e", Deliveries: 1}},
+	}
+	for i, r := range results {
+		if r.err != nil || fmt.Sprint(r.receipts) != fmt.Sprint(want[i]) {
+			t.Errorf("Enqueue %d = %v, %v; want %v", i, r.receipts, r.err, want[i])
+		}
+	}
+	if got := value[int](t, pool, `SELECT count(*) FROM hooks.deliveries`); got != 5 {
+		t.Errorf("there are %d deliveries; want 5", got)
+	}
+	if got := value[int](t, pool, `SELECT count(*) FROM hooks.keys`); got != 2 {
+		t.Errorf("there are %d keys; want 2", got)
+	}
+}
+
+// A key whose time is over is taken anew, although its row is still there.
+func TestAKeyIsTakenAnew(t *testing.T) {
+	s := open(t)
+	mustEnqueue(t, s, keyed(entry("evt_old", "crm"), "order-1", at(60)))
+	receipts, err := s.Enqueue(t.Context(), at(61), []hooks.Entry{keyed(entry("evt_new", "crm"), "order-1", at(120))})
+	if want := (hooks.Receipt{EventID: "evt_new", Deliveries: 1}); err != nil || receipts[0] != want {
+		t.Errorf("Enqueue = %v, %v; want %v", receipts, err, want)
+	}
+}
