@@ -68,6 +68,36 @@ func TestDuplicatesAreRefusedOnceASecond(t *testing.T) {
 	}
 }
 
+// What would be refused for sure is not tried: a batch that names an event or a key
+// twice. Nor is anything in the simple protocol, where the server's log would show the
+// arguments of what it refuses.
+func TestNothingIsRefusedForSure(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode  pgx.QueryExecMode
+		batch []hooks.Entry
+	}{
+		"event twice":     {pgx.QueryExecModeCacheStatement, []hooks.Entry{entry("evt_a", "crm"), entry("evt_b"), entry("evt_a", "crm")}},
+		"key twice":       {pgx.QueryExecModeCacheStatement, []hooks.Entry{keyed(entry("evt_a"), "k", at(60)), keyed(entry("evt_b"), "k", at(60))}},
+		"simple protocol": {pgx.QueryExecModeSimpleProtocol, []hooks.Entry{entry("evt_known")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := database(t)
+			mustEnqueue(t, storeOn(t, poolOn(t, config)), entry("evt_known"))
+			var refused refusals
+			s := storeOn(t, poolOn(t, config, func(p *pgxpool.Config) {
+				p.ConnConfig.Tracer, p.ConnConfig.DefaultQueryExecMode = &refused, c.mode
+			}))
+			receipts, err := s.Enqueue(t.Context(), at(1), c.batch)
+			if err != nil || !receipts[len(receipts)-1].Duplicate {
+				t.Errorf("Enqueue = %v, %v; want the last one to be a duplicate", receipts, err)
+			}
+			if n := refused.n.Load(); n > 0 {
+				t.Errorf("the server refused %d batches; want none", n)
+			}
+		})
+	}
+}
+
 // Whoever shares a transaction with a duplicate loses nothing by it.
 func TestADuplicateHarmsNobodyInItsGroup(t *testing.T) {
 	s, pool, release := narrow(t)

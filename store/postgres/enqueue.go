@@ -118,7 +118,7 @@ var (
 		`WHERE idempotency_key = '' OR (id IN (SELECT event_id FROM taken)) IS TRUE` + deliveriesSQL
 
 	// The bold statements are for events and keys that are probably new, as nearly
-	// all are: to insert them costs the server two thirds of what it costs to look
+	// all are: to insert them costs the server three quarters of what it costs to look
 	// first. They take keys, events and deliveries in the same order as the others.
 	boldKeysSQL = `INSERT INTO hooks.keys (` + keyInput.names() + `, until)
 		SELECT ` + keyInput.names() + `, key_until FROM ` + append(keyInput, keyUntil).table(1) + ` AS i

@@ -6,12 +6,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // caution is how long groups look whether events are new, when one was not: more may
 // come. At other times they take it for granted, which costs the server less; and if
-// it is wrong, a transaction, and a line in the server's log.
+// it is wrong, a transaction, and an error in the server's log that names the key.
 const caution = time.Second
 
 // doGroups commits what waits until nothing does. It takes a group when it has a
@@ -62,8 +63,8 @@ func (w *writer) take() []*op {
 	return group
 }
 
-// commit does a group in one transaction, and again if the server gave it up
-// because of another one.
+// commit does a group in one transaction; again if the server gave it up because of
+// another one, and carefully if it refused it.
 func (w *writer) commit(conn *pgxpool.Conn, group []*op) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -77,7 +78,7 @@ func (w *writer) commit(conn *pgxpool.Conn, group []*op) (err error) {
 		return w.store.transact(ctx, conn, shortly, list)
 	}
 	err = again(ctx, func() error {
-		if w.isBold() {
+		if w.isBold(conn) {
 			if err := write(true); !isDuplicate(err) {
 				return err
 			}
@@ -89,17 +90,22 @@ func (w *writer) commit(conn *pgxpool.Conn, group []*op) (err error) {
 	return err
 }
 
-// isBold reports whether groups take for granted that their events are new.
-func (w *writer) isBold() bool {
+// isBold reports whether a group may take for granted that its events are new. The
+// server's log shows the text of what it refuses: in the simple protocol that has the
+// arguments in it, which are nobody's business there.
+func (w *writer) isBold(conn *pgxpool.Conn) bool {
+	if conn.Conn().Config().DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
+		return false
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return time.Now().After(w.careful)
+	return time.Now().After(w.carefulUntil)
 }
 
 func (w *writer) beCareful() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.careful = time.Now().Add(caution)
+	w.carefulUntil = time.Now().Add(caution)
 }
 
 // prepare returns the statements of a group. What they find goes to its members.
@@ -116,6 +122,7 @@ func prepare(group []*op, bold bool) []statement {
 	for _, o := range group {
 		o.revised, all = all[:len(o.changes)], all[len(o.changes):]
 	}
+	bold = bold && apart(ins) == len(ins) // what the group has twice would be refused for sure
 	return slices.Concat(lockThem(rev), insert(ins, bold), revise(rev))
 }
 

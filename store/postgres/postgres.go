@@ -14,9 +14,10 @@
 //
 // Writes that come at the same time share a transaction: those of one process
 // wait for each other for as long as a commit takes, and then are a handful of
-// statements, however many they are. They take events for new. When one is not the
-// server refuses the transaction, which its log shows as a duplicate key, and the
-// store looks before it writes for the next second. A claim takes its rows with SKIP LOCKED, so
+// statements, however many they are. Such a group takes its events for new. When one is
+// not, the server refuses it, which its log shows as a duplicate key, with the key; and
+// the store looks before it writes for the next second. In the application's transaction
+// it always looks. A claim takes its rows with SKIP LOCKED, so
 // dispatchers do not wait for each other, and touches finished rows never.
 // Ordering keys are serialized by advisory transaction locks.
 //

@@ -39,7 +39,8 @@ func cloneChanges(changes []hooks.Change) []hooks.Change {
 //
 // ANY(ARRAY[...]) says the same as the value alone, but the planner cannot begin the
 // join with it at the other end, and read all deliveries while the table is so young
-// that it seems all but empty. The whole condition is looked at again when the row
+// that it seems all but empty; so long as no other index serves for all rows and
+// begins with subscriber or token. The whole condition is looked at again when the row
 // was changed by a transaction that had to be waited for.
 func updateStatement(input, seq string) string {
 	return input + `changed AS (

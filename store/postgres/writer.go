@@ -35,7 +35,8 @@ type writer struct {
 	groups    queue
 	single    queue
 	contested queue
-	careful   time.Time // until then groups look whether events are new
+
+	carefulUntil time.Time // until then groups look whether events are new
 }
 
 // A queue is operations that wait, and how many goroutines see to it.
