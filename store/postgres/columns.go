@@ -89,7 +89,7 @@ var keyInput = input[insertion]{
 // A newDelivery is one of an insertion's.
 type newDelivery struct {
 	event string
-	hooks.Delivery
+	*hooks.Delivery
 }
 
 // newDeliveries returns those of all insertions.
@@ -100,8 +100,8 @@ func newDeliveries(list []insertion) []newDelivery {
 	}
 	all := make([]newDelivery, 0, n)
 	for _, in := range list {
-		for _, d := range in.Deliveries {
-			all = append(all, newDelivery{in.Event.ID, d})
+		for i := range in.Deliveries {
+			all = append(all, newDelivery{in.Event.ID, &in.Deliveries[i]})
 		}
 	}
 	return all
