@@ -1,43 +1,15 @@
 package postgres_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/hooks"
 )
-
-// refusals counts the batches that a server has refused, because something was there
-// already.
-type refusals struct{ n atomic.Int32 }
-
-var _ pgx.BatchTracer = (*refusals)(nil)
-
-func (*refusals) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	return ctx
-}
-
-func (*refusals) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
-func (*refusals) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
-	return ctx
-}
-
-func (*refusals) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
-
-func (r *refusals) TraceBatchEnd(_ context.Context, _ *pgx.Conn, end pgx.TraceBatchEndData) {
-	if e, ok := errors.AsType[*pgconn.PgError](end.Err); ok && e.Code == "23505" {
-		r.n.Add(1)
-	}
-}
 
 // Groups take events for new, and look only when the server has refused one: that
 // costs a transaction, so for a second they look.
@@ -47,10 +19,10 @@ func TestDuplicatesAreRefusedOnceASecond(t *testing.T) {
 		"key":   keyed(entry("evt_second", "crm"), "order-1", at(60)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			var refused refusals
-			s := storeOn(t, poolOn(t, database(t), func(c *pgxpool.Config) { c.ConnConfig.Tracer = &refused }))
+			var said complaints
+			s := storeOn(t, poolOn(t, database(t), said.hear))
 			mustEnqueue(t, s, keyed(entry("evt_first", "crm"), "order-1", at(60)), entry("evt_other", "crm"))
-			if n := refused.n.Load(); n > 0 {
+			if n := said.of(refused); n > 0 {
 				t.Fatalf("new events were refused %d times", n)
 			}
 			began := time.Now()
@@ -60,8 +32,8 @@ func TestDuplicatesAreRefusedOnceASecond(t *testing.T) {
 					t.Fatalf("Enqueue = %v, %v; want a duplicate of evt_first", receipts, err)
 				}
 			}
-			seconds := int32(time.Since(began)/time.Second) + 1
-			if n := refused.n.Load(); n == 0 || n > seconds {
+			seconds := int(time.Since(began)/time.Second) + 1
+			if n := said.of(refused); n == 0 || n > seconds {
 				t.Errorf("20 duplicates within %d s were refused %d times; want 1 to %[1]d", seconds, n)
 			}
 		})
@@ -83,15 +55,15 @@ func TestNothingIsRefusedForSure(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config := database(t)
 			mustEnqueue(t, storeOn(t, poolOn(t, config)), entry("evt_known"))
-			var refused refusals
-			s := storeOn(t, poolOn(t, config, func(p *pgxpool.Config) {
-				p.ConnConfig.Tracer, p.ConnConfig.DefaultQueryExecMode = &refused, c.mode
+			var said complaints
+			s := storeOn(t, poolOn(t, config, said.hear, func(p *pgxpool.Config) {
+				p.ConnConfig.DefaultQueryExecMode = c.mode
 			}))
 			receipts, err := s.Enqueue(t.Context(), at(1), c.batch)
 			if err != nil || !receipts[len(receipts)-1].Duplicate {
 				t.Errorf("Enqueue = %v, %v; want the last one to be a duplicate", receipts, err)
 			}
-			if n := refused.n.Load(); n > 0 {
+			if n := said.of(refused); n > 0 {
 				t.Errorf("the server refused %d batches; want none", n)
 			}
 		})

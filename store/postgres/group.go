@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -14,6 +13,14 @@ import (
 // come. At other times they take it for granted, which costs the server less; and if
 // it is wrong, a transaction, and an error in the server's log that names the key.
 const caution = time.Second
+
+// ahead is how many groups may be under way: while the server does one, it has the
+// next already, and more are gathered here. With a third they are small, and cost more.
+const ahead = 2
+
+// shift is how long groups use a connection until others may have it. It costs them
+// little to get one again.
+const shift = 100 * time.Millisecond
 
 // doGroups commits what waits until nothing does. It takes a group when it has a
 // connection: until then it may grow, or be forgotten.
@@ -23,17 +30,72 @@ func (w *writer) doGroups() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		conn, err := w.store.pool.Acquire(ctx)
 		cancel()
-		group := w.take()
-		switch {
-		case err != nil:
-			answerAll(group, err)
-		case len(group) > 0:
+		if err != nil {
+			answerAll(w.take(), err)
+			continue
+		}
+		if w.store.pipelined {
+			w.doAhead(conn)
+		} else if group := w.take(); len(group) > 0 {
 			w.settle(group, w.commit(conn, group))
 		}
-		if conn != nil {
-			conn.Release()
-		}
+		conn.Release()
 	}
+}
+
+// doAhead commits groups until nothing waits, the shift is over, or one fails. Those
+// that failed are then looked after in the same order.
+func (w *writer) doAhead(conn *pgxpool.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	p := newPipeline(ctx, w.store, conn.Conn())
+	var failed []*batch
+	over := time.Now().Add(shift)
+	for len(failed) == 0 && time.Now().Before(over) {
+		group := w.take()
+		if len(group) == 0 && len(p.sent) == 0 {
+			break
+		}
+		if len(group) > 0 {
+			b := w.begin(group)
+			p.send(transaction{whole(shortly, b.list), func(err error) {
+				if w.end(b, err); err == nil {
+					answerAll(group, nil)
+				} else {
+					failed = append(failed, b)
+				}
+			}})
+		}
+		if len(group) == 0 || len(p.sent) == ahead {
+			p.receive()
+		}
+		runtime.Gosched() // see doGroups
+	}
+	for len(p.sent) > 0 {
+		p.receive()
+	}
+	if err := p.end(); err != nil {
+		_ = conn.Conn().Close(ctx) // it is of no use any more
+	}
+	for _, b := range failed {
+		w.mend(conn, b)
+	}
+}
+
+// mend does a group again, by itself, if it may pass then.
+func (w *writer) mend(conn *pgxpool.Conn, b *batch) {
+	again := gaveUp(b.err) || b.refused()
+	switch sqlState(b.err) {
+	case "25P02": // it came after one that failed
+		again = true
+	case "26000": // somebody has deallocated what was prepared
+		again = conn.Conn().DeallocateAll(context.Background()) == nil
+	}
+	err := b.err
+	if again {
+		err = w.commit(conn, b.group)
+	}
+	w.settle(b.group, err)
 }
 
 // waits reports whether something does, and ends the work on groups if not.
@@ -63,38 +125,62 @@ func (w *writer) take() []*op {
 	return group
 }
 
+// A batch is a group on its way to the server.
+type batch struct {
+	group []*op
+	list  []statement
+	bold  bool // it takes for granted that its events are new
+	news  bool // it makes work for others
+	told  bool // it announces that
+	err   error
+}
+
+// begin makes a batch of a group.
+func (w *writer) begin(group []*op) *batch {
+	b := &batch{group: group, bold: w.isBold(), news: slices.ContainsFunc(group, (*op).announces)}
+	b.list = prepare(group, b.bold)
+	if b.told = w.store.herald.begin(b.news); b.told {
+		b.list = append(b.list, w.store.announcement(w.store.name))
+	}
+	return b
+}
+
+// end notes what became of a batch.
+func (w *writer) end(b *batch, err error) {
+	b.err = err
+	w.store.herald.end(b.news, b.told, err)
+	if b.refused() {
+		w.beCareful()
+	}
+}
+
+// refused reports whether not all of it was new.
+func (b *batch) refused() bool { return b.bold && isDuplicate(b.err) }
+
 // commit does a group in one transaction; again if the server gave it up because of
 // another one, and carefully if it refused it.
-func (w *writer) commit(conn *pgxpool.Conn, group []*op) (err error) {
+func (w *writer) commit(conn *pgxpool.Conn, group []*op) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	news := slices.ContainsFunc(group, (*op).announces)
-	told := w.store.herald.begin(news)
-	write := func(bold bool) error {
-		list := prepare(group, bold)
-		if told {
-			list = append(list, w.store.announcement(w.store.name))
-		}
-		return w.store.transact(ctx, conn, shortly, list)
+	try := func() *batch {
+		b := w.begin(group)
+		w.end(b, w.store.transact(ctx, conn, shortly, b.list))
+		return b
 	}
-	err = again(ctx, func() error {
-		if w.isBold(conn) {
-			if err := write(true); !isDuplicate(err) {
-				return err
-			}
-			w.beCareful()
+	return again(ctx, func() error {
+		b := try()
+		if b.refused() {
+			b = try()
 		}
-		return write(false)
+		return b.err
 	})
-	w.store.herald.end(news, told, err)
-	return err
 }
 
 // isBold reports whether a group may take for granted that its events are new. The
 // server's log shows the text of what it refuses: in the simple protocol that has the
 // arguments in it, which are nobody's business there.
-func (w *writer) isBold(conn *pgxpool.Conn) bool {
-	if conn.Conn().Config().DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
+func (w *writer) isBold() bool {
+	if w.store.simple {
 		return false
 	}
 	w.mu.Lock()

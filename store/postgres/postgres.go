@@ -55,6 +55,11 @@ type Store struct {
 	schema   string
 	pollOnly bool
 	name     string // of this store among those that announce
+
+	// The pool's driver is told to use the simple protocol; or it is as it is by
+	// default, and nobody traces it, so that [pipeline] may be used.
+	simple, pipelined bool
+
 	writer   writer
 	herald   herald
 	listener listener
@@ -101,6 +106,9 @@ func New(pool *pgxpool.Pool, c Config) (*Store, error) {
 		}
 	}
 	s := &Store{pool: pool, schema: c.Schema, pollOnly: c.PollOnly, name: rand.Text()[:8]}
+	driver := pool.Config().ConnConfig
+	s.simple = driver.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol
+	s.pipelined = driver.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement && driver.Tracer == nil
 	s.writer.store = s
 	s.herald.send, s.herald.mute = s.announce, c.PollOnly
 	s.listener.turn = make(chan struct{}, 1)

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,13 +182,20 @@ func TestTxThatCannotBeSerialized(t *testing.T) {
 	}
 }
 
-// Poolers such as PgBouncer need other modes than the driver's default.
+// Poolers such as PgBouncer need other modes than the driver's default; and who traces
+// what is sent wants to see it all.
 func TestExecModes(t *testing.T) {
-	for _, mode := range []pgx.QueryExecMode{
-		pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
+	mode := func(m pgx.QueryExecMode) func(*pgxpool.Config) {
+		return func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = m }
+	}
+	for name, in := range map[string]func(*pgxpool.Config){
+		"default":         func(*pgxpool.Config) {},
+		"traced":          func(c *pgxpool.Config) { c.ConnConfig.Tracer = &tracer{} },
+		"cache describe":  mode(pgx.QueryExecModeCacheDescribe),
+		"exec":            mode(pgx.QueryExecModeExec),
+		"simple protocol": mode(pgx.QueryExecModeSimpleProtocol),
 	} {
-		t.Run(mode.String(), func(t *testing.T) {
-			in := func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode }
+		t.Run(name, func(t *testing.T) {
 			s := storeOn(t, poolOn(t, database(t), in))
 			checkRoundTrip(t, s)
 			well(t, s, methods...)
@@ -197,6 +205,35 @@ func TestExecModes(t *testing.T) {
 				return s, func() storetest.Transaction { return beginIn(t, s, pool) }
 			})
 		})
+	}
+}
+
+// A tracer counts the statements that it is told of.
+type tracer struct{ n atomic.Int32 }
+
+var _ pgx.BatchTracer = (*tracer)(nil)
+
+func (*tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+func (*tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (*tracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+
+func (tr *tracer) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) { tr.n.Add(1) }
+
+func (*tracer) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
+// A tracer is told of the statements that store an event.
+func TestATracerSeesWhatIsWritten(t *testing.T) {
+	var told tracer
+	s := storeOn(t, poolOn(t, database(t), func(c *pgxpool.Config) { c.ConnConfig.Tracer = &told }))
+	mustEnqueue(t, s, entry("evt_1", "crm"))
+	if n := told.n.Load(); n < 2 {
+		t.Errorf("the tracer was told of %d statements; want those that store an event and its delivery", n)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,15 +49,18 @@ const (
 	long = "3s"
 )
 
+// whole returns a transaction of statements, each of which waits for a lock no
+// longer than lock says.
+func whole(lock string, list []statement) []statement {
+	return slices.Concat([]statement{{sql: beginSQL}, {sql: settingsSQL, args: []any{lock}}}, list, []statement{{sql: commitSQL}})
+}
+
 // transact runs statements in a transaction, in a single round trip.
 func (s *Store) transact(ctx context.Context, conn *pgxpool.Conn, lock string, list []statement) error {
 	b := &pgx.Batch{}
-	b.Queue(beginSQL)
-	b.Queue(settingsSQL, lock).Query(discard)
-	for _, st := range list {
+	for _, st := range whole(lock, list) {
 		addTo(b, s.text(st.sql), st)
 	}
-	b.Queue(commitSQL)
 	err := conn.SendBatch(ctx, b).Close()
 	if err != nil && !conn.Conn().IsClosed() {
 		_, rollbackErr := conn.Exec(ctx, `ROLLBACK`)
@@ -65,24 +69,8 @@ func (s *Store) transact(ctx context.Context, conn *pgxpool.Conn, lock string, l
 	return err
 }
 
-func discard(rows pgx.Rows) error {
-	rows.Close()
-	return rows.Err()
-}
-
 func addTo(b *pgx.Batch, text string, st statement) {
-	q := b.Queue(text, st.args...)
-	if st.each == nil {
-		return
-	}
-	q.Query(func(rows pgx.Rows) error {
-		for rows.Next() {
-			if err := st.each(rows); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
-	})
+	b.Queue(text, st.args...).Query(func(rows pgx.Rows) error { return read(rows, st.each) })
 }
 
 // A session is a transaction that goes on between statements: the

@@ -1,0 +1,179 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A pipeline does transactions on a connection, and sends the next while the server
+// is still at those before: it need not wait for us, nor we for it. The server does
+// them in order, and after one that failed no other, for that one has not been
+// ended: all fail until [pipeline.end].
+//
+// It is what SendBatch of [pgx.Conn] does, for several batches, and with one buffer
+// for all that is encoded. One goroutine may use it.
+type pipeline struct {
+	store *Store
+	conn  *pgx.Conn
+	ctx   context.Context // the connection is closed if it ends
+
+	prepared map[string]*pgconn.StatementDescription // by what is in the code
+	wire     *pgconn.Pipeline                        // nil: the connection is free for anything
+	sent     []transaction                           // which the server has not answered
+
+	buf    []byte     // the arguments of one transaction, encoded
+	values [][][]byte // by statement, in buf
+}
+
+// A transaction is statements, from BEGIN to COMMIT, and who is told of its end.
+type transaction struct {
+	list []statement
+	done func(error)
+}
+
+func newPipeline(ctx context.Context, s *Store, conn *pgx.Conn) *pipeline {
+	return &pipeline{store: s, conn: conn, ctx: ctx, prepared: make(map[string]*pgconn.StatementDescription)}
+}
+
+// send sends a transaction, or tells it at once why it was not sent.
+func (p *pipeline) send(t transaction) {
+	err := p.prepare(t.list)
+	if err == nil {
+		err = p.encode(t.list)
+	}
+	if err != nil {
+		t.done(err)
+		return
+	}
+	if p.wire == nil {
+		p.wire = p.conn.PgConn().StartPipeline(p.ctx)
+	}
+	for i, st := range t.list {
+		p.wire.SendQueryPrepared(p.prepared[st.sql].Name, p.values[i], binary, nil)
+	}
+	p.sent = append(p.sent, t)
+	if err := p.wire.Sync(); err != nil { // the connection is closed
+		p.fail(err)
+	}
+}
+
+// prepare prepares statements that are new, for which it must receive all that was
+// sent.
+func (p *pipeline) prepare(list []statement) error {
+	for _, st := range list {
+		if p.prepared[st.sql] != nil {
+			continue
+		}
+		for len(p.sent) > 0 {
+			p.receive()
+		}
+		if err := p.free(); err != nil {
+			return err
+		}
+		text := p.store.text(st.sql)
+		d, err := p.conn.Prepare(p.ctx, text, text) // it asks the server the first time only
+		if err != nil {
+			return err
+		}
+		p.prepared[st.sql] = d
+	}
+	return nil
+}
+
+// binary is the format of all arguments.
+var binary = []int16{pgx.BinaryFormatCode}
+
+// encode puts the arguments of each statement into values, as they are sent.
+func (p *pipeline) encode(list []statement) error {
+	p.buf = p.buf[:0]
+	var ends []int
+	for _, st := range list {
+		types := p.prepared[st.sql].ParamOIDs
+		for i, arg := range st.args {
+			buf, err := p.conn.TypeMap().Encode(types[i], pgx.BinaryFormatCode, arg, p.buf)
+			if err != nil {
+				return fmt.Errorf("argument %d: %w", i+1, err)
+			}
+			p.buf, ends = buf, append(ends, len(buf))
+		}
+	}
+	p.values = p.values[:0]
+	begin := 0
+	for _, st := range list {
+		var values [][]byte
+		for range st.args {
+			values = append(values, p.buf[begin:ends[0]])
+			begin, ends = ends[0], ends[1:]
+		}
+		p.values = append(p.values, values)
+	}
+	return nil
+}
+
+// receive waits for the first of the transactions that were sent.
+func (p *pipeline) receive() {
+	t := p.sent[0]
+	var err error
+	for i := 0; ; i++ {
+		results, failed := p.wire.GetResults()
+		switch r := results.(type) {
+		case *pgconn.PipelineSync:
+			p.sent = p.sent[1:]
+			t.done(err)
+			return
+		case *pgconn.ResultReader:
+			failed = read(pgx.RowsFromResultReader(p.conn.TypeMap(), r), t.list[i].each)
+		case nil:
+			if sqlState(failed) == "" || p.conn.IsClosed() { // else it goes on at the next transaction
+				p.fail(cmp.Or(err, failed, io.ErrUnexpectedEOF))
+				return
+			}
+		}
+		err = cmp.Or(err, failed)
+	}
+}
+
+// fail gives up all that was sent.
+func (p *pipeline) fail(err error) {
+	sent := p.sent
+	p.sent = nil
+	for _, t := range sent {
+		t.done(err)
+	}
+}
+
+// read has f take the rows.
+func read(rows pgx.Rows, f func(row) error) error {
+	defer rows.Close()
+	for f != nil && rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	rows.Close()
+	return rows.Err()
+}
+
+// free makes the connection free for anything, when all has been received.
+func (p *pipeline) free() error {
+	if p.wire == nil {
+		return nil
+	}
+	err := p.wire.Close()
+	p.wire = nil
+	return err
+}
+
+// end frees the connection, and ends a transaction that failed.
+func (p *pipeline) end() error {
+	if err := p.free(); err != nil || p.conn.PgConn().TxStatus() == 'I' {
+		return err
+	}
+	_, err := p.conn.Exec(p.ctx, `ROLLBACK`)
+	return err
+}
