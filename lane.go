@@ -39,15 +39,17 @@ func (l *lane) capacity() int { return l.slots * (1 + queueFor) }
 
 func (l *lane) room() int { return l.capacity() - l.held }
 
-// roomy reports whether at least half of it is empty.
-func (l *lane) roomy() bool { return l.room() >= (l.capacity()+1)/2 }
+// roomy reports whether at least a quarter of it is empty. What is under way or being
+// saved is in it as well: with half of it, little would be left to begin while a claim
+// is under way.
+func (l *lane) roomy() bool { return l.room() >= (l.capacity()+3)/4 }
 
 // hungry reports whether claiming for it is worth a call: not for every slot
-// that becomes free, but when half of it is empty.
+// that becomes free, but when a part of it is empty.
 func (l *lane) hungry() bool { return l.more && l.roomy() }
 
 // takes reports whether Publish may hand over to it. While older deliveries wait in
-// the store, half of it is theirs; else they would be overtaken for ever.
+// the store, only in turn with them; else they would be overtaken for ever.
 func (l *lane) takes() bool { return l.room() > 0 && (!l.more || l.roomy()) }
 
 // lease returns until when to lease: long enough for the whole lane to time
