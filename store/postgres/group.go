@@ -74,9 +74,7 @@ func (w *writer) doAhead(conn *pgxpool.Conn) {
 	for len(p.sent) > 0 {
 		p.receive()
 	}
-	if err := p.end(); err != nil {
-		_ = conn.Conn().Close(ctx) // it is of no use any more
-	}
+	_ = p.end() // the pool throws away a connection that is not free
 	for _, b := range failed {
 		w.mend(conn, b)
 	}

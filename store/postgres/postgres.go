@@ -12,14 +12,14 @@
 //
 // # How it works
 //
-// Writes that come at the same time share a transaction: those of one process
-// wait for each other for as long as a commit takes, and then are a handful of
-// statements, however many they are. Such a group takes its events for new. When one is
-// not, the server refuses it, which its log shows as a duplicate key, with the key; and
-// the store looks before it writes for the next second. In the application's transaction
-// it always looks. A claim takes its rows with SKIP LOCKED, so
-// dispatchers do not wait for each other, and touches finished rows never.
-// Ordering keys are serialized by advisory transaction locks.
+// Writes that come at the same time share a transaction: a group of them is a
+// handful of statements, however many they are, and one group is sent while the
+// server does another. A group takes its events for new. When one is not, the server
+// refuses it, which its log shows as a duplicate key, with the key; and the store
+// looks before it writes for the next second. In the application's transaction it
+// always looks. A claim takes its rows with SKIP LOCKED, so dispatchers do not wait
+// for each other, and touches finished rows never. Ordering keys are serialized by
+// advisory transaction locks.
 //
 // What is published is announced with NOTIFY; dispatchers listen on one
 // connection of their own, outside the pool. That is a hint and saves up to a
@@ -91,7 +91,8 @@ var schemaForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 // Writing borrows one connection of the pool, up to five when transactions of others
 // stand in the way; claiming and reading one for each call; a dispatcher listens on
 // one more, outside of the pool. The store follows the pool's settings, its
-// DefaultQueryExecMode included. An error is a [*hooks.InvalidError].
+// DefaultQueryExecMode included; with another one than the driver's default, or with a
+// Tracer, it sends no group ahead, and publishes somewhat slower. An error is a [*hooks.InvalidError].
 func New(pool *pgxpool.Pool, c Config) (*Store, error) {
 	if pool == nil {
 		return nil, &hooks.InvalidError{Field: "pool", Problem: "it is nil; give what pgxpool.New returns"}
