@@ -19,7 +19,7 @@ func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 	}
 	d.mu.Lock()
 	for _, l := range d.lanes {
-		l.more = false // before the store is asked: what is set meanwhile stays
+		l.told = false // before the store is asked: what it is told meanwhile stays
 	}
 	d.sleepUntil, d.asked = time.Time{}, len(d.flushes)
 	d.mu.Unlock()
@@ -97,6 +97,9 @@ const emptyClaims = 1000
 func (d *dispatcher) plan(backlog []Waiting, at time.Time) (lanes []Lane, next time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for _, l := range d.lanes {
+		l.more = l.told
+	}
 	for _, w := range backlog {
 		deleted := d.h.dir.isDeleted(w.Subscriber)
 		if !deleted {

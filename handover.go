@@ -100,7 +100,7 @@ func (d *dispatcher) expect(dl Delivery) {
 		return
 	}
 	if !dl.Due.After(d.h.now()) {
-		l.more = true
+		l.leave()
 		if l.hungry() {
 			d.wake()
 		}

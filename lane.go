@@ -20,6 +20,7 @@ type lane struct {
 	active []time.Time // starts of the attempts under way, oldest first
 	ready  bool        // it stands in the dispatcher's line
 	more   bool        // the store has due ones that were left there
+	told   bool        // it was told so since the claim under way asked the store
 	proven bool        // its last attempt succeeded, or failed without keeping us waiting
 }
 
@@ -49,8 +50,11 @@ func (l *lane) roomy() bool { return l.room() >= (l.capacity()+3)/4 }
 func (l *lane) hungry() bool { return l.more && l.roomy() }
 
 // takes reports whether Publish may hand over to it. While older deliveries wait in
-// the store, only in turn with them; else they would be overtaken for ever.
-func (l *lane) takes() bool { return l.room() > 0 && (!l.more || l.roomy()) }
+// the store, newer ones queue up behind them; else they would be overtaken for ever.
+func (l *lane) takes() bool { return l.room() > 0 && !l.more }
+
+// leave notes that the store has due ones for it.
+func (l *lane) leave() { l.more, l.told = true, true }
 
 // lease returns until when to lease: long enough for the whole lane to time
 // out one after the other, and for the outcomes to be saved. A random part of a

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/store/memory"
 )
 
 // A dead subscriber holds its own slots only, and a lane that is full leaves
@@ -84,25 +85,59 @@ func TestSubscribersThatBeginToHangDelayNobody(t *testing.T) {
 	})
 }
 
-// While older deliveries wait in the store, newer ones queue up behind them.
+// While older deliveries wait in the store, newer ones queue up behind them, also
+// those published while the store is being asked.
 func TestNewEventsDoNotOvertakeTheBacklog(t *testing.T) {
+	for _, pause := range []time.Duration{0, 100 * time.Millisecond} {
+		t.Run(fmt.Sprintf("store answers after %v", pause), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &gated{Store: memory.New(), backlog: func() { time.Sleep(pause) }}
+				var got []string
+				h := dispatching(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Concurrency: 1, Func: func(_ context.Context, ev hooks.Event) error {
+					got = append(got, string(ev.Data))
+					time.Sleep(time.Second)
+					return nil
+				}})
+				var want []string
+				for i := range 100 {
+					publish(t, h, i)
+					want = append(want, fmt.Sprintf(`{"id":%d}`, i))
+					time.Sleep(300 * time.Millisecond)
+				}
+				time.Sleep(100 * time.Second)
+				synctest.Wait()
+				if !slices.Equal(got, want) {
+					t.Errorf("they came as %v; want the order of publishing", got)
+				}
+			})
+		})
+	}
+}
+
+// What does not fit into its lane just while the store is being asked is looked for.
+func TestWhatIsLeftWhileTheStoreAnswersIsDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var got []string
-		h := dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Concurrency: 1, Func: func(_ context.Context, ev hooks.Event) error {
-			got = append(got, string(ev.Data))
+		const n = 20
+		var served atomic.Int64
+		var once sync.Once
+		store := &gated{Store: memory.New()}
+		h := subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Concurrency: 1, Func: func(context.Context, hooks.Event) error {
 			time.Sleep(time.Second)
+			served.Add(1)
 			return nil
 		}})
-		var want []string
-		for i := range 100 {
-			publish(t, h, i)
-			want = append(want, fmt.Sprintf(`{"id":%d}`, i))
-			time.Sleep(300 * time.Millisecond)
+		store.backlog = func() {
+			once.Do(func() {
+				for i := range n {
+					publish(t, h, i)
+				}
+			})
 		}
-		time.Sleep(100 * time.Second)
+		runUntilCleanup(t, h)
+		time.Sleep((n + 1) * time.Second)
 		synctest.Wait()
-		if !slices.Equal(got, want) {
-			t.Errorf("they came as %v; want the order of publishing", got)
+		if served.Load() != n {
+			t.Errorf("%d of %d were delivered", served.Load(), n)
 		}
 	})
 }

@@ -195,9 +195,11 @@ func (d *dispatcher) settled(done []outcome) {
 		d.release(l)
 		switch {
 		case dl.Status.Final():
-			l.more = l.more || dl.OrderingKey != "" // the next of its key is free
+			if dl.OrderingKey != "" {
+				l.leave() // the next of its key is free
+			}
 		case o.echo, !dl.Due.After(d.h.now()):
-			l.more = true
+			l.leave()
 		default:
 			d.expectAt(dl.Due)
 		}

@@ -28,6 +28,7 @@ type pipeline struct {
 
 	buf    []byte     // the arguments of one transaction, encoded
 	values [][][]byte // by statement, in buf
+	out    []byte     // its messages
 }
 
 // A transaction is statements, from BEGIN to COMMIT, and who is told of its end.
@@ -53,6 +54,7 @@ func (p *pipeline) send(t transaction) {
 	if p.wire == nil {
 		p.wire = p.conn.PgConn().StartPipeline(p.ctx)
 	}
+	p.conn.PgConn().Frontend().Send(p.room(t.list))
 	for i, st := range t.list {
 		p.wire.SendQueryPrepared(p.prepared[st.sql].Name, p.values[i], binary, nil)
 	}
@@ -115,6 +117,28 @@ func (p *pipeline) encode(list []statement) error {
 	return nil
 }
 
+// room returns memory for the messages of a transaction, whose arguments have been
+// encoded. It is used again for the next one: by then, these have been written.
+func (p *pipeline) room(list []statement) room {
+	size := len(p.buf)
+	for _, st := range list {
+		size += 256 + 4*len(st.args) // lengths, and the names of statement and portal
+	}
+	if cap(p.out) < size {
+		p.out = make([]byte, 0, 2*size)
+	}
+	return room(p.out)
+}
+
+// A room is a message without content, which has those after it written into its own
+// memory. The driver begins with 1 KiB after each flush, and would let that grow to a
+// group's hundreds every time.
+type room []byte
+
+func (r room) Encode(dst []byte) ([]byte, error) { return append(r[:0], dst...), nil }
+func (room) Decode([]byte) error                 { return nil }
+func (room) Frontend()                           {}
+
 // receive waits for the first of the transactions that were sent.
 func (p *pipeline) receive() {
 	t := p.sent[0]
@@ -130,7 +154,10 @@ func (p *pipeline) receive() {
 			failed = read(pgx.RowsFromResultReader(p.conn.TypeMap(), r), t.list[i].each)
 		case nil:
 			if sqlState(failed) == "" || p.conn.IsClosed() { // else it goes on at the next transaction
-				p.fail(cmp.Or(err, failed, io.ErrUnexpectedEOF))
+				failed = cmp.Or(failed, io.ErrUnexpectedEOF)
+				p.sent = p.sent[1:]
+				t.done(cmp.Or(err, failed))
+				p.fail(failed) // nobody knows what became of the others
 				return
 			}
 		}
