@@ -52,6 +52,7 @@ func testReceiver(t *testing.T) *receiver {
 func TestPeersDeliverOnce(t *testing.T) {
 	const n = 300
 	s := testServer(t)
+	s.counting = s.statements
 	r := testReceiver(t)
 	for _, p := range peers {
 		for _, m := range measures {

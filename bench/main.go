@@ -13,7 +13,8 @@
 // is on disk. The peers take turns, each measure has a database of its own, and
 // each peer may have 32 connections; the settings that are a peer's own stand in
 // the file of its name, with the reason. Ratios are taken within a round, for
-// rounds on a busy machine differ by more than the peers do.
+// rounds on a busy machine differ by more than the peers do. Statements are counted
+// in a short round before the others, for that makes the server slower.
 //
 // The exit status is 1 if a peer lost or duplicated work, or if what a claim costs
 // hooks depends on what else is in the store: a million finished deliveries, say.
@@ -120,14 +121,18 @@ func choose(names string) (chosen []peer, err error) {
 // A comparison has the peers take turns.
 type comparison struct {
 	options
-	peers  []peer
-	rounds []round
+	peers   []peer
+	counted round // a short one in which statements were counted, which takes time
+	rounds  []round
 }
 
 // A round is the results of all peers, by the names of measure and peer.
 type round map[[2]string]result
 
 var errTooSlow = errors.New("the work was not done in time (see -timeout)")
+
+// countedAtMost is how many deliveries a measure has when statements are counted.
+const countedAtMost = 2000
 
 // run adds the rounds, those that were completed in any case.
 func (c *comparison) run(ctx context.Context, s *server, progress io.Writer) error {
@@ -136,21 +141,44 @@ func (c *comparison) run(ctx context.Context, s *server, progress io.Writer) err
 		return err
 	}
 	defer r.close()
+	if s.statements {
+		fmt.Fprintln(progress, "counting statements")
+		s.counting = true
+		c.counted, err = c.round(ctx, s, r, min(c.n, countedAtMost), io.Discard)
+		s.counting = false
+	}
+	if err != nil {
+		return fmt.Errorf("count statements: %w", err)
+	}
 	for i := range c.options.rounds {
-		results := make(round)
-		for _, m := range measures {
-			for _, p := range c.peers {
-				ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errTooSlow)
-				res, err := m.take(ctx, s, p, r, c.n)
-				cancel()
-				if err != nil {
-					return fmt.Errorf("round %d: %s of %s: %w", i+1, m.name, p.name, err)
-				}
-				fmt.Fprintf(progress, "round %d: %s %s: %.0f/s\n", i+1, m.name, p.name, res.perSecond())
-				results[[2]string{m.name, p.name}] = res
-			}
+		fmt.Fprintf(progress, "round %d\n", i+1)
+		results, err := c.round(ctx, s, r, c.n, progress)
+		if err != nil {
+			return fmt.Errorf("round %d: %w", i+1, err)
 		}
 		c.rounds = append(c.rounds, results)
 	}
 	return nil
+}
+
+// round has each peer take each measure, with n deliveries.
+func (c *comparison) round(ctx context.Context, s *server, r *receiver, n int, progress io.Writer) (round, error) {
+	results := make(round)
+	for _, m := range measures {
+		for _, p := range c.peers {
+			name := [2]string{m.name, p.name}
+			ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errTooSlow)
+			res, err := m.take(ctx, s, p, r, n)
+			cancel()
+			if err != nil {
+				return nil, fmt.Errorf("%s of %s: %w", m.name, p.name, err)
+			}
+			if counted := c.counted[name]; counted.n > 0 {
+				res.sent = counted.each(counted.used.statements)
+			}
+			fmt.Fprintf(progress, "  %s %s: %.0f/s\n", m.name, p.name, res.perSecond())
+			results[name] = res
+		}
+	}
+	return results, nil
 }

@@ -26,6 +26,7 @@ var measures = []measure{
 // A result is what one measure of one peer came to.
 type result struct {
 	n    int
+	sent float64       // statements per delivery, counted in a measure of their own
 	took time.Duration // until the last of n payloads was inserted, or received
 	used usage         // until all that was received was marked as done
 	transactions

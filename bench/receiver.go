@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -65,24 +66,24 @@ func (r *receiver) accept() {
 		}
 		go func() {
 			defer conn.Close()
-			in := bufio.NewReader(conn)
-			for r.serve(in, conn) == nil {
+			in, body := bufio.NewReader(conn), new(bytes.Buffer)
+			for r.serve(in, body, conn) == nil {
 			}
 		}()
 	}
 }
 
-// serve receives one webhook.
-func (r *receiver) serve(in *bufio.Reader, out io.Writer) error {
+// serve receives one webhook, its body into memory that is used again.
+func (r *receiver) serve(in *bufio.Reader, body *bytes.Buffer, out io.Writer) error {
 	req, err := http.ReadRequest(in)
 	if err != nil {
 		return err
 	}
-	body, err := io.ReadAll(req.Body)
-	if err != nil {
+	body.Reset()
+	if _, err := body.ReadFrom(req.Body); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "HTTP/1.1 %d \r\nContent-Length: 0\r\n\r\n", r.take(req.Header, body))
+	_, err = fmt.Fprintf(out, "HTTP/1.1 %d \r\nContent-Length: 0\r\n\r\n", r.take(req.Header, body.Bytes()))
 	return err
 }
 

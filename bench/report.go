@@ -28,7 +28,7 @@ var (
 	wal       = quantity{"WAL bytes", "%.0f", func(r result) float64 { return r.each(r.used.wal) }}
 	commits   = quantity{"commits", "%.2f", func(r result) float64 { return r.each(r.commits) }}
 	rollbacks = quantity{"rollbacks", "%.2f", func(r result) float64 { return r.each(r.rollbacks) }}
-	sent      = quantity{"statements", "%.2f", func(r result) float64 { return r.each(r.used.statements) }}
+	sent      = quantity{"statements", "%.2f", func(r result) float64 { return r.sent }}
 
 	columns = []quantity{
 		speed,

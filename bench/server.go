@@ -20,7 +20,8 @@ type server struct {
 	private    *pgserver.Server // nil when it is not ours
 	url        func(database string) string
 	control    *pgx.Conn // to a database of no peer
-	statements bool      // they are counted
+	statements bool      // they can be counted
+	counting   bool      // they are, in databases made from now on, which takes its time
 	databases  int       // made so far
 }
 
@@ -98,7 +99,10 @@ func (s *server) newBench(ctx context.Context, b bench) (_ bench, drop func() er
 		_, err := s.control.Exec(context.WithoutCancel(ctx), `drop database `+b.name+` with (force)`)
 		return err
 	}
-	_, err = s.control.Exec(ctx, `create database `+b.name)
+	if _, err = s.control.Exec(ctx, `create database `+b.name); err != nil || s.counting || !s.statements {
+		return b, drop, err
+	}
+	_, err = s.control.Exec(ctx, `alter database `+b.name+` set pg_stat_statements.track = none`)
 	return b, drop, err
 }
 

@@ -25,7 +25,7 @@ func (u usage) since(before usage) usage {
 
 // usage returns what was used so far.
 func (s *server) usage(ctx context.Context, b bench) (u usage, err error) {
-	if s.statements {
+	if s.counting {
 		err = s.control.QueryRow(ctx, `
 			select coalesce(sum(calls), 0)::bigint
 			from pg_stat_statements s join pg_database d on d.oid = s.dbid
