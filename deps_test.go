@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"examples/quickstart": {"hooks", "egress", "keeper", "retry", "signer", "store/sqlite"},
 
 	// Modules of their own.
-	"store/postgres":  {"hooks", pgx, pgx + "/pgconn", pgx + "/pgxpool", "github.com/jackc/puddle/v2"},
+	"store/postgres":  {"hooks", pgx, pgx + "/pgconn", pgx + "/pgtype", pgx + "/pgxpool", "github.com/jackc/puddle/v2"},
 	"examples/fleet":  {"hooks", "egress", "internal/pgserver", "keeper", "signer", "store/postgres", pgx, pgx + "/pgxpool"},
 	"examples/outbox": {"hooks", "internal/pgserver", "store/postgres", pgx, pgx + "/pgxpool", pgx + "/stdlib"},
 	"bench": {

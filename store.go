@@ -29,7 +29,9 @@ import (
 // outcome is unknown: the caller repeats the call. A store reads its own
 // writes: what a method that returned has written, every later call sees.
 // Slices and maps that a store returns belong to the caller, except
-// [Event].Data, which nobody may alter.
+// [Event].Data, which nobody may alter. It alters nothing that it is given. Its caller
+// does not either until the call has returned, and after an error never: the store
+// may still be reading it.
 type Store interface {
 	Tx
 

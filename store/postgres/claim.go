@@ -80,7 +80,7 @@ const parkings = 10
 // claim leases until the lanes are full, nothing stands in the way any more, or the
 // caller has gone.
 func (s *Store) claim(ctx, caller context.Context, now time.Time, lanes []hooks.Lane) ([]hooks.Entry, error) {
-	var found gathering
+	found := gathering{next: newNextRow()}
 	for _, l := range lanes {
 		found.room = append(found.room, l.Max)
 	}
@@ -250,7 +250,21 @@ func (m *metLines) names() []any { return []any{m.subscribers, m.tenants, m.keys
 // A gathering is what a claim has leased.
 type gathering struct {
 	room   []int // how many more may be leased in each lane
-	leased []leased
+	leased []*leased
+	next   *nextRow
+}
+
+// A nextRow is what a row is read into.
+type nextRow struct {
+	lane int
+	leased
+	fields []any // all of the above
+}
+
+func newNextRow() *nextRow {
+	n := &nextRow{}
+	n.fields = slices.Concat([]any{&n.lane, &n.was}, deliveryFields(&n.Delivery), eventFields(&n.event))
+	return n
 }
 
 // A leased delivery, with its event, and when it was due.
@@ -261,27 +275,27 @@ type leased struct {
 }
 
 func (g gathering) clone() gathering {
-	return gathering{slices.Clone(g.room), slices.Clip(g.leased)}
+	return gathering{slices.Clone(g.room), slices.Clip(g.leased), g.next}
 }
 
 func (g *gathering) add(r row) error {
-	var lane int
-	var l leased
-	fields := append([]any{&lane, &l.was}, deliveryFields(&l.Delivery)...)
-	if err := r.Scan(append(fields, eventFields(&l.event)...)...); err != nil {
+	g.next.leased = leased{}
+	if err := r.Scan(g.next.fields...); err != nil {
 		return err
 	}
-	g.room[lane-1]--
-	g.leased = append(g.leased, l)
+	l := g.next.leased
+	g.room[g.next.lane-1]--
+	g.leased = append(g.leased, &l)
 	return nil
 }
 
 // entries puts each delivery to its event, in the order in which they were due.
 func (g *gathering) entries() (list []hooks.Entry) {
-	slices.SortFunc(g.leased, func(a, b leased) int {
+	slices.SortFunc(g.leased, func(a, b *leased) int {
 		return cmp.Or(a.was.Compare(b.was), cmp.Compare(a.Seq, b.Seq))
 	})
 	place := make(map[string]int, len(g.leased))
+	list = make([]hooks.Entry, 0, len(g.leased))
 	for _, l := range g.leased {
 		i, ok := place[l.Event]
 		if !ok {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,20 +14,11 @@ import (
 // array for each column.
 type input[T any] []column[T]
 
+// A column has a value for each row.
 type column[T any] struct {
 	name, typ string
-	values    func([]T) any // an array of what typ stands for
-}
-
-// each makes the values of a column of what f says of each row.
-func each[T, V any](f func(*T) V) func([]T) any {
-	return func(rows []T) any {
-		values := make([]V, len(rows))
-		for i := range rows {
-			values[i] = f(&rows[i])
-		}
-		return values
-	}
+	slice     func([]T) any                     // the values as the driver takes them
+	binary    func(buf []byte, rows []T) []byte // the same, as the server takes them
 }
 
 // names returns the columns as a list.
@@ -40,12 +32,23 @@ func (in input[T]) names() string {
 
 // args returns the arguments that have the rows, one for each column.
 func (in input[T]) args(rows []T) []any {
-	var args []any
-	for _, c := range in {
-		args = append(args, c.values(rows))
+	args, arrays := make([]any, len(in)), make([]arrayOf[T], len(in))
+	for i := range in {
+		arrays[i] = arrayOf[T]{&in[i], rows}
+		args[i] = &arrays[i]
 	}
 	return args
 }
+
+// An arrayOf rows is what is in a column of theirs. It is made into an array when it
+// is sent, see [array].
+type arrayOf[T any] struct {
+	column *column[T]
+	rows   []T
+}
+
+func (a *arrayOf[T]) slice() any               { return a.column.slice(a.rows) }
+func (a *arrayOf[T]) binary(buf []byte) []byte { return a.column.binary(buf, a.rows) }
 
 // table is the rows in a statement, of which the first argument has a number; and
 // ord, which numbers them from 1. In a list of columns unnest costs the server a
@@ -61,30 +64,36 @@ func (in input[T]) table(first int) string {
 
 // eventInput is what is stored of an event.
 var eventInput = input[insertion]{
-	{"id", "text", each(func(i *insertion) string { return i.Event.ID })},
-	{"type", "text", each(func(i *insertion) string { return i.Event.Type })},
-	{"tenant", "text", each(func(i *insertion) string { return i.Event.Tenant })},
-	{"time", "timestamptz", each(func(i *insertion) time.Time { return i.Event.Time })},
-	{"ordering_key", "text", each(func(i *insertion) string { return i.Event.OrderingKey })},
-	{"idempotency_key", "text", each(func(i *insertion) string { return i.Event.IdempotencyKey })},
-	{"deliver_at", "timestamptz", each(func(i *insertion) *time.Time { return orNull(i.Event.DeliverAt) })},
-	{"expires_at", "timestamptz", each(func(i *insertion) *time.Time { return orNull(i.Event.ExpiresAt) })},
-	{"metadata", "text", each(func(i *insertion) *string { return asJSON(i.Event.Metadata) })},
-	{"fanout", "int", each(func(i *insertion) int32 { return int32(i.Event.Fanout) })},
-	{"stored", "timestamptz", each(func(i *insertion) time.Time { return i.now })},
-	{"unheard", "boolean", each(func(i *insertion) bool { return len(i.Deliveries) == 0 })},
-	{"data", "bytea", each(func(i *insertion) []byte { return i.Event.Data })},
+	text("id", func(i *insertion) string { return i.Event.ID }),
+	text("type", func(i *insertion) string { return i.Event.Type }),
+	text("tenant", func(i *insertion) string { return i.Event.Tenant }),
+	timestamptz("time", func(i *insertion) time.Time { return i.Event.Time }),
+	text("ordering_key", func(i *insertion) string { return i.Event.OrderingKey }),
+	text("idempotency_key", func(i *insertion) string { return i.Event.IdempotencyKey }),
+	timeOrNull("deliver_at", func(i *insertion) time.Time { return i.Event.DeliverAt }),
+	timeOrNull("expires_at", func(i *insertion) time.Time { return i.Event.ExpiresAt }),
+	textOrNull("metadata", func(i *insertion) string { return asJSON(i.Event.Metadata) }),
+	integer("fanout", func(i *insertion) int32 { return int32(i.Event.Fanout) }),
+	timestamptz("stored", func(i *insertion) time.Time { return i.now }),
+	boolean("unheard", func(i *insertion) bool { return len(i.Deliveries) == 0 }),
+	bytea("data", func(i *insertion) []byte { return i.Event.Data }),
 }
 
 // keyUntil is until when an event's idempotency key is taken.
-var keyUntil = column[insertion]{"key_until", "timestamptz", each(func(i *insertion) time.Time { return i.KeyUntil })}
+var keyUntil = timestamptz("key_until", func(i *insertion) time.Time { return i.KeyUntil })
+
+// keyedEventInput is an event and until when its key is taken.
+var keyedEventInput = append(slices.Clip(eventInput), keyUntil)
 
 // keyInput says whose an idempotency key is.
 var keyInput = input[insertion]{
-	{"event_id", "text", each(func(i *insertion) string { return i.Event.ID })},
-	{"tenant", "text", each(func(i *insertion) string { return i.Event.Tenant })},
-	{"key", "text", each(func(i *insertion) string { return i.Event.IdempotencyKey })},
+	text("event_id", func(i *insertion) string { return i.Event.ID }),
+	text("tenant", func(i *insertion) string { return i.Event.Tenant }),
+	text("key", func(i *insertion) string { return i.Event.IdempotencyKey }),
 }
+
+// keyUntilInput says so, and until when.
+var keyUntilInput = append(slices.Clip(keyInput), keyUntil)
 
 // A newDelivery is one of an insertion's.
 type newDelivery struct {
@@ -109,58 +118,58 @@ func newDeliveries(list []insertion) []newDelivery {
 
 // deliveryInput is what is stored of a delivery.
 var deliveryInput = input[newDelivery]{
-	{"event_id", "text", each(func(d *newDelivery) string { return d.event })},
-	{"subscriber", "text", each(func(d *newDelivery) string { return d.Subscriber })},
-	{"type", "text", each(func(d *newDelivery) string { return d.Type })},
-	{"tenant", "text", each(func(d *newDelivery) string { return d.Tenant })},
-	{"ordering_key", "text", each(func(d *newDelivery) string { return d.OrderingKey })},
-	{"status", "smallint", each(func(d *newDelivery) int16 { return int16(d.Status) })},
-	{"reason", "text", each(func(d *newDelivery) string { return string(d.Reason) })},
-	{"due", "timestamptz", each(func(d *newDelivery) time.Time { return d.Due })},
-	{"run", "int", each(func(d *newDelivery) int32 { return int32(d.Run) })},
-	{"attempts", "int", each(func(d *newDelivery) int32 { return int32(d.Attempts) })},
-	{"lost", "int", each(func(d *newDelivery) int32 { return int32(d.Lost) })},
-	{"token", "bigint", each(func(d *newDelivery) int64 { return d.Token })},
-	{"created", "timestamptz", each(func(d *newDelivery) time.Time { return d.Created })},
-	{"updated", "timestamptz", each(func(d *newDelivery) time.Time { return d.Updated })},
-	{"code", "int", each(func(d *newDelivery) int32 { return int32(d.Code) })},
-	{"error", "text", each(func(d *newDelivery) string { return clean(d.Error) })},
+	text("event_id", func(d *newDelivery) string { return d.event }),
+	text("subscriber", func(d *newDelivery) string { return d.Subscriber }),
+	text("type", func(d *newDelivery) string { return d.Type }),
+	text("tenant", func(d *newDelivery) string { return d.Tenant }),
+	text("ordering_key", func(d *newDelivery) string { return d.OrderingKey }),
+	smallint("status", func(d *newDelivery) int16 { return int16(d.Status) }),
+	text("reason", func(d *newDelivery) string { return string(d.Reason) }),
+	timestamptz("due", func(d *newDelivery) time.Time { return d.Due }),
+	integer("run", func(d *newDelivery) int32 { return int32(d.Run) }),
+	integer("attempts", func(d *newDelivery) int32 { return int32(d.Attempts) }),
+	integer("lost", func(d *newDelivery) int32 { return int32(d.Lost) }),
+	bigint("token", func(d *newDelivery) int64 { return d.Token }),
+	timestamptz("created", func(d *newDelivery) time.Time { return d.Created }),
+	timestamptz("updated", func(d *newDelivery) time.Time { return d.Updated }),
+	integer("code", func(d *newDelivery) int32 { return int32(d.Code) }),
+	text("error", func(d *newDelivery) string { return clean(d.Error) }),
 }
 
 // changeInput is a change, and what is stored of its attempt if it was tried.
 var changeInput = input[revision]{
-	{"event_id", "text", each(func(r *revision) string { return r.Delivery.Event })},
-	{"subscriber", "text", each(func(r *revision) string { return r.Delivery.Subscriber })},
-	{"ordered", "boolean", each(func(r *revision) bool { return r.Delivery.OrderingKey != "" })},
-	{"token", "bigint", each(func(r *revision) int64 { return r.Delivery.Token })},
-	{"status", "smallint", each(func(r *revision) int16 { return int16(r.Delivery.Status) })},
-	{"reason", "text", each(func(r *revision) string { return string(r.Delivery.Reason) })},
-	{"due", "timestamptz", each(func(r *revision) time.Time { return r.Delivery.Due })},
-	{"run", "int", each(func(r *revision) int32 { return int32(r.Delivery.Run) })},
-	{"attempts", "int", each(func(r *revision) int32 { return int32(r.Delivery.Attempts) })},
-	{"lost", "int", each(func(r *revision) int32 { return int32(r.Delivery.Lost) })},
-	{"updated", "timestamptz", each(func(r *revision) time.Time { return r.Delivery.Updated })},
-	{"code", "int", each(func(r *revision) int32 { return int32(r.Delivery.Code) })},
-	{"error", "text", each(func(r *revision) string { return clean(r.Delivery.Error) })},
+	text("event_id", func(r *revision) string { return r.Delivery.Event }),
+	text("subscriber", func(r *revision) string { return r.Delivery.Subscriber }),
+	boolean("ordered", func(r *revision) bool { return r.Delivery.OrderingKey != "" }),
+	bigint("token", func(r *revision) int64 { return r.Delivery.Token }),
+	smallint("status", func(r *revision) int16 { return int16(r.Delivery.Status) }),
+	text("reason", func(r *revision) string { return string(r.Delivery.Reason) }),
+	timestamptz("due", func(r *revision) time.Time { return r.Delivery.Due }),
+	integer("run", func(r *revision) int32 { return int32(r.Delivery.Run) }),
+	integer("attempts", func(r *revision) int32 { return int32(r.Delivery.Attempts) }),
+	integer("lost", func(r *revision) int32 { return int32(r.Delivery.Lost) }),
+	timestamptz("updated", func(r *revision) time.Time { return r.Delivery.Updated }),
+	integer("code", func(r *revision) int32 { return int32(r.Delivery.Code) }),
+	text("error", func(r *revision) string { return clean(r.Delivery.Error) }),
 
-	{"tried", "boolean", each(func(r *revision) bool { return r.Attempt != nil })},
-	{"attempt_run", "int", each(func(r *revision) int32 { return int32(r.attempt().Run) })},
-	{"number", "int", each(func(r *revision) int32 { return int32(r.attempt().Number) })},
-	{"attempt_token", "bigint", each(func(r *revision) int64 { return r.attempt().Token })},
-	{"start", "timestamptz", each(func(r *revision) time.Time { return r.attempt().Start })},
-	{"dns", "bigint", each(func(r *revision) int64 { return int64(r.attempt().DNS) })},
-	{"connect", "bigint", each(func(r *revision) int64 { return int64(r.attempt().Connect) })},
-	{"tls", "bigint", each(func(r *revision) int64 { return int64(r.attempt().TLS) })},
-	{"wait", "bigint", each(func(r *revision) int64 { return int64(r.attempt().Wait) })},
-	{"took", "bigint", each(func(r *revision) int64 { return int64(r.attempt().Took) })},
-	{"url", "text", each(func(r *revision) string { return clean(r.attempt().URL) })},
-	{"attempt_code", "int", each(func(r *revision) int32 { return int32(r.attempt().Code) })},
-	{"failure", "text", each(func(r *revision) string { return clean(r.attempt().Error) })},
-	{"retry_after", "bigint", each(func(r *revision) int64 { return int64(r.attempt().RetryAfter) })},
-	{"header", "text", each(func(r *revision) *string { return asJSON(r.attempt().Header) })},
-	{"body", "bytea", each(func(r *revision) []byte { return r.attempt().Body })},
-	{"body_cut", "boolean", each(func(r *revision) bool { return r.attempt().BodyCut })},
-	{"instance", "text", each(func(r *revision) string { return clean(r.attempt().Instance) })},
+	boolean("tried", func(r *revision) bool { return r.Attempt != nil }),
+	integer("attempt_run", func(r *revision) int32 { return int32(r.attempt().Run) }),
+	integer("number", func(r *revision) int32 { return int32(r.attempt().Number) }),
+	bigint("attempt_token", func(r *revision) int64 { return r.attempt().Token }),
+	timestamptz("start", func(r *revision) time.Time { return r.attempt().Start }),
+	bigint("dns", func(r *revision) int64 { return int64(r.attempt().DNS) }),
+	bigint("connect", func(r *revision) int64 { return int64(r.attempt().Connect) }),
+	bigint("tls", func(r *revision) int64 { return int64(r.attempt().TLS) }),
+	bigint("wait", func(r *revision) int64 { return int64(r.attempt().Wait) }),
+	bigint("took", func(r *revision) int64 { return int64(r.attempt().Took) }),
+	text("url", func(r *revision) string { return clean(r.attempt().URL) }),
+	integer("attempt_code", func(r *revision) int32 { return int32(r.attempt().Code) }),
+	text("failure", func(r *revision) string { return clean(r.attempt().Error) }),
+	bigint("retry_after", func(r *revision) int64 { return int64(r.attempt().RetryAfter) }),
+	textOrNull("header", func(r *revision) string { return asJSON(r.attempt().Header) }),
+	bytea("body", func(r *revision) []byte { return r.attempt().Body }),
+	boolean("body_cut", func(r *revision) bool { return r.attempt().BodyCut }),
+	text("instance", func(r *revision) string { return clean(r.attempt().Instance) }),
 }
 
 var noAttempt hooks.Attempt
@@ -173,23 +182,14 @@ func (r *revision) attempt() *hooks.Attempt {
 	return r.Attempt
 }
 
-// orNull returns nil for a zero time.
-func orNull(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
-// asJSON returns m as JSON, and nil if it is empty. The zero character cannot be
+// asJSON returns m as JSON, and nothing if it is empty. The zero character cannot be
 // in it: PostgreSQL's JSON has it escaped only.
-func asJSON[V any](m map[string]V) *string {
+func asJSON[V any](m map[string]V) string {
 	if len(m) == 0 {
-		return nil
+		return ""
 	}
 	b, _ := json.Marshal(m) // maps of strings always can be
-	s := string(b)
-	return &s
+	return string(b)
 }
 
 // clean returns s as PostgreSQL takes it for a text: what a receiver or an

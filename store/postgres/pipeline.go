@@ -56,7 +56,7 @@ func (p *pipeline) send(t transaction) {
 	}
 	p.conn.PgConn().Frontend().Send(p.room(t.list))
 	for i, st := range t.list {
-		p.wire.SendQueryPrepared(p.prepared[st.sql].Name, p.values[i], binary, nil)
+		p.wire.SendQueryPrepared(p.prepared[st.sql].Name, p.values[i], allBinary, nil)
 	}
 	p.sent = append(p.sent, t)
 	if err := p.wire.Sync(); err != nil { // the connection is closed
@@ -87,8 +87,8 @@ func (p *pipeline) prepare(list []statement) error {
 	return nil
 }
 
-// binary is the format of all arguments.
-var binary = []int16{pgx.BinaryFormatCode}
+// allBinary is the format of all arguments.
+var allBinary = []int16{pgx.BinaryFormatCode}
 
 // encode puts the arguments of each statement into values, as they are sent.
 func (p *pipeline) encode(list []statement) error {
@@ -97,7 +97,7 @@ func (p *pipeline) encode(list []statement) error {
 	for _, st := range list {
 		types := p.prepared[st.sql].ParamOIDs
 		for i, arg := range st.args {
-			buf, err := p.conn.TypeMap().Encode(types[i], pgx.BinaryFormatCode, arg, p.buf)
+			buf, err := p.appendArg(types[i], arg)
 			if err != nil {
 				return fmt.Errorf("argument %d: %w", i+1, err)
 			}
@@ -115,6 +115,13 @@ func (p *pipeline) encode(list []statement) error {
 		p.values = append(p.values, values)
 	}
 	return nil
+}
+
+func (p *pipeline) appendArg(typ uint32, arg any) ([]byte, error) {
+	if a, ok := arg.(array); ok {
+		return a.binary(p.buf), nil
+	}
+	return p.conn.TypeMap().Encode(typ, pgx.BinaryFormatCode, arg, p.buf)
 }
 
 // room returns memory for the messages of a transaction, whose arguments have been

@@ -10,41 +10,41 @@ import (
 // plain returns arguments as every driver of database/sql takes them: arrays in
 // PostgreSQL's own notation, which their casts in the statement read.
 func plain(args []any) []any {
-	list := make([]any, len(args))
-	for i, a := range args {
-		list[i] = literal(a)
+	literals := make([]any, len(args))
+	for i, arg := range given(args) {
+		literals[i] = literal(arg)
 	}
-	return list
+	return literals
 }
 
 func literal(arg any) any {
 	switch a := arg.(type) {
 	case []string:
-		return array(a, quote)
+		return list(a, quote)
 	case []*string:
-		return array(a, orNone(quote))
+		return list(a, orNone(quote))
 	case []time.Time:
-		return array(a, timestamp)
+		return list(a, timestamp)
 	case []*time.Time:
-		return array(a, orNone(timestamp))
+		return list(a, orNone(timestamp))
 	case []bool:
-		return array(a, strconv.FormatBool)
+		return list(a, strconv.FormatBool)
 	case []int16:
-		return array(a, number)
+		return list(a, number)
 	case []int32:
-		return array(a, number)
+		return list(a, number)
 	case []int64:
-		return array(a, number)
+		return list(a, number)
 	case [][]byte:
-		return array(a, bytea)
+		return list(a, hexadecimal)
 	}
 	return arg
 }
 
-func array[T any](list []T, text func(T) string) string {
+func list[T any](values []T, text func(T) string) string {
 	var b strings.Builder
 	b.WriteByte('{')
-	for i, v := range list {
+	for i, v := range values {
 		if i > 0 {
 			b.WriteByte(',')
 		}
@@ -71,7 +71,7 @@ func timestamp(t time.Time) string { return quote(t.UTC().Format("2006-01-02 15:
 
 func number[T int16 | int32 | int64](n T) string { return strconv.FormatInt(int64(n), 10) }
 
-func bytea(b []byte) string {
+func hexadecimal(b []byte) string {
 	if b == nil {
 		return "NULL"
 	}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"example.com/hooks"
@@ -22,7 +21,7 @@ const (
 
 // Put is [hooks.Store]'s. Dispatchers that listen hear of it at once.
 func (s *Store) Put(ctx context.Context, _ time.Time, r hooks.Record) (version int64, err error) {
-	data := slices.Clone(r.Data)
+	data := r.Data
 	if len(data) == 0 {
 		data = nil // deleted
 	}

@@ -70,7 +70,7 @@ func (s *Store) transact(ctx context.Context, conn *pgxpool.Conn, lock string, l
 }
 
 func addTo(b *pgx.Batch, text string, st statement) {
-	b.Queue(text, st.args...).Query(func(rows pgx.Rows) error { return read(rows, st.each) })
+	b.Queue(text, given(st.args)...).Query(func(rows pgx.Rows) error { return read(rows, st.each) })
 }
 
 // A session is a transaction that goes on between statements: the

@@ -11,27 +11,11 @@ import (
 // Update is [hooks.Store]'s. Calls that come at the same time share a
 // transaction, with each other and with those of Enqueue.
 func (s *Store) Update(ctx context.Context, now time.Time, changes []hooks.Change) ([]hooks.DeliveryID, error) {
-	o := &op{now: now, changes: cloneChanges(changes)}
+	o := &op{now: now, changes: changes}
 	if err := s.writer.submit(ctx, o); err != nil {
 		return nil, explain(ctx, "update", err)
 	}
 	return o.stale(), nil
-}
-
-// cloneChanges copies what a caller may alter once it is gone.
-func cloneChanges(changes []hooks.Change) []hooks.Change {
-	changes = slices.Clone(changes)
-	for i := range changes {
-		c := &changes[i]
-		c.Emit = cloneEntries(c.Emit)
-		if c.Attempt != nil {
-			a := *c.Attempt
-			a.Header = a.Header.Clone()
-			a.Body = slices.Clone(a.Body)
-			c.Attempt = &a
-		}
-	}
-	return changes
 }
 
 // A change that names no ordering key, of a delivery that has one, is stale: its
@@ -51,13 +35,13 @@ func updateStatement(input, seq string) string {
 		FROM input i
 		WHERE d.event_id = ANY(ARRAY[i.event_id]) AND d.subscriber = i.subscriber AND d.token = i.token
 			AND (d.ordering_key = '' OR i.ordered)
-		RETURNING i.ord
+		RETURNING i.*
 	), noted AS (
 		INSERT INTO hooks.attempts (event_id, subscriber, run, number, token, start,
 			dns, connect, tls, wait, took, url, code, error, retry_after, header, body, body_cut, instance)
 		SELECT event_id, subscriber, attempt_run, number, attempt_token, start,
 			dns, connect, tls, wait, took, url, attempt_code, failure, retry_after, header::json, body, body_cut, instance
-		FROM input WHERE tried AND (ord IN (SELECT ord FROM changed)) IS TRUE
+		FROM changed WHERE tried
 	)
 	SELECT ord FROM changed`
 }
@@ -118,14 +102,14 @@ const (
 
 // A revision is a change on its way into the database.
 type revision struct {
-	hooks.Change
+	*hooks.Change
 	applied bool
 }
 
 func revisions(changes []hooks.Change) []revision {
 	list := make([]revision, len(changes))
-	for i, c := range changes {
-		list[i].Change = c
+	for i := range changes {
+		list[i].Change = &changes[i]
 	}
 	return list
 }

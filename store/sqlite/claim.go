@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"example.com/hooks"
@@ -15,7 +14,6 @@ import (
 func (s *Store) Claim(
 	ctx context.Context, now time.Time, lanes []hooks.Lane,
 ) ([]hooks.Entry, error) {
-	lanes = slices.Clone(lanes)
 	return write(ctx, &s.writer, "claim", func(t *tx) ([]hooks.Entry, error) {
 		var leased []hooks.Delivery
 		for _, l := range lanes {

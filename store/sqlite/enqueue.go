@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"example.com/hooks"
@@ -17,21 +15,9 @@ import (
 func (s *Store) Enqueue(
 	ctx context.Context, now time.Time, entries []hooks.Entry,
 ) ([]hooks.Receipt, error) {
-	entries = cloneEntries(entries)
 	return write(ctx, &s.writer, "enqueue", func(t *tx) ([]hooks.Receipt, error) {
 		return t.enqueue(now, entries)
 	})
-}
-
-// cloneEntries copies what a caller may alter once it is gone.
-func cloneEntries(entries []hooks.Entry) []hooks.Entry {
-	entries = slices.Clone(entries)
-	for i := range entries {
-		e := &entries[i]
-		e.Deliveries = slices.Clone(e.Deliveries)
-		e.Event.Metadata = maps.Clone(e.Event.Metadata)
-	}
-	return entries
 }
 
 func (t *tx) enqueue(now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 	"time"
 
 	"example.com/hooks"
@@ -19,7 +18,6 @@ const (
 
 // Put is [hooks.Store]'s.
 func (s *Store) Put(ctx context.Context, _ time.Time, r hooks.Record) (version int64, err error) {
-	r.Data = slices.Clone(r.Data)
 	version, err = write(ctx, &s.writer, "put "+r.Key, func(t *tx) (int64, error) {
 		current, err := t.current(r)
 		if err != nil || !current {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 	"time"
 
 	"example.com/hooks"
@@ -15,7 +14,6 @@ import (
 func (s *Store) Update(
 	ctx context.Context, now time.Time, changes []hooks.Change,
 ) ([]hooks.DeliveryID, error) {
-	changes = cloneChanges(changes)
 	return write(ctx, &s.writer, "update", func(t *tx) (stale []hooks.DeliveryID, err error) {
 		for _, c := range changes {
 			applied, err := t.apply(now, c)
@@ -28,22 +26,6 @@ func (s *Store) Update(
 		}
 		return stale, nil
 	})
-}
-
-// cloneChanges copies what a caller may alter once it is gone.
-func cloneChanges(changes []hooks.Change) []hooks.Change {
-	changes = slices.Clone(changes)
-	for i := range changes {
-		c := &changes[i]
-		c.Emit = cloneEntries(c.Emit)
-		if c.Attempt != nil {
-			a := *c.Attempt
-			a.Header = a.Header.Clone()
-			a.Body = slices.Clone(a.Body)
-			c.Attempt = &a
-		}
-	}
-	return changes
 }
 
 // apply reports false, and has done nothing, when c is stale.

@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,8 +79,15 @@ var enqueueRules = []rule{
 	{"Seq rises from entry to entry and from call to call", func(t *testing.T, s hooks.Store) {
 		enqueue(t, s, at(0), event("1", "a", "b"), event("2", "a"))
 		enqueue(t, s, at(0), event("3", "a"))
+		ids := []string{"1", "2", "3"}
+		var many []hooks.Entry
+		for i := range 200 {
+			ids = append(ids, fmt.Sprintf("m%03d", 999-i))
+			many = append(many, event(ids[len(ids)-1], "a"))
+		}
+		enqueue(t, s, at(0), many...)
 		var last hooks.Delivery
-		for _, id := range []string{"1", "2", "3"} {
+		for _, id := range ids {
 			d := read(t, s, id, "a")
 			if d.Seq <= last.Seq {
 				t.Errorf("Seq of %v = %d; want above %d", d, d.Seq, last.Seq)
@@ -89,7 +98,8 @@ var enqueueRules = []rule{
 		for _, ev := range stored(t, s, hooks.Query{}) {
 			newest = append(newest, ev.ID)
 		}
-		same(t, "Events()", newest, []string{"3", "2", "1"})
+		slices.Reverse(ids)
+		same(t, "Events()", newest, ids)
 	}},
 	{"an event without deliveries is kept", func(t *testing.T, s hooks.Store) {
 		r := enqueue(t, s, at(0), event("e"))

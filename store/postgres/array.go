@@ -1,0 +1,150 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// An array is an argument that is one, made of something else when it is sent: of
+// what there is in memory it then needs no copy.
+type array interface {
+	// slice returns it as drivers take it.
+	slice() any
+	// binary appends it as the server's array_recv reads it: the number of dimensions,
+	// whether there are nulls, the elements' type, their number, the first index, and
+	// then each element behind its length, which is -1 for null.
+	binary(buf []byte) []byte
+}
+
+// given returns arguments as drivers take them.
+func given(args []any) []any {
+	list := make([]any, len(args))
+	for i, arg := range args {
+		if a, ok := arg.(array); ok {
+			arg = a.slice()
+		}
+		list[i] = arg
+	}
+	return list
+}
+
+// A kind is a type of column, of which a V is a value.
+type kind[V any] struct {
+	typ    string
+	oid    uint32
+	append func(buf []byte, v V) []byte
+	isNull func(V) bool // nil: none is
+}
+
+func text[T any](name string, f func(*T) string) column[T] {
+	return newColumn(name, kind[string]{"text", pgtype.TextOID, appendText, nil}, f)
+}
+
+// textOrNull has null for an empty text.
+func textOrNull[T any](name string, f func(*T) string) column[T] {
+	isNull := func(s string) bool { return s == "" }
+	return withNulls(name, kind[string]{"text", pgtype.TextOID, appendText, isNull}, f)
+}
+
+func timestamptz[T any](name string, f func(*T) time.Time) column[T] {
+	return newColumn(name, kind[time.Time]{"timestamptz", pgtype.TimestamptzOID, appendTime, nil}, f)
+}
+
+// timeOrNull has null for the zero time.
+func timeOrNull[T any](name string, f func(*T) time.Time) column[T] {
+	return withNulls(name, kind[time.Time]{"timestamptz", pgtype.TimestamptzOID, appendTime, time.Time.IsZero}, f)
+}
+
+func boolean[T any](name string, f func(*T) bool) column[T] {
+	return newColumn(name, kind[bool]{"boolean", pgtype.BoolOID, appendBool, nil}, f)
+}
+
+func smallint[T any](name string, f func(*T) int16) column[T] {
+	return newColumn(name, kind[int16]{"smallint", pgtype.Int2OID, appendInt16, nil}, f)
+}
+
+func integer[T any](name string, f func(*T) int32) column[T] {
+	return newColumn(name, kind[int32]{"int", pgtype.Int4OID, appendInt32, nil}, f)
+}
+
+func bigint[T any](name string, f func(*T) int64) column[T] {
+	return newColumn(name, kind[int64]{"bigint", pgtype.Int8OID, appendInt64, nil}, f)
+}
+
+// bytea has null for nil.
+func bytea[T any](name string, f func(*T) []byte) column[T] {
+	isNull := func(b []byte) bool { return b == nil }
+	return newColumn(name, kind[[]byte]{"bytea", pgtype.ByteaOID, appendBytes, isNull}, f)
+}
+
+// newColumn returns a column with what f says of each row.
+func newColumn[T, V any](name string, k kind[V], f func(*T) V) column[T] {
+	return column[T]{
+		name: name, typ: k.typ,
+		slice: func(rows []T) any {
+			values := make([]V, len(rows))
+			for i := range rows {
+				values[i] = f(&rows[i])
+			}
+			return values
+		},
+		binary: func(buf []byte, rows []T) []byte { return appendArray(buf, k, rows, f) },
+	}
+}
+
+// withNulls is newColumn for values whose type has none that drivers take for null.
+func withNulls[T, V any](name string, k kind[V], f func(*T) V) column[T] {
+	c := newColumn(name, k, f)
+	c.slice = func(rows []T) any {
+		values := make([]*V, len(rows))
+		for i := range rows {
+			if v := f(&rows[i]); !k.isNull(v) {
+				values[i] = &v
+			}
+		}
+		return values
+	}
+	return c
+}
+
+func appendArray[T, V any](buf []byte, k kind[V], rows []T, f func(*T) V) []byte {
+	begin := len(buf)
+	for _, n := range [...]uint32{1, 0, k.oid, uint32(len(rows)), 1} {
+		buf = binary.BigEndian.AppendUint32(buf, n)
+	}
+	for i := range rows {
+		v, at := f(&rows[i]), len(buf)
+		buf = append(buf, 0, 0, 0, 0)
+		if k.isNull != nil && k.isNull(v) {
+			binary.BigEndian.PutUint32(buf[begin+4:], 1)
+			binary.BigEndian.PutUint32(buf[at:], ^uint32(0))
+			continue
+		}
+		buf = k.append(buf, v)
+		binary.BigEndian.PutUint32(buf[at:], uint32(len(buf)-at-4))
+	}
+	return buf
+}
+
+func appendText(buf []byte, s string) []byte  { return append(buf, s...) }
+func appendBytes(buf []byte, b []byte) []byte { return append(buf, b...) }
+func appendInt16(buf []byte, n int16) []byte  { return binary.BigEndian.AppendUint16(buf, uint16(n)) }
+
+func appendInt32(buf []byte, n int32) []byte { return binary.BigEndian.AppendUint32(buf, uint32(n)) }
+
+func appendInt64(buf []byte, n int64) []byte { return binary.BigEndian.AppendUint64(buf, uint64(n)) }
+
+func appendBool(buf []byte, b bool) []byte {
+	if b {
+		return append(buf, 1)
+	}
+	return append(buf, 0)
+}
+
+// appendTime writes microseconds since the year 2000, PostgreSQL's epoch.
+func appendTime(buf []byte, t time.Time) []byte {
+	const epoch = 946_684_800 // in seconds of Unix
+	return appendInt64(buf, t.UnixMicro()-epoch*1e6)
+}

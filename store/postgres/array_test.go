@@ -1,0 +1,46 @@
+package postgres
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// Arrays are sent as the driver would encode the same values.
+func TestArraysAreAsTheDriverEncodesThem(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678_901_234, time.FixedZone("elsewhere", 3600))
+	for _, c := range []struct {
+		name  string
+		array array
+		typ   uint32
+	}{
+		{"text", column1(text, "", "a", "ü\n", strings.Repeat("long", 100)), pgtype.TextArrayOID},
+		{"text or null", column1(textOrNull, "a", "", "b"), pgtype.TextArrayOID},
+		{"timestamptz", column1(timestamptz, at, time.Time{}, at.AddDate(7900, 0, 0), time.Unix(-1, 999_999_999)), pgtype.TimestamptzArrayOID},
+		{"time or null", column1(timeOrNull, time.Time{}, at), pgtype.TimestamptzArrayOID},
+		{"boolean", column1(boolean, true, false), pgtype.BoolArrayOID},
+		{"smallint", column1(smallint, 0, -2, 1<<15-1), pgtype.Int2ArrayOID},
+		{"int", column1(integer, 0, -3, 1<<31-1), pgtype.Int4ArrayOID},
+		{"bigint", column1(bigint, 0, -4, 1<<63-1), pgtype.Int8ArrayOID},
+		{"bytea", column1(bytea, nil, []byte{}, []byte{0, 255}, []byte("json")), pgtype.ByteaArrayOID},
+		{"no text", column1[string](text), pgtype.TextArrayOID},
+		{"no bytea", column1[[]byte](bytea), pgtype.ByteaArrayOID},
+		{"no bigint", column1[int64](bigint), pgtype.Int8ArrayOID},
+	} {
+		before := []byte("before")
+		want, err := pgtype.NewMap().Encode(c.typ, pgx.BinaryFormatCode, c.array.slice(), bytes.Clone(before))
+		if got := c.array.binary(before); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %v is sent as\n%x; want, as the driver does (error %v),\n%x", c.name, c.array.slice(), got, err, want)
+		}
+	}
+}
+
+// column1 returns an array of values, as a column of rows that are nothing else.
+func column1[V any](kind func(string, func(*V) V) column[V], values ...V) array {
+	c := kind("c", func(v *V) V { return *v })
+	return &arrayOf[V]{&c, values}
+}
