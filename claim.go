@@ -19,7 +19,7 @@ func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 	}
 	d.mu.Lock()
 	for _, l := range d.lanes {
-		l.told = false // before the store is asked: what it is told meanwhile stays
+		l.told, l.asked = false, 0 // before the store is asked: what is left there meanwhile counts
 	}
 	d.sleepUntil, d.asked = time.Time{}, len(d.flushes)
 	d.mu.Unlock()
@@ -40,8 +40,7 @@ func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 		d.unanswered = append(d.unanswered, lanes...)
 		return time.Time{}, err
 	}
-	d.take(entries)
-	d.sweep(lanes, entries)
+	d.take(lanes, entries)
 	if d.empty++; len(entries) > 0 {
 		d.empty = 0
 	}
@@ -97,9 +96,7 @@ const emptyClaims = 1000
 func (d *dispatcher) plan(backlog []Waiting, at time.Time) (lanes []Lane, next time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, l := range d.lanes {
-		l.more = l.told
-	}
+	due := make(map[*lane]bool)
 	for _, w := range backlog {
 		deleted := d.h.dir.isDeleted(w.Subscriber)
 		if !deleted {
@@ -115,32 +112,21 @@ func (d *dispatcher) plan(backlog []Waiting, at time.Time) (lanes []Lane, next t
 				next = w.Due
 			}
 		default:
-			l.more = true
-			if l.hungry() {
-				lanes = append(lanes, Lane{w.Subscriber, l.room(), at, l.lease(at)})
+			due[l] = true
+			if l.roomy() {
+				lanes = append(lanes, Lane{w.Subscriber, l.ask(), at, l.lease(at)})
+			} else {
+				l.more = true
 			}
 		}
+	}
+	for _, l := range d.lanes {
+		l.more = l.more && (due[l] || l.told)
 	}
 	if d.sleepUntil = next; len(lanes) == 0 {
 		d.flushed()
 	}
 	return lanes, next
-}
-
-// sweep remembers the deleted subscribers of which a claim left nothing but what
-// is under way.
-func (d *dispatcher) sweep(lanes []Lane, entries []Entry) {
-	found := make(map[string]bool)
-	for _, e := range entries {
-		for _, dl := range e.Deliveries {
-			found[dl.Subscriber] = true
-		}
-	}
-	for _, l := range lanes {
-		if l.Before.Equal(farFuture) && !found[l.Subscriber] {
-			d.swept[l.Subscriber] = true
-		}
-	}
 }
 
 // cancelStep is how many deliveries of a deleted subscriber end at a time.
@@ -183,20 +169,41 @@ func (h *Hooks) handler(name string) (Handler, bool) {
 	return s, ok
 }
 
-// take puts claimed deliveries into their lanes, and ends those that are not
-// to be tried.
-func (d *dispatcher) take(entries []Entry) {
+// take puts what a claim has leased into its lanes, and ends what is not to be tried.
+func (d *dispatcher) take(lanes []Lane, entries []Entry) {
 	at := d.h.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	got := make(map[string]int)
 	for _, e := range entries {
 		for _, dl := range e.Deliveries {
+			got[dl.Subscriber]++
 			if j := d.hold(e.Event, dl); !d.endUntried(j, at) {
 				d.push(j)
 			}
 		}
 	}
+	for _, l := range lanes {
+		d.answered(l, got[l.Subscriber])
+	}
 	d.schedule()
+}
+
+// answered notes that a claim has leased n for one of its lanes. If that is less than
+// it asked for, nothing older is in the store than what was left there meanwhile (but
+// what the claim could not have because of others). Newer ones need not queue up behind
+// that: they would be left there, too, for the claim after this one, and so on without
+// end. d.mu is held.
+func (d *dispatcher) answered(claimed Lane, n int) {
+	if claimed.Before.Equal(farFuture) {
+		if n == 0 { // nothing of a deleted subscriber is left but what is under way
+			d.swept[claimed.Subscriber] = true
+		}
+		return
+	}
+	l := d.lanes[claimed.Subscriber]
+	l.asked = 0
+	l.more = n >= claimed.Max
 }
 
 // hold makes a leased delivery a job of its lane. d.mu is held.

@@ -30,7 +30,8 @@ const childEnv = "HOOKS_TEST_CRASH_CHILD"
 // 16 deliveries waiting each. The second is ordered.
 var crashEndpoints = []string{"a", "b"}
 
-const inFlight = 2 * (4 + 16)
+// inFlight may come again: each endpoint's lane holds ten times its four slots.
+const inFlight = 2 * 10 * 4
 
 // A process that publishes and delivers is killed at any moment, again and
 // again. Nothing that it acknowledged is lost; what it sent twice was in

@@ -178,7 +178,7 @@ func (d *dispatcher) drain(deadline time.Time) {
 	d.open = false
 	for _, l := range d.lanes {
 		for _, j := range l.queue {
-			d.giveBack(j)
+			d.giveBack(*j)
 		}
 		l.queue, l.ready = nil, false
 	}

@@ -27,6 +27,7 @@ func (d *dispatcher) reserve(entries []Entry) {
 				continue
 			}
 			l.held++
+			l.coming++
 			// A token of its own tells this lease from that of a call which
 			// was repeated because it was unknown what became of it.
 			dl.Status, dl.Due, dl.Token = Sending, l.lease(at), 1+rand.Int64N(1<<32)
@@ -45,7 +46,7 @@ func (d *dispatcher) accept(entries []Entry, receipts []Receipt) {
 	defer d.mu.Unlock()
 	for i, e := range entries {
 		for _, dl := range e.Deliveries {
-			j := job{Delivery: dl, event: e.Event, lane: d.lanes[dl.Subscriber]}
+			j := d.arrived(e.Event, dl)
 			switch {
 			case receipts[i].Duplicate:
 				d.unreserve(j)
@@ -71,7 +72,7 @@ func (d *dispatcher) abandon(entries []Entry, certain bool) {
 	defer d.mu.Unlock()
 	for _, e := range entries {
 		for _, dl := range e.Deliveries {
-			j := job{Delivery: dl, event: e.Event, lane: d.lanes[dl.Subscriber]}
+			j := d.arrived(e.Event, dl)
 			switch {
 			case certain:
 				d.unreserve(j)
@@ -83,6 +84,15 @@ func (d *dispatcher) abandon(entries []Entry, certain bool) {
 			}
 		}
 	}
+}
+
+// arrived makes a job of a delivery that Publish has stored, or tried to. d.mu is held.
+func (d *dispatcher) arrived(ev Event, dl Delivery) job {
+	j := job{Delivery: dl, event: ev, lane: d.lanes[dl.Subscriber]}
+	if dl.Status == Sending {
+		j.lane.coming--
+	}
+	return j
 }
 
 // unreserve forgets a lease that was never stored. d.mu is held.
@@ -118,6 +128,6 @@ func (d *dispatcher) expectAt(due time.Time) {
 
 // push queues a job in its lane. d.mu is held.
 func (d *dispatcher) push(j job) {
-	j.lane.queue = append(j.lane.queue, j)
+	j.lane.queue = append(j.lane.queue, &j)
 	d.enlist(j.lane)
 }

@@ -44,7 +44,10 @@ func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdic
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		limit = 0 // the body is the connection, and ctx does not end reading it
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, limit))
+	var body []byte
+	if resp.Body != http.NoBody { // for which memory would be allocated as well
+		body, err = io.ReadAll(io.LimitReader(resp.Body, limit))
+	}
 	a.Body, a.BodyCut = cut(body, keepBody)
 	switch {
 	case err != nil:

@@ -15,12 +15,14 @@ type lane struct {
 	slots   int           // attempts at once
 	timeout time.Duration // of one
 
-	queue  []job
-	held   int         // leased and not yet written back: queued, under way, or being saved
+	queue  []*job
+	held   int         // leased and not yet written back: coming, queued, under way, or being saved
+	coming int         // those that Publish is storing
+	asked  int         // what the claim under way may lease
 	active []time.Time // starts of the attempts under way, oldest first
 	ready  bool        // it stands in the dispatcher's line
-	more   bool        // the store has due ones that were left there
-	told   bool        // it was told so since the claim under way asked the store
+	more   bool        // the store has due ones that newer ones may not overtake
+	told   bool        // some were left there since the store was last asked
 	proven bool        // its last attempt succeeded, or failed without keeping us waiting
 }
 
@@ -35,26 +37,45 @@ type job struct {
 // slowAfter is when an attempt under way makes its lane suspect.
 const slowAfter = 250 * time.Millisecond
 
-// capacity is how many deliveries it may hold.
+// capacity is how many deliveries may be queued or under way.
 func (l *lane) capacity() int { return l.slots * (1 + queueFor) }
 
-func (l *lane) room() int { return l.capacity() - l.held }
+// room is how many more it may take. It may hold twice its capacity, with those on
+// their way back into the store: else little would be left to begin while that, and a
+// claim, are under way.
+func (l *lane) room() int {
+	busy := l.coming + len(l.queue) + len(l.active)
+	return min(l.capacity()-busy, 2*l.capacity()-l.held) - l.asked
+}
 
-// roomy reports whether at least a quarter of it is empty. What is under way or being
-// saved is in it as well: with half of it, little would be left to begin while a claim
-// is under way.
+// roomy reports whether at least a quarter of it is empty.
 func (l *lane) roomy() bool { return l.room() >= (l.capacity()+3)/4 }
 
 // hungry reports whether claiming for it is worth a call: not for every slot
 // that becomes free, but when a part of it is empty.
-func (l *lane) hungry() bool { return l.more && l.roomy() }
+func (l *lane) hungry() bool { return (l.more || l.told) && l.roomy() }
 
-// takes reports whether Publish may hand over to it. While older deliveries wait in
-// the store, newer ones queue up behind them; else they would be overtaken for ever.
+// takes reports whether Publish may hand over to it. While older ones wait in the
+// store for room, newer ones queue up behind them; else they would be overtaken for
+// ever.
 func (l *lane) takes() bool { return l.room() > 0 && !l.more }
 
-// leave notes that the store has due ones for it.
-func (l *lane) leave() { l.more, l.told = true, true }
+// leave notes that the store has due ones for it. If a claim has no room for them now,
+// newer ones must not take what becomes free.
+func (l *lane) leave() {
+	l.told = true
+	l.more = l.more || !l.roomy()
+}
+
+// ask returns how many to claim of what is due: all that it has room for, and half of
+// that if newer ones are being handed over meanwhile.
+func (l *lane) ask() int {
+	l.asked = l.room()
+	if !l.more {
+		l.asked = (l.asked + 1) / 2
+	}
+	return l.asked
+}
 
 // lease returns until when to lease: long enough for the whole lane to time
 // out one after the other, and for the outcomes to be saved. A random part of a
@@ -74,9 +95,9 @@ func (l *lane) suspect(at time.Time) bool {
 }
 
 // pop takes the first job out of the queue.
-func (l *lane) pop() job {
+func (l *lane) pop() *job {
 	j := l.queue[0]
-	l.queue[0] = job{} // let go of its payload
+	l.queue[0] = nil // let go of its payload
 	l.queue = l.queue[1:]
 	return j
 }

@@ -2,6 +2,7 @@ package hooks_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/retry"
 	"example.com/hooks/store/memory"
 )
 
@@ -85,26 +87,48 @@ func TestSubscribersThatBeginToHangDelayNobody(t *testing.T) {
 	})
 }
 
-// While older deliveries wait in the store, newer ones queue up behind them, also
-// those published while the store is being asked.
+// While older deliveries wait in the store, newer ones queue up behind them, whenever
+// they are published.
 func TestNewEventsDoNotOvertakeTheBacklog(t *testing.T) {
-	for _, pause := range []time.Duration{0, 100 * time.Millisecond} {
-		t.Run(fmt.Sprintf("store answers after %v", pause), func(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		before, meanwhile int // events published before Run, and while the store is first asked
+		pause             time.Duration
+	}{
+		{name: "published later"},
+		{name: "published while the store is asked", pause: 100 * time.Millisecond},
+		{name: "published while the store is first asked", meanwhile: 6},
+		{name: "published before", before: 50},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &gated{Store: memory.New(), backlog: func() { time.Sleep(pause) }}
-				var got []string
-				h := dispatching(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Concurrency: 1, Func: func(_ context.Context, ev hooks.Event) error {
+				store := &gated{Store: memory.New()}
+				var got, want []string
+				h := subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Concurrency: 1, Func: func(_ context.Context, ev hooks.Event) error {
 					got = append(got, string(ev.Data))
 					time.Sleep(time.Second)
 					return nil
 				}})
-				var want []string
-				for i := range 100 {
-					publish(t, h, i)
-					want = append(want, fmt.Sprintf(`{"id":%d}`, i))
-					time.Sleep(300 * time.Millisecond)
+				publishMore := func(n int) {
+					for range n {
+						publish(t, h, len(want))
+						want = append(want, fmt.Sprintf(`{"id":%d}`, len(want)))
+					}
 				}
-				time.Sleep(100 * time.Second)
+				publishMore(c.before)
+				var once sync.Once
+				store.backlog = func() {
+					once.Do(func() { publishMore(c.meanwhile) })
+					time.Sleep(c.pause)
+				}
+				runUntilCleanup(t, h)
+				synctest.Wait()
+				time.Sleep(900 * time.Millisecond)
+				for range 50 {
+					time.Sleep(600 * time.Millisecond)
+					publishMore(1)
+				}
+				time.Sleep(200 * time.Second)
 				synctest.Wait()
 				if !slices.Equal(got, want) {
 					t.Errorf("they came as %v; want the order of publishing", got)
@@ -112,6 +136,64 @@ func TestNewEventsDoNotOvertakeTheBacklog(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Events that are published while a backlog is claimed, piece by piece, come after it.
+func TestTheBacklogGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const backlog = 200
+		var old, early atomic.Int64
+		h := subscribed(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(_ context.Context, ev hooks.Event) error {
+			if string(ev.Data) == `{"id":0}` {
+				old.Add(1)
+			} else if old.Load() < backlog {
+				early.Add(1)
+			}
+			time.Sleep(time.Second)
+			return nil
+		}})
+		for range backlog {
+			publish(t, h, 0)
+		}
+		runUntilCleanup(t, h)
+		synctest.Wait()
+		for range backlog/4*10 - 5 { // until half a second after the last four have begun
+			time.Sleep(100 * time.Millisecond)
+			publish(t, h, 1)
+		}
+		if old.Load() < backlog || early.Load() > 0 {
+			t.Errorf("%d of %d old ones came, and %d newer ones before the last", old.Load(), backlog, early.Load())
+		}
+	})
+}
+
+// A retry gets its turn in a lane that Publish keeps nearly full.
+func TestNewEventsDoNotStarveRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const full = 17 // of 20: there is room for Publish, but none for a claim
+		var tries, others atomic.Int64
+		h := dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Concurrency: 4, Retry: retry.Schedule{time.Second}, Func: func(_ context.Context, ev hooks.Event) error {
+			if string(ev.Data) == `{"id":0}` && tries.Add(1) == 1 {
+				return errors.New("once more")
+			}
+			time.Sleep(time.Second)
+			others.Add(1)
+			return nil
+		}})
+		for i := range full + 1 {
+			publish(t, h, i)
+		}
+		for i := range 30 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			for range others.Swap(0) {
+				publish(t, h, full+i+1)
+			}
+		}
+		if tries.Load() != 2 {
+			t.Errorf("it was tried %d times in half a minute; want 2", tries.Load())
+		}
+	})
 }
 
 // What does not fit into its lane just while the store is being asked is looked for.
@@ -140,6 +222,171 @@ func TestWhatIsLeftWhileTheStoreAnswersIsDelivered(t *testing.T) {
 			t.Errorf("%d of %d were delivered", served.Load(), n)
 		}
 	})
+}
+
+// A lane that has caught up with its backlog takes events from Publish again, though
+// one is published whenever the store is asked.
+func TestALaneThatHasCaughtUpTakesNewEventsAtOnce(t *testing.T) {
+	for _, when := range []string{"backlog", "claim"} {
+		t.Run(when, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const slots, backlog = 64, 200 // claimed in two pieces
+				const few, enough = 20, 1000
+				var asked atomic.Int64
+				store := &gated{Store: memory.New()}
+				h := subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Concurrency: slots, Func: func(context.Context, hooks.Event) error { return nil }})
+				for i := range backlog {
+					publish(t, h, i)
+				}
+				more := func() {
+					if asked.Add(1) < enough {
+						publish(t, h, int(asked.Load()))
+					}
+				}
+				if when == "backlog" {
+					store.backlog = more
+				} else {
+					store.claim = more
+				}
+				runUntilCleanup(t, h)
+				synctest.Wait()
+				if asked.Load() > few {
+					t.Errorf("the store was asked %d times, and the lane has not caught up", asked.Load())
+				}
+			})
+		})
+	}
+}
+
+// So does one whose events are being stored, left behind, while it catches up.
+func TestALaneCatchesUpWithConcurrentPublishers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const backlog, publishers, each = 30, 4, 100
+		var served atomic.Int64
+		store := &gated{Store: memory.New()}
+		h := subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+			served.Add(1)
+			return nil
+		}})
+		for i := range backlog {
+			publish(t, h, i)
+		}
+		var claims atomic.Int64
+		store.enqueue = func() error { time.Sleep(10 * time.Millisecond); return nil }
+		store.claim = func() { claims.Add(1); time.Sleep(4 * time.Millisecond) }
+		runUntilCleanup(t, h)
+		var all sync.WaitGroup
+		for i := range publishers {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 3 * time.Millisecond)
+				for range each {
+					publish(t, h, i)
+				}
+			})
+		}
+		all.Wait()
+		synctest.Wait()
+		if served.Load() != backlog+publishers*each || claims.Load() > each/2 {
+			t.Errorf("%d were delivered, with %d claims; want %d, and Publish to hand over most", served.Load(), claims.Load(), backlog+publishers*each)
+		}
+	})
+}
+
+// What is published while a claim is under way and what that claim leases fit into
+// the lane together.
+func TestALaneHoldsNoMoreThanItHasRoomFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slots, capacity = 4, 20
+		var once sync.Once
+		store := &gated{Store: memory.New()}
+		h := subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Concurrency: slots, Func: func(ctx context.Context, _ hooks.Event) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		for i := range capacity {
+			publish(t, h, i)
+		}
+		store.claim = func() {
+			once.Do(func() {
+				for i := range capacity {
+					publish(t, h, i)
+				}
+			})
+		}
+		runUntilCleanup(t, h)
+		synctest.Wait()
+		if n := countLeased(t, h); n != capacity {
+			t.Errorf("%d deliveries are leased; want %d", n, capacity)
+		}
+	})
+}
+
+// What Publish is storing has its place in the lane already.
+func TestConcurrentPublishersDoNotOverfillALane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slots, capacity, publishers = 1, 5, 100
+		store := &gated{Store: memory.New(), enqueue: func() error { time.Sleep(time.Second); return nil }}
+		h := dispatching(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Concurrency: slots, Timeout: time.Minute, Func: func(ctx context.Context, _ hooks.Event) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		var all sync.WaitGroup
+		for i := range publishers {
+			all.Go(func() { publish(t, h, i) })
+		}
+		all.Wait()
+		synctest.Wait()
+		if n := countLeased(t, h); n != capacity {
+			t.Errorf("%d deliveries are leased; want %d", n, capacity)
+		}
+	})
+}
+
+// Outcomes that are being saved leave room for other deliveries, those that are claimed
+// and those that are published, but not without end.
+func TestALaneGoesOnWhileOutcomesAreSaved(t *testing.T) {
+	const slots, capacity = 4, 20
+	for _, before := range []int{0, 5 * capacity} {
+		t.Run(fmt.Sprintf("%d published before", before), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var served atomic.Int64
+				stuck := make(chan struct{})
+				store := &gated{Store: memory.New(), update: func() { <-stuck }}
+				h := subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Concurrency: slots, Func: func(context.Context, hooks.Event) error {
+					served.Add(1)
+					return nil
+				}})
+				for i := range before {
+					publish(t, h, i)
+				}
+				runUntilCleanup(t, h)
+				synctest.Wait()
+				for i := range 5*capacity - before {
+					publish(t, h, i)
+					synctest.Wait()
+				}
+				// A claim is not made for less than a quarter of the capacity.
+				if n := served.Load(); n <= 2*capacity-capacity/4 || n > 2*capacity {
+					t.Errorf("%d were tried while none was saved; want %d, or nearly as many", n, 2*capacity)
+				}
+				close(stuck)
+				synctest.Wait()
+				if served.Load() != 5*capacity {
+					t.Errorf("%d were tried in the end; want %d", served.Load(), 5*capacity)
+				}
+			})
+		})
+	}
+}
+
+// countLeased counts the deliveries that are leased.
+func countLeased(t *testing.T, h *hooks.Hooks) int {
+	t.Helper()
+	page, _, err := h.Deliveries(t.Context(), hooks.Query{Statuses: []hooks.Status{hooks.Sending}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(page)
 }
 
 func TestBacklogIsDeliveredWithBoundedConcurrency(t *testing.T) {

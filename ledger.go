@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,7 +111,7 @@ func (l *ledger) next() (batch []outcome, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := min(len(l.pending), writeAtMost)
-	batch, l.pending = l.pending[:n:n], l.pending[n:]
+	batch, l.pending = l.pending[:n:n], slices.Grow(l.pending[n:], n) // about as many come next
 	for _, o := range batch {
 		if o.echo {
 			delete(l.echoed, o.lane)

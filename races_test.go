@@ -21,6 +21,8 @@ type gated struct {
 	enqueue func() error // before
 	backlog func()       // after
 	write   func() error // before Update and Claim
+	update  func()       // before Update
+	claim   func()       // after
 	wake    chan struct{}
 }
 
@@ -42,6 +44,9 @@ func (g *gated) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
 }
 
 func (g *gated) Update(ctx context.Context, now time.Time, c []hooks.Change) ([]hooks.DeliveryID, error) {
+	if g.update != nil {
+		g.update()
+	}
 	if g.write != nil {
 		if err := g.write(); err != nil {
 			return nil, err
@@ -56,7 +61,11 @@ func (g *gated) Claim(ctx context.Context, now time.Time, l []hooks.Lane) ([]hoo
 			return nil, err
 		}
 	}
-	return g.Store.Claim(ctx, now, l)
+	entries, err := g.Store.Claim(ctx, now, l)
+	if g.claim != nil {
+		g.claim()
+	}
+	return entries, err
 }
 
 func (g *gated) Wait(ctx context.Context) error {

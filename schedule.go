@@ -60,7 +60,7 @@ func (d *dispatcher) suspects(at time.Time) (n int) {
 // and reports whether it did. d.mu is held.
 func (d *dispatcher) start(l *lane, at time.Time) (began bool) {
 	j := l.pop()
-	if d.endUntried(j, d.h.now()) {
+	if d.endUntried(*j, d.h.now()) {
 		return false
 	}
 	l.active = append(l.active, at)
@@ -68,7 +68,7 @@ func (d *dispatcher) start(l *lane, at time.Time) (began bool) {
 	d.busy[l] = struct{}{}
 	timeout := l.timeout
 	d.attempts.Go(func() {
-		ok := d.attempt(timeout, j)
+		ok := d.attempt(timeout, *j)
 		d.finish(l, at, ok)
 	})
 	return true
@@ -86,6 +86,9 @@ func (d *dispatcher) finish(l *lane, began time.Time, ok bool) {
 	d.active--
 	d.enlist(l)
 	d.schedule()
+	if l.hungry() {
+		d.wake()
+	}
 }
 
 // drop takes a delivery out of the queue whose lease was ended by a decision: it
@@ -100,7 +103,7 @@ func (d *dispatcher) drop(was Delivery) {
 	if l == nil {
 		return
 	}
-	i := slices.IndexFunc(l.queue, func(j job) bool { return j.DeliveryID == was.DeliveryID && j.Token == was.Token })
+	i := slices.IndexFunc(l.queue, func(j *job) bool { return j.DeliveryID == was.DeliveryID && j.Token == was.Token })
 	if i >= 0 {
 		l.queue = slices.Delete(l.queue, i, i+1)
 		d.release(l)

@@ -38,10 +38,10 @@ const (
 	// and up to a second at random.
 	fleetLease = 5*fleetTimeout + 31*time.Second
 	// fleetSlots are the attempts to one endpoint at once, and fleetHeld the
-	// deliveries that a child may have leased for it: those, and four that wait
-	// for each.
+	// deliveries that a child may have leased for it: queued, under way, or being
+	// saved.
 	fleetSlots = 4
-	fleetHeld  = 5 * fleetSlots
+	fleetHeld  = 2 * 5 * fleetSlots
 	// fleetBatch is how many events are published at once.
 	fleetBatch = 20
 
