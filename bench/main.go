@@ -146,9 +146,9 @@ func (c *comparison) run(ctx context.Context, s *server, progress io.Writer) err
 		s.counting = true
 		c.counted, err = c.round(ctx, s, r, min(c.n, countedAtMost), io.Discard)
 		s.counting = false
-	}
-	if err != nil {
-		return fmt.Errorf("count statements: %w", err)
+		if err != nil {
+			return fmt.Errorf("count statements: %w", err)
+		}
 	}
 	for i := range c.options.rounds {
 		fmt.Fprintf(progress, "round %d\n", i+1)
