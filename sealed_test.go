@@ -125,6 +125,7 @@ func TestLeasedDeliveriesWaitForTheKey(t *testing.T) {
 		e.Concurrency = 1
 		put(t, h, e)
 		start(t, h)
+		synctest.Wait() // it has looked for what was there; else it may begin with the second
 		first, second := send(t, h), send(t, h)
 		synctest.Wait()
 		r := recorded(t, store, "crm")
