@@ -85,10 +85,11 @@ func (h *Hooks) request(ctx context.Context, e *endpoint, j job, at time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
+	req.URL, req.Host = u, u.Host // as a text it would be parsed once more
 	for name, value := range e.Header {
 		req.Header.Set(name, value)
 	}

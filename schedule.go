@@ -13,10 +13,33 @@ func (d *dispatcher) enlist(l *lane) {
 	}
 }
 
-// schedule starts attempts while there are slots, one lane after the other.
-// Lanes that may be hanging together leave half of the slots to the others.
-// d.mu is held.
-func (d *dispatcher) schedule() {
+// An attempt under way, or about to be.
+type attempt struct {
+	lane    *lane
+	job     *job
+	began   time.Time
+	timeout time.Duration
+}
+
+// schedule starts attempts while there are slots. d.mu is held.
+func (d *dispatcher) schedule() { d.launch(d.begin()) }
+
+// launch makes attempts, each in a goroutine that goes on with what can be begun then:
+// a new one would have to grow its stack every time.
+func (d *dispatcher) launch(list []*attempt) {
+	for _, a := range list {
+		d.attempts.Go(func() {
+			for a := a; a != nil; {
+				ok := d.attempt(a.timeout, *a.job)
+				a = d.finish(a, ok)
+			}
+		})
+	}
+}
+
+// begin takes jobs while there are slots, from one lane after the other. Lanes that may
+// be hanging together leave half of the slots to the others. d.mu is held.
+func (d *dispatcher) begin() (list []*attempt) {
 	at := time.Now()
 	suspects := -1 // not counted yet
 	for skipped := 0; d.active < d.h.cfg.Concurrency && skipped < len(d.line); {
@@ -39,11 +62,15 @@ func (d *dispatcher) schedule() {
 		}
 		skipped = 0
 		l.ready = false
-		if d.start(l, at) && suspect {
-			suspects++
+		if a := d.next(l, at); a != nil {
+			list = append(list, a)
+			if suspect {
+				suspects++
+			}
 		}
 		d.enlist(l)
 	}
+	return list
 }
 
 // suspects counts the attempts of lanes that may be hanging. d.mu is held.
@@ -56,39 +83,41 @@ func (d *dispatcher) suspects(at time.Time) (n int) {
 	return n
 }
 
-// start begins the lane's next attempt, unless there is no use in it any more,
-// and reports whether it did. d.mu is held.
-func (d *dispatcher) start(l *lane, at time.Time) (began bool) {
+// next begins the lane's next attempt; nil if there is no use in it any more. d.mu is
+// held.
+func (d *dispatcher) next(l *lane, at time.Time) *attempt {
 	j := l.pop()
 	if d.endUntried(*j, d.h.now()) {
-		return false
+		return nil
 	}
 	l.active = append(l.active, at)
 	d.active++
 	d.busy[l] = struct{}{}
-	timeout := l.timeout
-	d.attempts.Go(func() {
-		ok := d.attempt(timeout, *j)
-		d.finish(l, at, ok)
-	})
-	return true
+	return &attempt{l, j, at, l.timeout}
 }
 
-// finish frees the slot of an attempt. How it went says whether the lane works.
-func (d *dispatcher) finish(l *lane, began time.Time, ok bool) {
+// finish frees the slot of an attempt, and returns one to go on with, if there is one.
+// How it went says whether the lane works.
+func (d *dispatcher) finish(a *attempt, ok bool) *attempt {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l.finish(began)
-	l.proven = ok || time.Since(began) <= slowAfter
+	l := a.lane
+	l.finish(a.began)
+	l.proven = ok || time.Since(a.began) <= slowAfter
 	if len(l.active) == 0 {
 		delete(d.busy, l)
 	}
 	d.active--
 	d.enlist(l)
-	d.schedule()
+	list := d.begin()
 	if l.hungry() {
 		d.wake()
 	}
+	if len(list) == 0 {
+		return nil
+	}
+	d.launch(list[1:])
+	return list[0]
 }
 
 // drop takes a delivery out of the queue whose lease was ended by a decision: it
