@@ -8,6 +8,10 @@ import (
 // farFuture is later than anything is due.
 var farFuture = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// lookEvery is how long the backlog may go unseen while a lane has more in the store
+// and nothing else is known to have become due.
+const lookEvery = 50 * time.Millisecond
+
 // claim leases what is due and fits, and returns when to look again: at once
 // if anything was claimable, else when the next delivery is due; zero if none.
 func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
@@ -17,24 +21,17 @@ func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 	if err := d.refresh(ctx); err != nil {
 		return time.Time{}, err
 	}
-	d.mu.Lock()
-	for _, l := range d.lanes {
-		l.told, l.asked = false, 0 // before the store is asked: what is left there meanwhile counts
-	}
-	d.sleepUntil, d.asked = time.Time{}, len(d.flushes)
-	d.mu.Unlock()
 	if err := d.forgo(ctx); err != nil {
 		return time.Time{}, err
 	}
-	backlog, err := d.h.store.Backlog(ctx)
-	if err != nil {
-		return time.Time{}, err
+	lanes, next := d.known()
+	if len(lanes) == 0 && next.IsZero() {
+		lanes, next, err = d.look(ctx)
+	}
+	if err != nil || len(lanes) == 0 {
+		return next, err
 	}
 	at := d.h.now()
-	lanes, next := d.plan(backlog, at)
-	if len(lanes) == 0 {
-		return next, nil
-	}
 	entries, err := d.h.store.Claim(ctx, at, lanes)
 	if err != nil {
 		d.unanswered = append(d.unanswered, lanes...)
@@ -48,6 +45,50 @@ func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 		return at.Add(pollEvery), nil
 	}
 	return at, nil
+}
+
+// known says for which lanes to claim without looking at the backlog, for a claim of
+// theirs got all it asked for, and nothing has happened since but that they have room
+// again. If they have none yet, next is when to look.
+func (d *dispatcher) known() (lanes []Lane, next time.Time) {
+	left := lookEvery - time.Since(d.looked)
+	if d.unsure.Load() || left <= 0 {
+		return nil, time.Time{}
+	}
+	at := d.h.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.sleepUntil.IsZero() {
+		left = min(left, d.sleepUntil.Sub(at))
+	}
+	for _, l := range d.lanes {
+		if left <= 0 || !l.more || d.lane(l.id) == nil {
+			continue
+		}
+		next = at.Add(left)
+		if l.roomy() {
+			lanes = append(lanes, Lane{l.id, l.ask(), at, l.lease(at)})
+		}
+	}
+	return lanes, next
+}
+
+// look looks at the backlog, and returns what [dispatcher.plan] makes of it.
+func (d *dispatcher) look(ctx context.Context) (lanes []Lane, next time.Time, err error) {
+	d.looked = time.Now()
+	d.unsure.Store(false)
+	d.mu.Lock()
+	for _, l := range d.lanes {
+		l.told, l.asked = false, 0 // before the store is asked: what is left there meanwhile counts
+	}
+	d.sleepUntil, d.asked = time.Time{}, len(d.flushes)
+	d.mu.Unlock()
+	backlog, err := d.h.store.Backlog(ctx)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	lanes, next = d.plan(backlog, d.h.now())
+	return lanes, next, nil
 }
 
 // refresh reads what has changed, at least with each poll.
@@ -196,6 +237,7 @@ func (d *dispatcher) take(lanes []Lane, entries []Entry) {
 // end. d.mu is held.
 func (d *dispatcher) answered(claimed Lane, n int) {
 	if claimed.Before.Equal(farFuture) {
+		d.unsure.Store(true)
 		if n == 0 { // nothing of a deleted subscriber is left but what is under way
 			d.swept[claimed.Subscriber] = true
 		}
@@ -203,7 +245,9 @@ func (d *dispatcher) answered(claimed Lane, n int) {
 	}
 	l := d.lanes[claimed.Subscriber]
 	l.asked = 0
-	l.more = n >= claimed.Max
+	if l.more = n >= claimed.Max; !l.more {
+		d.unsure.Store(true) // it may have got less than there is
+	}
 }
 
 // hold makes a leased delivery a job of its lane. d.mu is held.

@@ -21,17 +21,19 @@ type dispatcher struct {
 	stopped  chan struct{} // closed when Run returns
 	flushing bool          // it runs for a Flush only
 	news     atomic.Bool   // others have written: read the subscribers again
+	unsure   atomic.Bool   // something may have become due since the loop looked at the backlog
 	ledger   *ledger
 
 	attempts sync.WaitGroup
 	ctx      context.Context // of the attempts; Run's ends earlier
 	cancel   context.CancelCauseFunc
 
-	// The loop's own: claims in a row that found nothing, and the deleted
-	// subscribers that were swept.
+	// The loop's own: when it looked at the backlog, claims in a row that found
+	// nothing, and the deleted subscribers that were swept.
+	looked     time.Time
 	empty      int
 	swept      map[string]bool
-	unanswered []Lane // of claims that failed; the loop's own
+	unanswered []Lane // of claims that failed
 
 	mu         sync.Mutex // guards what follows, and the lanes
 	open       bool       // deliveries may be handed over and attempts may start
@@ -87,6 +89,7 @@ func (d *dispatcher) loop(ctx context.Context) {
 	for ctx.Err() == nil {
 		next, err := d.claim(ctx)
 		if err != nil {
+			d.unsure.Store(true)
 			retry.wait(ctx, err)
 			continue
 		}
@@ -127,7 +130,25 @@ func (d *dispatcher) until(next time.Time) (wait time.Duration, ok bool) {
 	return wait, ok
 }
 
+// wake has the loop look at the backlog, for something may have become due.
 func (d *dispatcher) wake() {
+	d.unsure.Store(true)
+	d.nudge()
+}
+
+// feed has the loop claim for a lane, if that is worth a call. d.mu is held.
+func (d *dispatcher) feed(l *lane) {
+	switch {
+	case !l.hungry():
+	case l.told:
+		d.wake()
+	default:
+		d.nudge()
+	}
+}
+
+// nudge has the loop go on.
+func (d *dispatcher) nudge() {
 	select {
 	case d.poke <- struct{}{}:
 	default: // it will look anyway

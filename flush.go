@@ -40,7 +40,8 @@ func (d *dispatcher) flushed() {
 // release takes a delivery out of its lane. d.mu is held.
 func (d *dispatcher) release(l *lane) {
 	l.held--
-	if l.hungry() || len(d.flushes) > 0 && !d.holding() {
+	d.feed(l)
+	if len(d.flushes) > 0 && !d.holding() {
 		d.wake()
 	}
 }

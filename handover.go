@@ -111,9 +111,7 @@ func (d *dispatcher) expect(dl Delivery) {
 	}
 	if !dl.Due.After(d.h.now()) {
 		l.leave()
-		if l.hungry() {
-			d.wake()
-		}
+		d.feed(l)
 		return
 	}
 	d.expectAt(dl.Due)

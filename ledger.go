@@ -204,8 +204,6 @@ func (d *dispatcher) settled(done []outcome) {
 		default:
 			d.expectAt(dl.Due)
 		}
-		if l.hungry() {
-			d.wake()
-		}
+		d.feed(l)
 	}
 }

@@ -24,8 +24,8 @@ type attempt struct {
 // schedule starts attempts while there are slots. d.mu is held.
 func (d *dispatcher) schedule() { d.launch(d.begin()) }
 
-// launch makes attempts, each in a goroutine that goes on with what can be begun then:
-// a new one would have to grow its stack every time.
+// launch makes attempts that have begun, each in a goroutine that goes on with what can
+// be begun then: a new one would have to grow its stack every time.
 func (d *dispatcher) launch(list []*attempt) {
 	for _, a := range list {
 		d.attempts.Go(func() {
@@ -37,8 +37,9 @@ func (d *dispatcher) launch(list []*attempt) {
 	}
 }
 
-// begin takes jobs while there are slots, from one lane after the other. Lanes that may
-// be hanging together leave half of the slots to the others. d.mu is held.
+// begin begins attempts while there are slots, in one lane after the other; they are to
+// be launched. Lanes that may be hanging together leave half of the slots to the others.
+// d.mu is held.
 func (d *dispatcher) begin() (list []*attempt) {
 	at := time.Now()
 	suspects := -1 // not counted yet
@@ -62,7 +63,7 @@ func (d *dispatcher) begin() (list []*attempt) {
 		}
 		skipped = 0
 		l.ready = false
-		if a := d.next(l, at); a != nil {
+		if a := d.beginOne(l, at); a != nil {
 			list = append(list, a)
 			if suspect {
 				suspects++
@@ -83,9 +84,9 @@ func (d *dispatcher) suspects(at time.Time) (n int) {
 	return n
 }
 
-// next begins the lane's next attempt; nil if there is no use in it any more. d.mu is
+// beginOne begins the lane's next attempt; nil if there is no use in it any more. d.mu is
 // held.
-func (d *dispatcher) next(l *lane, at time.Time) *attempt {
+func (d *dispatcher) beginOne(l *lane, at time.Time) *attempt {
 	j := l.pop()
 	if d.endUntried(*j, d.h.now()) {
 		return nil
@@ -110,9 +111,7 @@ func (d *dispatcher) finish(a *attempt, ok bool) *attempt {
 	d.active--
 	d.enlist(l)
 	list := d.begin()
-	if l.hungry() {
-		d.wake()
-	}
+	d.feed(l)
 	if len(list) == 0 {
 		return nil
 	}
