@@ -263,15 +263,15 @@ type nextRow struct {
 
 func newNextRow() *nextRow {
 	n := &nextRow{}
-	n.fields = slices.Concat([]any{&n.lane, &n.was}, deliveryFields(&n.Delivery), eventFields(&n.event))
+	n.fields = slices.Concat([]any{&n.lane, &n.was}, deliveryFields(&n.delivery[0]), eventFields(&n.event))
 	return n
 }
 
 // A leased delivery, with its event, and when it was due.
 type leased struct {
-	was time.Time
-	hooks.Delivery
-	event hooks.Event
+	was      time.Time
+	event    hooks.Event
+	delivery [1]hooks.Delivery // as an entry has it
 }
 
 func (g gathering) clone() gathering {
@@ -292,18 +292,18 @@ func (g *gathering) add(r row) error {
 // entries puts each delivery to its event, in the order in which they were due.
 func (g *gathering) entries() (list []hooks.Entry) {
 	slices.SortFunc(g.leased, func(a, b *leased) int {
-		return cmp.Or(a.was.Compare(b.was), cmp.Compare(a.Seq, b.Seq))
+		return cmp.Or(a.was.Compare(b.was), cmp.Compare(a.delivery[0].Seq, b.delivery[0].Seq))
 	})
 	place := make(map[string]int, len(g.leased))
 	list = make([]hooks.Entry, 0, len(g.leased))
 	for _, l := range g.leased {
-		i, ok := place[l.Event]
-		if !ok {
-			i = len(list)
-			place[l.Event] = i
-			list = append(list, hooks.Entry{Event: eventInUTC(l.event)})
+		l.delivery[0] = deliveryInUTC(l.delivery[0])
+		if i, ok := place[l.event.ID]; ok {
+			list[i].Deliveries = append(list[i].Deliveries, l.delivery[0])
+			continue
 		}
-		list[i].Deliveries = append(list[i].Deliveries, deliveryInUTC(l.Delivery))
+		place[l.event.ID] = len(list)
+		list = append(list, hooks.Entry{Event: eventInUTC(l.event), Deliveries: l.delivery[:]})
 	}
 	return list
 }

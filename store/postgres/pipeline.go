@@ -26,9 +26,10 @@ type pipeline struct {
 	wire     *pgconn.Pipeline                        // nil: the connection is free for anything
 	sent     []transaction                           // which the server has not answered
 
-	buf    []byte     // the arguments of one transaction, encoded
-	values [][][]byte // by statement, in buf
-	out    []byte     // its messages
+	buf    []byte   // the arguments of one transaction, encoded
+	ends   []int    // where each ends
+	values [][]byte // each of them
+	out    []byte   // its messages
 }
 
 // A transaction is statements, from BEGIN to COMMIT, and who is told of its end.
@@ -55,8 +56,11 @@ func (p *pipeline) send(t transaction) {
 		p.wire = p.conn.PgConn().StartPipeline(p.ctx)
 	}
 	p.conn.PgConn().Frontend().Send(p.room(t.list))
-	for i, st := range t.list {
-		p.wire.SendQueryPrepared(p.prepared[st.sql].Name, p.values[i], allBinary, nil)
+	values := p.values
+	for _, st := range t.list {
+		n := len(st.args)
+		p.wire.SendQueryPrepared(p.prepared[st.sql].Name, values[:n], allBinary, nil)
+		values = values[n:]
 	}
 	p.sent = append(p.sent, t)
 	if err := p.wire.Sync(); err != nil { // the connection is closed
@@ -90,10 +94,9 @@ func (p *pipeline) prepare(list []statement) error {
 // allBinary is the format of all arguments.
 var allBinary = []int16{pgx.BinaryFormatCode}
 
-// encode puts the arguments of each statement into values, as they are sent.
+// encode puts the arguments of all statements into values, as they are sent.
 func (p *pipeline) encode(list []statement) error {
-	p.buf = p.buf[:0]
-	var ends []int
+	p.buf, p.ends = p.buf[:0], p.ends[:0]
 	for _, st := range list {
 		types := p.prepared[st.sql].ParamOIDs
 		for i, arg := range st.args {
@@ -101,18 +104,14 @@ func (p *pipeline) encode(list []statement) error {
 			if err != nil {
 				return fmt.Errorf("argument %d: %w", i+1, err)
 			}
-			p.buf, ends = buf, append(ends, len(buf))
+			p.buf, p.ends = buf, append(p.ends, len(buf))
 		}
 	}
 	p.values = p.values[:0]
 	begin := 0
-	for _, st := range list {
-		var values [][]byte
-		for range st.args {
-			values = append(values, p.buf[begin:ends[0]])
-			begin, ends = ends[0], ends[1:]
-		}
-		p.values = append(p.values, values)
+	for _, end := range p.ends {
+		p.values = append(p.values, p.buf[begin:end])
+		begin = end
 	}
 	return nil
 }
