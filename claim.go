@@ -51,18 +51,18 @@ func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 // theirs got all it asked for, and nothing has happened since but that they have room
 // again. If they have none yet, next is when to look.
 func (d *dispatcher) known() (lanes []Lane, next time.Time) {
-	left := lookEvery - time.Since(d.looked)
-	if d.unsure.Load() || left <= 0 {
-		return nil, time.Time{}
-	}
 	at := d.h.now()
+	left := lookEvery - time.Since(d.looked)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.sleepUntil.IsZero() {
 		left = min(left, d.sleepUntil.Sub(at))
 	}
+	if d.unsure.Load() || left <= 0 {
+		return nil, time.Time{}
+	}
 	for _, l := range d.lanes {
-		if left <= 0 || !l.more || d.lane(l.id) == nil {
+		if !l.more || d.lane(l.id) == nil {
 			continue
 		}
 		next = at.Add(left)
@@ -237,8 +237,8 @@ func (d *dispatcher) take(lanes []Lane, entries []Entry) {
 // end. d.mu is held.
 func (d *dispatcher) answered(claimed Lane, n int) {
 	if claimed.Before.Equal(farFuture) {
-		d.unsure.Store(true)
-		if n == 0 { // nothing of a deleted subscriber is left but what is under way
+		d.unsure.Store(true) // there may be more to end
+		if n == 0 {          // nothing of a deleted subscriber is left but what is under way
 			d.swept[claimed.Subscriber] = true
 		}
 		return

@@ -17,7 +17,7 @@ import (
 // A nil dispatcher is that of a process that only publishes: it takes nothing.
 type dispatcher struct {
 	h        *Hooks
-	poke     chan struct{} // something may have become due; holds one
+	poke     chan struct{} // the loop is to go on; holds one
 	stopped  chan struct{} // closed when Run returns
 	flushing bool          // it runs for a Flush only
 	news     atomic.Bool   // others have written: read the subscribers again
@@ -89,7 +89,7 @@ func (d *dispatcher) loop(ctx context.Context) {
 	for ctx.Err() == nil {
 		next, err := d.claim(ctx)
 		if err != nil {
-			d.unsure.Store(true)
+			d.unsure.Store(true) // what a lane has may be unknown now
 			retry.wait(ctx, err)
 			continue
 		}

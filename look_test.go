@@ -1,7 +1,6 @@
 package hooks_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -148,12 +147,7 @@ func TestABacklogWithoutItsKeyIsNotClaimed(t *testing.T) {
 		}
 		start(t, h)
 		synctest.Wait()
-		r := recorded(t, store, "crm")
-		r.Data = bytes.Replace(r.Data, []byte(`"Sealed":"`), []byte(`"Sealed":"AAAA`), 1)
-		if _, err := store.Put(t.Context(), time.Now(), r); err != nil {
-			t.Fatal(err)
-		}
-		wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+		spoil(t, h, store)
 		before := claims.Load()
 		close(gate)
 		time.Sleep(time.Minute)

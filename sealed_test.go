@@ -128,12 +128,7 @@ func TestLeasedDeliveriesWaitForTheKey(t *testing.T) {
 		synctest.Wait() // it has looked for what was there; else it may begin with the second
 		first, second := send(t, h), send(t, h)
 		synctest.Wait()
-		r := recorded(t, store, "crm")
-		r.Data = bytes.Replace(r.Data, []byte(`"Sealed":"`), []byte(`"Sealed":"AAAA`), 1)
-		if _, err := store.Put(t.Context(), time.Now(), r); err != nil {
-			t.Fatal(err)
-		}
-		wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+		spoil(t, h, store)
 		close(gate)
 		time.Sleep(time.Minute)
 		d, err := h.Delivery(t.Context(), hooks.DeliveryID{Event: second.EventID, Subscriber: "crm"})
@@ -144,6 +139,17 @@ func TestLeasedDeliveriesWaitForTheKey(t *testing.T) {
 			t.Errorf("the first delivery is %v; want what was under way to succeed", s)
 		}
 	})
+}
+
+// spoil makes the secrets of sealedEndpoint undecryptable, and has h notice.
+func spoil(t *testing.T, h *hooks.Hooks, store hooks.Store) {
+	t.Helper()
+	r := recorded(t, store, "crm")
+	r.Data = bytes.Replace(r.Data, []byte(`"Sealed":"`), []byte(`"Sealed":"AAAA`), 1)
+	if _, err := store.Put(t.Context(), time.Now(), r); err != nil {
+		t.Fatal(err)
+	}
+	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
 }
 
 // wantSealed checks that nothing replaces by accident what cannot be read.

@@ -111,3 +111,27 @@ func TestAKeyIsTakenAnew(t *testing.T) {
 		t.Errorf("Enqueue = %v, %v; want %v", receipts, err, want)
 	}
 }
+
+// rowsSQL notes every row that is inserted.
+const rowsSQL = `CREATE TABLE rows (seq bigint GENERATED ALWAYS AS IDENTITY, row text);
+	CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		INSERT INTO rows (row) VALUES (TG_ARGV[0] || CASE TG_ARGV[0] WHEN 'event ' THEN to_json(NEW)->>'id' ELSE to_json(NEW)->>'event_id' END);
+		RETURN NEW;
+	END $$;
+	CREATE TRIGGER note BEFORE INSERT ON hooks.events FOR EACH ROW EXECUTE FUNCTION note('event ');
+	CREATE TRIGGER note BEFORE INSERT ON hooks.deliveries FOR EACH ROW EXECUTE FUNCTION note('delivery ')`
+
+// Rows are written in one order, whether it is taken for granted that they are new or
+// not, so that two transactions cannot each have a row that the other waits for.
+func TestRowsAreWrittenInOneOrder(t *testing.T) {
+	const want = "event evt_b, event evt_a, delivery evt_b, delivery evt_a"
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeSimpleProtocol} {
+		config := database(t)
+		script(t, config, rowsSQL)
+		pool := poolOn(t, config, func(p *pgxpool.Config) { p.ConnConfig.DefaultQueryExecMode = mode })
+		mustEnqueue(t, storeOn(t, pool), entry("evt_b", "crm"), entry("evt_a", "crm"))
+		if got := value[string](t, pool, `SELECT string_agg(row, ', ' ORDER BY seq) FROM rows`); got != want {
+			t.Errorf("%v: rows came as %s; want %s", mode, got, want)
+		}
+	}
+}
