@@ -205,7 +205,7 @@ func TestUselessConnectionsDoNotAddUp(t *testing.T) {
 	}
 	const most = 2 + 64 // as package egress says of IdlePerHost 1
 	silenceLog(t)
-	rows := slices.DeleteFunc(theHostiles(), func(r hostile) bool { return r.name != "HTTP/2 GOAWAY at once" })
+	rows := slices.DeleteFunc(allHostiles(), func(r hostile) bool { return r.name != "HTTP/2 GOAWAY at once" })
 	if len(rows) != 1 {
 		t.Fatalf("%d rows; want the one", len(rows))
 	}

@@ -196,11 +196,14 @@ func (r hostile) wantEnd(t *testing.T, a hooks.Attempt) {
 	}
 }
 
-// theHostiles returns all rows, or with -short one of those that hang for
-// three and all others.
+// allHostiles returns every row.
+func allHostiles() []hostile { return slices.Concat(hostiles(), http2Hostiles()) }
+
+// theHostiles returns every row, but with -short only one in three of those
+// that hang, because each of them lasts until its timeout.
 func theHostiles() (rows []hostile) {
 	hanging := 0
-	for _, r := range slices.Concat(hostiles(), http2Hostiles()) {
+	for _, r := range allHostiles() {
 		if r.hangs {
 			hanging++
 		}
