@@ -3,9 +3,11 @@ package hooks
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -85,6 +87,19 @@ func (c Config) check() error {
 	if c.Store == nil {
 		errs = append(errs, invalid("Config.Store", "it is nil; set it to memory.New(), or what sqlite.Open returns"))
 	}
+	for _, v := range []struct {
+		field  string
+		value  any
+		advice string
+	}{
+		{"Store", c.Store, "set it to memory.New(), or what sqlite.Open returns"},
+		{"Transport", c.Transport, "leave the field alone for the default"},
+		{"Keeper", c.Keeper, "leave the field alone to do without, or set it to what keeper.Parse returns"},
+	} {
+		if holdsNil(v.value) {
+			errs = append(errs, invalid("Config."+v.field, "it holds a nil %T; %s", v.value, v.advice))
+		}
+	}
 	for _, d := range []struct {
 		field string
 		value time.Duration
@@ -123,8 +138,19 @@ func (c Config) check() error {
 	return errors.Join(errs...)
 }
 
+// holdsNil reports whether v, which is not nil itself, holds a pointer or
+// function that is: most of their methods panic. A nil slice or map may be a
+// value like others, as [retry.Schedule] is.
+func holdsNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil()
+}
+
 // checkPolicy asks a policy whether it is sound, if it can tell.
 func checkPolicy(p retry.Policy) error {
+	if holdsNil(p) {
+		return fmt.Errorf("it holds a nil %T; leave the field alone for the default", p)
+	}
 	if v, ok := p.(interface{ Validate() error }); ok {
 		return v.Validate()
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 
 	"example.com/hooks"
 	"example.com/hooks/egress"
+	"example.com/hooks/keeper"
 	"example.com/hooks/retry"
 	"example.com/hooks/store/memory"
 )
@@ -80,6 +82,11 @@ func TestNewNamesTheMistake(t *testing.T) {
 		{hooks.Config{Store: store, Timeout: -time.Second}, "Config.Timeout", "zero for the default"},
 		{hooks.Config{Store: store, MaxPayload: -5}, "Config.MaxPayload", "-5 is negative; leave it zero"},
 		{hooks.Config{Store: store, Retry: retry.Schedule{-1}}, "Config.Retry", "positive wait"},
+		{hooks.Config{Store: (*memory.Store)(nil)}, "Config.Store", "nil *memory.Store"},
+		{hooks.Config{Store: store, Transport: (*http.Transport)(nil)}, "Config.Transport", "nil *http.Transport"},
+		{hooks.Config{Store: store, Transport: exchange(nil)}, "Config.Transport", "leave the field alone"},
+		{hooks.Config{Store: store, Keeper: (*keeper.Keys)(nil)}, "Config.Keeper", "nil *keeper.Keys"},
+		{hooks.Config{Store: store, Retry: (*retry.Exponential)(nil)}, "Config.Retry", "nil *retry.Exponential"},
 	} {
 		_, err := hooks.New(c.config)
 		wantInvalid(t, err, c.field, nil, c.advice)
@@ -132,6 +139,7 @@ func TestSubscribeRefuses(t *testing.T) {
 		{"timeout", func(s *hooks.Handler) { s.Timeout = -1 }, "Handler.Timeout", nil, "zero"},
 		{"timeout without end", func(s *hooks.Handler) { s.Timeout = 1<<63 - 1 }, "Handler.Timeout", nil, "24 h"},
 		{"retry", func(s *hooks.Handler) { s.Retry = retry.Schedule{-1} }, "Handler.Retry", nil, "positive wait"},
+		{"retry that is nil", func(s *hooks.Handler) { s.Retry = (*retry.Exponential)(nil) }, "Handler.Retry", nil, "leave the field alone"},
 		{"no events", func(s *hooks.Handler) { s.Events = nil }, "Handler.Events", nil, "** for all"},
 		{"no pattern", func(s *hooks.Handler) { s.Events = []string{"**", "a**"} }, "Handler.Events", nil, "invoice.*"},
 		{"typo", func(s *hooks.Handler) { s.Events = []string{"**", "invoce.paid"} }, "Handler.Events", hooks.ErrNoMatch, "invoice.paid"},
@@ -374,8 +382,10 @@ func TestPublishReturnsTheErrorOfEncoding(t *testing.T) {
 
 func TestPublishTxRefusesNil(t *testing.T) {
 	h := newHooks(t, hooks.Config{})
-	_, err := h.PublishTx(t.Context(), nil, invoicePaid.New(invoice{1}))
-	wantInvalid(t, err, "Tx", nil, "the store's Tx method")
+	for _, tx := range []hooks.Tx{nil, (*memory.Store)(nil)} {
+		_, err := h.PublishTx(t.Context(), tx, invoicePaid.New(invoice{1}))
+		wantInvalid(t, err, "Tx", nil, "the store's Tx method")
+	}
 }
 
 func TestClosedStore(t *testing.T) {

@@ -57,7 +57,7 @@ func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error
 // store's Tx method returns. Call [Hooks.Wake] after the commit, so that
 // delivery begins at once. Errors are those of Publish; after one, roll back.
 func (h *Hooks) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, error) {
-	if tx == nil {
+	if tx == nil || holdsNil(tx) {
 		return nil, invalid("Tx", "it is nil; give what the store's Tx method returns")
 	}
 	entries, err := h.entries(ctx, tx, evs)
