@@ -25,7 +25,7 @@ func (s *Store) Lock(ctx context.Context, now time.Time) (unlock func() error, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	leave, err := s.writer.enter()
+	leave, err := s.writer.enter("lock")
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +48,8 @@ func (s *Store) exclude() (release func() error, err error) {
 		return nil, hooks.ErrLocked
 	}
 	var file *os.File
-	if s.path != "" {
-		if file, err = lockFile(s.path + "-lock"); err != nil {
+	if path := s.writer.file.path; path != "" {
+		if file, err = lockFile(path + "-lock"); err != nil {
 			return nil, explain("lock", err)
 		}
 	}

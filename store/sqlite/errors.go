@@ -1,8 +1,11 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -10,13 +13,15 @@ import (
 
 // Errors that tell what ails the database. [errors.Is] finds them in what the
 // methods of a [Store] return, and [errors.As] the driver's own error beside
-// them. When the cause is gone the store works again, without being reopened.
+// them, if there is one. When the cause is gone the store works again, without
+// being reopened; only ErrReplaced stays.
 //
 // None of them is certain in the sense of [example.com/hooks.Store]: repeat
 // the call with the same ids.
 var (
 	// ErrBusy: another connection or process held the write lock for longer
-	// than busy_timeout.
+	// than busy_timeout. If that is 0, as it is unless the DSN sets it, nothing
+	// waits at all, and the error's text says so.
 	ErrBusy = errors.New("another transaction holds the database's lock;" +
 		" keep transactions short and try again")
 	// ErrDeferred: the application's transaction began by reading, and can
@@ -27,14 +32,31 @@ var (
 	// ErrFull: the disk, a quota or max_page_count.
 	ErrFull = errors.New("no space left for the database; free some and try again")
 	// ErrIO: the operating system could not read or write the file.
-	ErrIO = errors.New("the database file cannot be read or written; check the disk")
+	ErrIO = errors.New("the database file cannot be read or written; check the disk," +
+		" and that the file's directory exists and allows writing")
 	// ErrCorrupt: the file is damaged.
 	ErrCorrupt = errors.New("the database file is damaged; restore a backup," +
 		" or see sqlite3's .recover")
 	// ErrReadOnly: the file, its directory or the file system allows no writing.
 	ErrReadOnly = errors.New("the database is read-only;" +
 		" check the permissions of the file and its directory")
+	// ErrReplaced: while the program ran, the database file or its write-ahead
+	// log was removed, renamed, or replaced by another one, perhaps together
+	// with its directory. What is written now would be lost with the program's
+	// end, and so nothing is acknowledged any more: the write that found out may
+	// have been done in the file that is gone, and every later call returns
+	// ErrReplaced too, until the program opens a store again. [hooks.Hooks.Run]
+	// keeps trying, as after other errors of the store; no waiting helps.
+	//
+	// The path of the file is looked at before and after each transaction that
+	// writes, and before each other call. On Windows, which lets nobody remove
+	// a file that is open, it hardly ever occurs.
+	ErrReplaced = errors.New("the database file or its log was removed or replaced while the program ran;" +
+		" put the right file back and restart the program")
 )
+
+// timeoutRemedy says how transactions come to wait for each other.
+const timeoutRemedy = "Add _pragma=busy_timeout(5000) to the DSN"
 
 // causes are the primary result codes of SQLite that an error stands for.
 var causes = map[int]error{
@@ -60,14 +82,46 @@ func explain(verb string, err error) error {
 	return fmt.Errorf("sqlite: %s: %w", verb, err)
 }
 
-// causeOf returns which of this package's errors err stands for, or nil.
+// causeOf returns which of this package's errors err stands for, or nil. err
+// is SQLite's, or of the operating system about a file beside the database.
 func causeOf(err error) error {
 	e, ok := errors.AsType[*driver.Error](err)
 	switch {
 	case !ok:
-		return nil
+		return systemCause(err)
 	case e.Code() == lib.SQLITE_BUSY_SNAPSHOT:
 		return ErrDeferred
+	case e.Code() == lib.SQLITE_READONLY_DBMOVED:
+		return ErrReplaced
 	}
 	return causes[e.Code()&0xff]
+}
+
+func systemCause(err error) error {
+	for cause, reasons := range map[error][]error{
+		ErrReadOnly: {syscall.EROFS, fs.ErrPermission},
+		ErrFull:     {syscall.ENOSPC, syscall.EDQUOT},
+		ErrIO:       {syscall.EIO},
+	} {
+		for _, reason := range reasons {
+			if errors.Is(err, reason) {
+				return cause
+			}
+		}
+	}
+	return nil
+}
+
+// adviseTimeout adds to an error about the lock that q, where it occurred, does
+// not wait for locks.
+func adviseTimeout(ctx context.Context, q rowQueryer, err error) error {
+	e, ok := errors.AsType[*driver.Error](err)
+	if !ok || e.Code()&0xff != lib.SQLITE_BUSY || e.Code() == lib.SQLITE_BUSY_SNAPSHOT {
+		return err
+	}
+	var timeout int
+	if q.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&timeout) != nil || timeout > 0 {
+		return err
+	}
+	return fmt.Errorf("busy_timeout is 0, so nothing waits for the lock. %s: %w", timeoutRemedy, err)
 }

@@ -52,7 +52,7 @@ func ExampleStore_Tx() {
 	defer os.RemoveAll(dir)
 
 	db, err := sql.Open("sqlite", filepath.Join(dir, "app.db")+
-		"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_txlock=immediate")
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_txlock=immediate")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func ExampleStore_Weaknesses() {
 	for _, s := range sentences {
 		fmt.Println(s)
 	}
-	// Output: The database is in memory: nothing outlives the process.
+	// Output: The database is in memory: all events are gone when the process ends. Give New a database in a file, or use package store/memory in tests.
 }
 
 // A process that only publishes, beside one that delivers from the same file:

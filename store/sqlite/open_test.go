@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"maps"
 	"os"
@@ -49,8 +50,11 @@ func TestOpenRelativePath(t *testing.T) {
 
 func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 	dir := t.TempDir()
+	write(t, filepath.Join(dir, "file"), nil)
 	for path, want := range map[string]string{
 		"":                                 "store/memory",
+		os.DevNull:                         "no regular file",
+		filepath.Join(dir, "file", "x.db"): "not a directory",
 		":memory:":                         "store/memory",
 		":memory:?cache=shared":            "store/memory",
 		dir:                                "directory",
@@ -60,9 +64,7 @@ func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 		if err == nil {
 			s.Close()
 		}
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("Open(%q) = %v; want an error that says %q", path, err, want)
-		}
+		wantInvalid(t, err, "path", want)
 	}
 }
 
@@ -259,6 +261,28 @@ func TestWeaknesses(t *testing.T) {
 	}
 	if got, err := openTemp(t).Weaknesses(t.Context()); len(got) > 0 || err != nil {
 		t.Errorf("Weaknesses of Open's = %q, %v; want none", got, err)
+	}
+}
+
+// TestWeaknessesOfSomeConnections: a PRAGMA that is executed reaches one.
+func TestWeaknessesOfSomeConnections(t *testing.T) {
+	db := openDB(t, filepath.Join(t.TempDir(), "app.db")+"?_journal_mode=WAL")
+	mustExec(t, db, `PRAGMA busy_timeout = 5000`)
+	s := share(t, db)
+	got, err := s.Weaknesses(t.Context())
+	if err != nil || len(got) != 1 || !strings.Contains(got[0], "busy_timeout is 0 on 1 of 2 connections") {
+		t.Errorf("Weaknesses = %q, %v; want that busy_timeout is 0 on one of two connections", got, err)
+	}
+	db.SetMaxOpenConns(1)
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Weaknesses(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Weaknesses while the pool is empty = %v; want context.Canceled", err)
 	}
 }
 

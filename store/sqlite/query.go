@@ -186,17 +186,17 @@ func read[T any](
 	ctx context.Context, s *Store, verb string,
 	each func(*sql.Rows) (T, error), query string, args ...any,
 ) ([]T, error) {
-	leave, err := s.writer.enter()
+	leave, err := s.writer.enter(verb)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
 	rows, err := s.query(ctx, query, args...)
 	if err != nil {
-		return nil, explain(verb, err)
+		return nil, explain(verb, adviseTimeout(ctx, s.db, err))
 	}
 	list, err := scan(rows, each)
-	return list, explain(verb, err)
+	return list, explain(verb, adviseTimeout(ctx, s.db, err))
 }
 
 func (s *Store) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {

@@ -9,6 +9,9 @@ import (
 	"io/fs"
 	"os"
 
+	driver "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
 	"example.com/hooks"
 )
 
@@ -30,7 +33,10 @@ func inspect(path string) error {
 		return err
 	}
 	if fi.IsDir() {
-		return errors.New("it is a directory; write the name of a file")
+		return invalidPath(path, nil, "it is a directory; write the name of a file")
+	}
+	if !fi.Mode().IsRegular() {
+		return invalidPath(path, nil, "it is no regular file; write the name of one, or of a new one")
 	}
 	if n := fi.Size(); n > 0 && n < 512 { // SQLite takes it for an empty one
 		return fmt.Errorf("%w: the file is too short for an SQLite database", hooks.ErrForeign)
@@ -46,12 +52,12 @@ func inspect(path string) error {
 	defer db.Close()
 	var tables int
 	if err := db.QueryRow(`SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
-		return describe(err)
+		return describe(err, path)
 	}
 	version, err := schemaVersion(context.Background(), db)
 	switch {
 	case err != nil:
-		return describe(err)
+		return describe(err, path)
 	case version == 0 && tables > 0:
 		return fmt.Errorf("%w: the database has other tables; choose another file, or share it with New",
 			hooks.ErrForeign)
@@ -65,9 +71,13 @@ func exists(path string) bool {
 }
 
 // describe makes [hooks.ErrForeign] of what is no database, and says what
-// other errors are about.
-func describe(err error) error {
+// other errors about the file at path are about.
+func describe(err error, path string) error {
 	cause := causeOf(err)
+	e, ok := errors.AsType[*driver.Error](err)
+	if ok && e.Code()&0xff == lib.SQLITE_CANTOPEN && path != "" && besideReadOnly(path) {
+		cause = ErrReadOnly
+	}
 	switch {
 	case cause == ErrCorrupt:
 		return fmt.Errorf("%w: the file is no SQLite database, or damaged: %w: %w",

@@ -11,6 +11,8 @@
 // [Open] keeps events in a file of their own. [New] keeps them in the
 // application's database, where [Store.Tx] publishes in its transactions:
 //
+//	db, err := sql.Open("sqlite", "file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_txlock=immediate")
+//	...
 //	store, err := sqlite.New(db)
 //	...
 //	tx, err := db.BeginTx(ctx, nil)
@@ -19,11 +21,20 @@
 //	...
 //	err = tx.Commit()
 //
+// Each of the three parameters is needed: busy_timeout lets a transaction wait
+// until another one has ended; immediate transactions wait where a deferred one
+// that has read would fail at once; and a write-ahead log lets reading go on
+// beside writing. They belong in the DSN because a PRAGMA that is executed
+// reaches only one connection of the pool.
+//
 // A call that writes returns when its write is on the disk: the file is synced
 // with every commit (synchronous=FULL), and writes that come at the same time
 // share one. There is one dispatcher to a file, see [Store.Lock]; any number
 // of processes may publish to it, but SQLite's write lock is not fair: beside
 // one that writes without pause, another may get [ErrBusy]. All tables have names that begin with hooks_.
+//
+// The file and its log beside it must stay where they are while a Store uses
+// them. When they are removed or replaced, all methods return [ErrReplaced].
 package sqlite
 
 import (
@@ -43,7 +54,8 @@ import (
 // with [Open] or [New]. Its methods are safe for concurrent use.
 //
 // The methods return errors that say what ails the database, such as
-// [ErrFull]; when the cause is gone they work again.
+// [ErrFull]; when the cause is gone they work again, except after
+// [ErrReplaced].
 type Store struct {
 	// Shared says that other processes write to this file too. [Store.Wait]
 	// then looks 20 times a second whether they did. Set it before first use.
@@ -55,8 +67,7 @@ type Store struct {
 
 	db       *sql.DB // reads
 	prepared map[string]*sql.Stmt
-	path     string // of the file, absolute, without symbolic links; empty in memory
-	opened   bool   // by Open
+	opened   bool // by Open
 	done     chan struct{}
 }
 
@@ -73,10 +84,16 @@ const readers = 4
 // characters may be in path. It stands for a file always: for a store in
 // memory, use package memory.
 //
-// It returns [hooks.ErrForeign] for a file with something else in it, and
-// [hooks.ErrTooNew] for one of a later version, and leaves both as they are.
+// It returns a [*hooks.InvalidError] for a path that cannot be a file's,
+// [hooks.ErrForeign] for a file with something else in it, and
+// [hooks.ErrTooNew] for one of a later version, and leaves them as they are;
+// and [ErrReadOnly] where nothing may be written. Symbolic links are followed
+// once, now: pointing one elsewhere later changes nothing for this Store.
 func Open(path string) (*Store, error) {
 	s, err := open(path)
+	if _, invalid := errors.AsType[*hooks.InvalidError](err); invalid {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
 	}
@@ -85,11 +102,11 @@ func Open(path string) (*Store, error) {
 
 func open(path string) (*Store, error) {
 	if path == "" || strings.HasPrefix(path, ":memory:") {
-		return nil, errors.New("write the name of a file; for a store in memory use package store/memory")
+		return nil, invalidPath(path, nil, "write the name of a file; for a store in memory use package store/memory")
 	}
 	created, err := create(path)
 	if err != nil {
-		return nil, err
+		return nil, describe(err, path)
 	}
 	path, err = realPath(path)
 	if err != nil {
@@ -103,9 +120,12 @@ func open(path string) (*Store, error) {
 	w := dsn(path, "mode=rw", "_busy_timeout=5000", "_journal_mode=WAL", "_synchronous=FULL",
 		"_txlock=immediate", "_pragma=journal_size_limit(67108864)")
 	r := dsn(path, "mode=rw", "_busy_timeout=5000", "_synchronous=FULL", "_query_only=1")
-	s := &Store{path: path, opened: true}
+	s := &Store{opened: true}
+	if err := s.writer.file.set(path); err != nil {
+		return nil, describe(err, path)
+	}
 	if err := s.openPools(w, r); err != nil {
-		return nil, errors.Join(describe(err), s.closePools())
+		return nil, errors.Join(describe(err, path), s.closePools())
 	}
 	return s, nil
 }
@@ -115,8 +135,9 @@ func open(path string) (*Store, error) {
 // on it from every other connection of this process.
 func create(path string) (bool, error) {
 	dir := filepath.Dir(path)
-	if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
-		return false, fmt.Errorf("%s is not a directory; create it first", dir)
+	fi, err := os.Stat(dir)
+	if isGone(err) || err == nil && !fi.IsDir() {
+		return false, invalidPath(path, err, dir+" is not a directory; create it first")
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, os.ErrExist) {
@@ -126,6 +147,12 @@ func create(path string) (bool, error) {
 		return false, err
 	}
 	return true, f.Close()
+}
+
+func invalidPath(path string, reason error, problem string) error {
+	return &hooks.InvalidError{
+		Field: "path", Problem: fmt.Sprintf("sqlite.Open(%q): %s", path, problem), Err: reason,
+	}
 }
 
 // realPath is the same for all names of a file.
@@ -177,26 +204,46 @@ func (s *Store) openPools(w, r string) (err error) {
 // modernc.org/sqlite, and stays the caller's to close, after the Store.
 //
 // A pool of a single connection will do, but then a transaction that the
-// application holds open holds up everything else.
+// application holds open holds up everything else. A database in memory needs
+// such a pool, or a cache that its connections share: otherwise each of them
+// would have a database of its own.
+//
+// A db that cannot be used is a [*hooks.InvalidError].
 func New(db *sql.DB) (*Store, error) {
+	if err := checkDriver(db); err != nil {
+		return nil, err
+	}
 	s := &Store{db: db}
 	s.writer.db = db
-	if err := s.adopt(); err != nil {
-		return nil, fmt.Errorf("sqlite: new: %w", describe(err))
+	err := s.adopt()
+	if _, invalid := errors.AsType[*hooks.InvalidError](err); invalid {
+		return nil, err
+	}
+	if err != nil {
+		err = adviseTimeout(context.Background(), db, err)
+		return nil, fmt.Errorf("sqlite: new: %w", describe(err, s.writer.file.path))
 	}
 	return s, nil
 }
 
 func (s *Store) adopt() error {
-	if err := migrate(s.db, false); err != nil {
-		return err
-	}
-	err := s.db.QueryRow("SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&s.path)
+	path, err := mainFile(s.db)
 	if err != nil {
 		return err
 	}
-	if s.path != "" {
-		if s.path, err = realPath(s.path); err != nil {
+	if path != "" {
+		if path, err = realPath(path); err != nil {
+			return err
+		}
+	}
+	if err := s.writer.file.set(path); err != nil {
+		return err
+	}
+	if err := migrate(s.db, false); err != nil {
+		return err
+	}
+	if path == "" {
+		if err := checkMemory(s.db); err != nil {
 			return err
 		}
 	}
@@ -208,7 +255,7 @@ func (s *Store) begin() (err error) {
 	s.done = make(chan struct{})
 	s.watch.signal = make(chan struct{}, 1)
 	s.writer.watch = &s.watch
-	s.writer.keep = s.path == ""
+	s.writer.keep = s.writer.file.path == ""
 	if s.writer.prepared, err = prepare(s.writer.db, writes); err != nil {
 		return err
 	}
@@ -249,38 +296,4 @@ func (s *Store) closePools() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Weaknesses reports, in sentences, which settings of a database given to
-// [New] make the store's promises weaker than in a file that [Open] made. It
-// asks one connection of the pool, and supposes that the others are alike.
-func (s *Store) Weaknesses(ctx context.Context) ([]string, error) {
-	leave, err := s.writer.enter()
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
-	var list []string
-	var mode string
-	var synchronous, timeout int
-	const settings = `SELECT * FROM pragma_journal_mode, pragma_synchronous, pragma_busy_timeout`
-	err = s.writer.db.QueryRowContext(ctx, settings).Scan(&mode, &synchronous, &timeout)
-	if err != nil {
-		return nil, explain("weaknesses", err)
-	}
-	say := func(when bool, sentence string) {
-		if when {
-			list = append(list, sentence)
-		}
-	}
-	const full = 2
-	file := s.path != ""
-	say(!file, "The database is in memory: nothing outlives the process.")
-	say(file && mode != "wal",
-		"journal_mode is "+mode+", not wal: reading and writing hold each other up.")
-	say(file && synchronous < full,
-		"synchronous is below FULL: a power cut may lose events that were acknowledged.")
-	say(timeout == 0,
-		"busy_timeout is 0: a write fails at once when another transaction holds the lock.")
-	return list, nil
 }

@@ -203,17 +203,21 @@ func (a appTx) Records(ctx context.Context, since int64) (records []hooks.Record
 // do runs f between a savepoint and its release, so that it is done whole or
 // not at all.
 func (a appTx) do(ctx context.Context, verb string, f func(*tx) error) error {
+	if a.sql == nil {
+		return &hooks.InvalidError{Field: "tx", Problem: "it is nil; give Store.Tx what db.BeginTx returns"}
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	leave, err := a.store.writer.enter()
+	leave, err := a.store.writer.enter(verb)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	t := newTx(a.sql, nil)
 	defer t.close()
-	return explain(verb, a.savepoint(t, f))
+	err = a.savepoint(t, f)
+	return explain(verb, adviseTimeout(context.Background(), a.sql, err))
 }
 
 func (a appTx) savepoint(t *tx, f func(*tx) error) error {

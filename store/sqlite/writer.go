@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	sqldriver "database/sql/driver"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -23,6 +24,7 @@ type writer struct {
 	db       *sql.DB
 	prepared map[string]*sql.Stmt
 	watch    *watch
+	file     dbFile
 	keep     bool // a connection is the database, and must not be dropped
 
 	mu      sync.Mutex // guards what follows
@@ -104,7 +106,14 @@ func (w *writer) forget(o *op) {
 
 // work commits what waits until nothing does.
 func (w *writer) work() {
-	for group := w.take(); len(group) > 0; group = w.take() {
+	for {
+		// Callers that are ready to run join the group: without this, the first
+		// of many that come at the same time would often be committed alone.
+		runtime.Gosched()
+		group := w.take()
+		if len(group) == 0 {
+			return
+		}
 		w.settle(group)
 	}
 }
@@ -124,7 +133,7 @@ func (w *writer) take() []*op {
 // operation that fails hurts no other.
 func (w *writer) settle(group []*op) {
 	err := w.transact(group...)
-	if err != nil && len(group) > 1 && !errors.Is(causeOf(err), ErrBusy) {
+	if err != nil && len(group) > 1 && causeOf(err) != ErrBusy && !errors.Is(err, ErrReplaced) {
 		for _, o := range group {
 			o.answer(w.transact(o))
 		}
@@ -142,6 +151,9 @@ func (o *op) answer(err error) {
 
 // transact does ops in one transaction.
 func (w *writer) transact(ops ...*op) error {
+	if err := w.file.check(); err != nil {
+		return err
+	}
 	ctx := context.Background()
 	conn, err := w.db.Conn(ctx)
 	if err != nil {
@@ -150,10 +162,11 @@ func (w *writer) transact(ops ...*op) error {
 	defer conn.Close()
 	raw, err := conn.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return adviseTimeout(ctx, conn, err)
 	}
 	t := newTx(raw, w.prepared)
 	if err := t.run(ops); err != nil {
+		err = adviseTimeout(ctx, raw, err)
 		if raw.Rollback() != nil {
 			w.drop(conn)
 		}
@@ -163,9 +176,11 @@ func (w *writer) transact(ops ...*op) error {
 	err = raw.Commit()
 	w.watch.committed(err == nil)
 	if err != nil {
+		err = adviseTimeout(ctx, conn, err)
 		w.drop(conn)
+		return err
 	}
-	return err
+	return w.file.checkCommit(conn)
 }
 
 func (t *tx) run(ops []*op) error {
@@ -188,15 +203,26 @@ func (w *writer) drop(conn *sql.Conn) {
 }
 
 // enter lets a call in that does not go through the queue, unless the store
-// is closed. The caller calls leave when it is done.
-func (w *writer) enter() (leave func(), err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed {
+// is closed or its file replaced. The caller calls leave when it is done.
+func (w *writer) enter(verb string) (leave func(), err error) {
+	if !w.join() {
 		return nil, hooks.ErrClosed
 	}
-	w.idle.Add(1)
+	if err := w.file.check(); err != nil {
+		w.idle.Done()
+		return nil, explain(verb, err)
+	}
 	return w.idle.Done, nil
+}
+
+// join counts one more call under way, unless the store is closed.
+func (w *writer) join() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		w.idle.Add(1)
+	}
+	return !w.closed
 }
 
 // close refuses what comes from now on, and waits for what came before. It

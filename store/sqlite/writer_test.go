@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -73,6 +74,31 @@ func TestWritesThatComeTogetherShareACommit(t *testing.T) {
 			t.Errorf("len(Events()) = %d; want 51", got)
 		}
 	})
+}
+
+// TestTheFirstOfManyWaitsForTheOthers: on one processor, whoever comes first
+// would be committed alone, before the others are let to come.
+func TestTheFirstOfManyWaitsForTheOthers(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	path := filepath.Join(t.TempDir(), "hooks.db")
+	s := open(t, path)
+	before := commits(t, path)
+	const rounds, writes = 20, 8
+	for round := range rounds {
+		var wg sync.WaitGroup
+		for i := range writes {
+			wg.Go(func() {
+				if err := enqueue(s, entry(fmt.Sprint(round, " ", i), "crm")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	// One a round; some more, for the scheduler may decide otherwise.
+	if got := commits(t, path) - before; got > rounds*3/2 {
+		t.Errorf("%d times %d writes made %d commits; want about one each time", rounds, writes, got)
+	}
 }
 
 func TestAnOperationThatFailsHurtsNoOther(t *testing.T) {
@@ -265,7 +291,9 @@ func TestARemovedFileIsNotMadeAgain(t *testing.T) {
 		t.Skip("cannot remove an open file: ", err)
 	}
 	dropConnection(t, s.Writer())
-	ailing(t, enqueue(s, entry("e", "crm")), sqlite.ErrIO, 14)
+	if err := enqueue(s, entry("e", "crm")); !errors.Is(err, sqlite.ErrReplaced) {
+		t.Errorf("Enqueue = %v; want ErrReplaced", err)
+	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Stat = %v; want that there is no file", err)
 	}

@@ -1,0 +1,6 @@
+package sqlite
+
+var (
+	NetworkName       = networkName
+	NetworkFileSystem = networkFileSystem
+)
