@@ -20,7 +20,8 @@ import (
 type Config struct {
 	// Store keeps everything. Hooks does not close it.
 	Store Store
-	// Logger is told what an operator should know. Nil: slog.Default().
+	// Logger is told what an operator should know; docs/design.md lists the lines. Nil:
+	// slog.Default().
 	Logger *slog.Logger
 	// Trace is told what happens, as it happens.
 	Trace Trace

@@ -3,14 +3,16 @@ package hooks
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 )
 
-// A Warning is a condition that works against the operator and that only he can
-// mend.
+// A Warning is a condition that only the operator can mend.
 type Warning struct {
-	Code     string // stable, one of the constants below
-	Endpoint string // its id; empty if it is about all of them
-	Text     string // what is wrong and what to do, in a sentence or two, without secrets
+	Code       string // stable, one of the constants below
+	Subscriber string // its id; empty if it is about all of them
+	Text       string // what is wrong and what to do, in a few sentences, without secrets
 }
 
 // The codes of warnings.
@@ -23,11 +25,19 @@ const (
 	// SealedEndpoint: the endpoint's secrets cannot be decrypted, and what is due for
 	// it waits; see [ErrSealed].
 	SealedEndpoint = "sealed-endpoint"
+	// Failing: the last three or more attempts of an endpoint or a handler failed, as
+	// far as this process made them. The text says since when, the class of the last
+	// failure, and when what waits is or was due. One success ends it.
+	Failing = "failing"
 )
 
 // Health says whether the store answers, with its error, and of what else the
 // operator should know: nothing, if all is well. It reads the subscribers and the
 // backlog, and costs the store a few milliseconds.
+//
+// Which subscribers fail is what Run and Flush of this Hooks have seen since New. A
+// process that only publishes knows of none, and each process of a fleet knows what
+// its own attempts showed: ask those that call Run.
 func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
 	if err := h.reload(ctx, nil); err != nil {
 		return nil, err
@@ -35,7 +45,8 @@ func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
 	if h.dir.reopen() {
 		h.Wake()
 	}
-	if _, err := h.store.Backlog(ctx); err != nil {
+	backlog, err := h.store.Backlog(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("hooks: health: %w", err)
 	}
 	var list []Warning
@@ -47,7 +58,7 @@ func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
 			list = append(list, w)
 		}
 	}
-	return list, nil
+	return append(list, h.failing(backlog)...), nil
 }
 
 const plainSecrets = "The secrets and header values of endpoints lie in the store in plain text; set Config.Keeper."
@@ -68,6 +79,40 @@ func (h *Hooks) sealWarning(id string) (w Warning, ok bool) {
 		return Warning{NotResealed, id, "Its secrets are encrypted with a former key; call Hooks.Reseal."}, true
 	}
 	return w, false
+}
+
+// failing returns a warning for each subscriber that fails.
+func (h *Hooks) failing(backlog []Waiting) (list []Warning) {
+	failing := h.reporter.failing()
+	due := make(map[string]time.Time)
+	for _, w := range backlog {
+		due[w.Subscriber] = w.Due
+	}
+	for _, id := range slices.Sorted(maps.Keys(failing)) {
+		if !h.dir.isDeleted(id) {
+			list = append(list, Warning{Failing, id, failing[id].describe(due[id], h.now())})
+		}
+	}
+	return list
+}
+
+// describe says how a subscriber fails, for the operator. due is the earliest of what
+// waits for it; zero: nothing does.
+func (s streak) describe(due, at time.Time) string {
+	last := s.class
+	if last == "status" {
+		last = fmt.Sprintf("status %d", s.code)
+	}
+	waits := "Nothing waits for it."
+	switch {
+	case due.After(at):
+		waits = "What waits for it is tried again at " + due.Format(time.RFC3339) + "."
+	case !due.IsZero():
+		waits = "What waits for it has been due since " + due.Format(time.RFC3339) + "."
+	}
+	return fmt.Sprintf("Its last %d attempts failed, the first at %s, the last with %q. %s "+
+		"Find out why with Hooks.Attempts; when it works again, Hooks.Replay repeats what failed for good.",
+		s.failures, s.since.Format(time.RFC3339), last, waits)
 }
 
 // storesPlain reports whether secrets are stored in plain text, to stay.

@@ -44,10 +44,11 @@ import (
 // Hooks publishes events and delivers them. Make one with [New]; its methods
 // are safe for concurrent use.
 type Hooks struct {
-	cfg   Config
-	store Store
-	log   *slog.Logger
-	dir   *directory
+	cfg      Config
+	store    Store
+	log      *slog.Logger
+	dir      *directory
+	reporter *reporter // of subscribers that fail
 
 	anchor atomic.Pointer[anchor] // of the store's clock; nil: this machine's is used
 	plain  sync.Once              // the log was told that secrets are stored in plain text
@@ -73,6 +74,7 @@ func New(c Config) (*Hooks, error) {
 		dir:      newDirectory(c.Logger, c.Keeper),
 		types:    make(map[string]bool),
 		handlers: make(map[string]Handler),
+		reporter: newReporter(),
 	}, nil
 }
 
@@ -250,6 +252,8 @@ func (h *Hooks) dispatch(ctx context.Context, d *dispatcher) error {
 	if err != nil {
 		return err
 	}
+	stop := h.report()
+	defer stop()
 	d.run(ctx)
 	return nil
 }

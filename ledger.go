@@ -159,6 +159,7 @@ func (l *ledger) tell(batch []outcome, stale []DeliveryID) {
 			l.h.log.Debug("hooks: outcome is stale", "delivery", o.Delivery.DeliveryID.String())
 			continue
 		}
+		l.h.reporter.saved(o.Change)
 		o.Delivery.Token++ // as it now stands
 		switch {
 		case o.Attempt != nil && t.Finished != nil:

@@ -166,7 +166,7 @@ func TestSwappedSecretsDoNotDecrypt(t *testing.T) {
 	if _, err := store.Put(t.Context(), time.Now(), crm); err != nil {
 		t.Fatal(err)
 	}
-	wantWarning(t, newHooks(t, hooks.Config{Store: store, Keeper: keys}), hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+	wantWarning(t, newHooks(t, hooks.Config{Store: store, Keeper: keys}), hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
 
 	erp.Key = "endpoint/crm" // and the whole record is known to be another's
 	erp.Version = recorded(t, store, "crm").Version
@@ -209,7 +209,7 @@ func TestReseal(t *testing.T) {
 	wantWarning(t, plain, hooks.Warning{Code: hooks.PlainSecrets})
 
 	first := open(oldKey)
-	stale := []hooks.Warning{{Code: hooks.NotResealed, Endpoint: "crm"}, {Code: hooks.NotResealed, Endpoint: "erp"}}
+	stale := []hooks.Warning{{Code: hooks.NotResealed, Subscriber: "crm"}, {Code: hooks.NotResealed, Subscriber: "erp"}}
 	wantWarning(t, first, stale...)
 	want(first, 2)
 	want(first, 0)
@@ -232,7 +232,7 @@ func TestResealWithAKeeperThatCannotTell(t *testing.T) {
 	store := memory.New()
 	put(t, newHooks(t, hooks.Config{Store: store}), sealedEndpoint)
 	h := newHooks(t, hooks.Config{Store: store, Keeper: &doubtful{Keeper: newKeeper(t, "1")}})
-	wantWarning(t, h, hooks.Warning{Code: hooks.NotResealed, Endpoint: "crm"})
+	wantWarning(t, h, hooks.Warning{Code: hooks.NotResealed, Subscriber: "crm"})
 	for range 2 {
 		if n, err := h.Reseal(t.Context()); n != 1 || err != nil {
 			t.Errorf("Reseal = %d, %v; want 1, nil", n, err)

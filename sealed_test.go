@@ -40,7 +40,7 @@ func TestEndpointsWaitForTheirKey(t *testing.T) {
 		if n := strings.Count(log.String(), "waits for its key"); n != 1 {
 			t.Errorf("the log was told %d times; want once:\n%s", n, log)
 		}
-		wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+		wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
 		wantSealed(t, h)
 
 		k.fail(nil)
@@ -85,7 +85,7 @@ func TestDecryptionOverwritesNoEdit(t *testing.T) {
 	put(t, newHooks(t, hooks.Config{Store: store, Keeper: keys}), sealedEndpoint)
 	k, edit := &doubtful{Keeper: keys, err: errDown}, func() {}
 	h := newHooks(t, hooks.Config{Store: store, Keeper: decrypting{k, func() { edit() }}})
-	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
 	k.fail(nil)
 	edit = func() {
 		edit = func() {}
@@ -149,7 +149,7 @@ func spoil(t *testing.T, h *hooks.Hooks, store hooks.Store) {
 	if _, err := store.Put(t.Context(), time.Now(), r); err != nil {
 		t.Fatal(err)
 	}
-	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
 }
 
 // wantSealed checks that nothing replaces by accident what cannot be read.
@@ -176,8 +176,8 @@ func wantWarning(t *testing.T, h *hooks.Hooks, want ...hooks.Warning) {
 		t.Fatalf("Health = %+v, %v; want %d warnings", got, err, len(want))
 	}
 	for i, w := range got {
-		if w.Code != want[i].Code || w.Endpoint != want[i].Endpoint || !strings.HasSuffix(w.Text, ".") {
-			t.Errorf("warning %+v; want %s of %q with a sentence", w, want[i].Code, want[i].Endpoint)
+		if w.Code != want[i].Code || w.Subscriber != want[i].Subscriber || !strings.HasSuffix(w.Text, ".") {
+			t.Errorf("warning %+v; want %s of %q with a sentence", w, want[i].Code, want[i].Subscriber)
 		}
 	}
 }
@@ -241,7 +241,7 @@ func TestNonsenseInAnEndpointsRecord(t *testing.T) {
 				if s := statusOf(t, h, r); s != hooks.Pending {
 					t.Errorf("delivery is %v; want it to wait", s)
 				}
-				wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+				wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
 			})
 		})
 	}
@@ -273,7 +273,7 @@ func TestWithoutAKeeperNothingIsWrittenAmongCiphertexts(t *testing.T) {
 	if is := recorded(t, store, "crm"); is.Version != was.Version {
 		t.Errorf("the record was written: %s", is.Data)
 	}
-	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"}) // and none of plain text
+	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"}) // and none of plain text
 }
 
 // What a lost key has encrypted can be given up, whatever it is.
@@ -320,12 +320,12 @@ func TestWithoutAKeeperSealedEndpointsWait(t *testing.T) {
 	store := memory.New()
 	put(t, newHooks(t, hooks.Config{Store: store, Keeper: newKeeper(t, "1")}), sealedEndpoint)
 	h := newHooks(t, hooks.Config{Store: store})
-	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
 	if got := send(t, h).Deliveries; got != 1 {
 		t.Errorf("an event has %d deliveries; want the endpoint to get its own", got)
 	}
 	if _, err := store.Put(t.Context(), time.Now(), recorded(t, store, "crm")); err != nil { // the same once more
 		t.Fatal(err)
 	}
-	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Endpoint: "crm"})
+	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
 }
