@@ -68,6 +68,9 @@ func (d *dispatcher) run(ctx context.Context) {
 	running.Go(func() { d.watch(ctx) })
 	running.Go(func() { d.prune(ctx) })
 	running.Go(func() { d.reopen(ctx) })
+	if !d.flushing {
+		running.Go(func() { d.h.warnOfWeaknesses(ctx) })
+	}
 	go d.ledger.run() // until it is closed
 	d.ctx, d.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	d.mu.Lock()

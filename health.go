@@ -29,11 +29,13 @@ const (
 	// far as this process made them. The text says since when, the class of the last
 	// failure, and when what waits is or was due. One success ends it.
 	Failing = "failing"
+	// StoreWeakness: a setting makes the store's promises weaker; see [Weak].
+	StoreWeakness = "store-weakness"
 )
 
 // Health says whether the store answers, with its error, and of what else the
-// operator should know: nothing, if all is well. It reads the subscribers and the
-// backlog, and costs the store a few milliseconds.
+// operator should know: nothing, if all is well. It reads the subscribers, the
+// backlog and the store's weaknesses, and costs the store a few milliseconds.
 //
 // Which subscribers fail is what Run and Flush of this Hooks have seen since New. A
 // process that only publishes knows of none, and each process of a fleet knows what
@@ -49,9 +51,16 @@ func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hooks: health: %w", err)
 	}
+	weaknesses, err := h.weaknesses(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("hooks: health: the store's weaknesses: %w", err)
+	}
 	var list []Warning
 	if h.storesPlain() {
 		list = append(list, Warning{Code: PlainSecrets, Text: plainSecrets})
+	}
+	for _, text := range weaknesses {
+		list = append(list, Warning{Code: StoreWeakness, Text: text})
 	}
 	for _, id := range h.dir.endpointIDs("") {
 		if w, ok := h.sealWarning(id); ok {
@@ -125,5 +134,43 @@ func (h *Hooks) storesPlain() bool {
 func (h *Hooks) warnOfPlain() {
 	if h.storesPlain() {
 		h.plain.Do(func() { h.log.Warn("hooks: " + plainSecrets) })
+	}
+}
+
+// weaknessesWithin is how long the store may take to say what it is weak in.
+const weaknessesWithin = 30 * time.Second
+
+// weaknesses returns what the store is weak in, if it can tell. A store that does not
+// return in time is left behind.
+func (h *Hooks) weaknesses(ctx context.Context) ([]string, error) {
+	weak, ok := h.store.(Weak)
+	if !ok {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, weaknessesWithin)
+	defer cancel()
+	var texts []string
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		texts, err = weak.Weaknesses(ctx)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return texts, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// warnOfWeaknesses tells the log what the store is weak in, when Run begins.
+func (h *Hooks) warnOfWeaknesses(ctx context.Context) {
+	texts, err := h.weaknesses(ctx)
+	for _, text := range texts {
+		h.log.Warn("hooks: the store has a weakness", "weakness", text)
+	}
+	if err != nil && ctx.Err() == nil {
+		h.log.Warn("hooks: the store cannot say what it is weak in", "error", err)
 	}
 }

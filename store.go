@@ -138,6 +138,19 @@ type Clock interface {
 	Now(ctx context.Context) (time.Time, error)
 }
 
+// A Weak store knows of settings that make its promises weaker, such as writes that a
+// power cut may undo. [Hooks.Health] returns each as a [Warning], and the log is told
+// of them when Run begins. Optional.
+type Weak interface {
+	// Weaknesses returns one text for each, in whole sentences: what is set, what that
+	// puts at risk, and what to do. Operators read them, so they hold no secrets.
+	// Nil means that there are none. What the store cannot find out, such as for want
+	// of a privilege, is a weakness too; an error means that the store does not work,
+	// and Health returns it. Weaknesses is called seldom and must cost little. It
+	// returns when ctx ends; one that does not within 30 s is left behind.
+	Weaknesses(ctx context.Context) ([]string, error)
+}
+
 // Errors of every store, beside the contract they belong to. They are
 // certain: a call that returned one of them has changed nothing.
 var (
