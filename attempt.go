@@ -92,6 +92,7 @@ func (d *dispatcher) charge(j *job) bool {
 		return false
 	}
 	begun.Token++
+	d.noteToken(begun)
 	j.Delivery, j.charged = begun, true
 	return true
 }

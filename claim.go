@@ -24,6 +24,9 @@ func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 	if err := d.forgo(ctx); err != nil {
 		return time.Time{}, err
 	}
+	if err := d.redate(ctx); err != nil {
+		return time.Time{}, err
+	}
 	lanes, next := d.known()
 	if len(lanes) == 0 && next.IsZero() {
 		lanes, next, err = d.look(ctx)
@@ -31,13 +34,20 @@ func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 	if err != nil || len(lanes) == 0 {
 		return next, err
 	}
-	at := d.h.now()
+	at, steps := d.h.reading()
+	if int64(steps) != d.dated.Load() { // the clock was set meanwhile: the lanes have its old time
+		return at, nil
+	}
+	d.mu.Lock()
+	d.claiming = true
+	d.mu.Unlock()
 	entries, err := d.h.store.Claim(ctx, at, lanes)
 	if err != nil {
 		d.unanswered = append(d.unanswered, lanes...)
 		return time.Time{}, err
 	}
 	d.take(lanes, entries)
+	d.claimed()
 	if d.empty++; len(entries) > 0 {
 		d.empty = 0
 	}
@@ -106,6 +116,9 @@ func (d *dispatcher) refresh(ctx context.Context) error {
 // forgo gives back what was leased by claims that failed, for it is unknown
 // whether they did. Else nobody would see to it until the leases end.
 func (d *dispatcher) forgo(ctx context.Context) error {
+	if len(d.unanswered) == 0 {
+		return nil
+	}
 	for ; len(d.unanswered) > 0; d.unanswered = d.unanswered[1:] {
 		l := d.unanswered[0]
 		q := Query{Subscriber: l.Subscriber, Statuses: []Status{Sending}}
@@ -117,13 +130,14 @@ func (d *dispatcher) forgo(ctx context.Context) error {
 			q.Cursor = next
 			d.mu.Lock()
 			for _, dl := range page {
-				if dl.Due.Equal(l.LeaseUntil) {
+				if dl.Due.Equal(l.LeaseUntil) && !d.renewed(Event{}, dl) {
 					d.giveBack(d.hold(Event{}, dl))
 				}
 			}
 			d.mu.Unlock()
 		}
 	}
+	d.claimed()
 	return nil
 }
 
@@ -219,6 +233,9 @@ func (d *dispatcher) take(lanes []Lane, entries []Entry) {
 	for _, e := range entries {
 		for _, dl := range e.Deliveries {
 			got[dl.Subscriber]++
+			if d.renewed(e.Event, dl) {
+				continue
+			}
 			if j := d.hold(e.Event, dl); !d.endUntried(j, at) {
 				d.push(j)
 			}
@@ -252,6 +269,7 @@ func (d *dispatcher) answered(claimed Lane, n int) {
 
 // hold makes a leased delivery a job of its lane. d.mu is held.
 func (d *dispatcher) hold(ev Event, dl Delivery) job {
+	d.held[dl.DeliveryID] = lease{token: dl.Token}
 	j := job{Delivery: dl, event: ev, lane: d.lane(dl.Subscriber)}
 	if j.lane != nil {
 		j.lane.held++
@@ -297,7 +315,12 @@ func (d *dispatcher) spent(dl Delivery) bool {
 
 // giveBack returns a lease uncharged: the delivery is due again at once.
 func (d *dispatcher) giveBack(j job) {
+	d.ledger.enter(outcome{Change: Change{Delivery: d.back(j)}, lane: j.lane})
+}
+
+// back returns a leased delivery as it is given back.
+func (d *dispatcher) back(j job) Delivery {
 	back := j.before()
 	back.Status, back.Due = back.waiting(), d.h.now()
-	d.ledger.enter(outcome{Change: Change{Delivery: back}, lane: j.lane})
+	return back
 }

@@ -24,6 +24,9 @@ type dispatcher struct {
 	unsure   atomic.Bool   // something may have become due since the loop looked at the backlog
 	ledger   *ledger
 
+	dated  atomic.Int64  // the steps of the clock that waits in the store follow; see [dispatcher.redate]
+	dating chan struct{} // holds one while outcomes are written, or waits moved
+
 	attempts sync.WaitGroup
 	ctx      context.Context // of the attempts; Run's ends earlier
 	cancel   context.CancelCauseFunc
@@ -44,6 +47,9 @@ type dispatcher struct {
 	sleepUntil time.Time          // zero: until it is poked
 	flushes    []chan struct{}    // closed when nothing is due or under way
 	asked      int                // how many of them waited before the store was asked
+	held       map[DeliveryID]lease
+	claiming   bool      // a claim is under way, or it is unknown what one has leased
+	doubtful   []outcome // stale, but maybe only because of that claim
 }
 
 // errDraining is the cause of cancelling attempts that outlast the drain.
@@ -57,8 +63,12 @@ func newDispatcher(h *Hooks) *dispatcher {
 		lanes:   make(map[string]*lane),
 		busy:    make(map[*lane]struct{}),
 		swept:   make(map[string]bool),
+		held:    make(map[DeliveryID]lease),
+		dating:  make(chan struct{}, 1),
 	}
-	d.ledger = newLedger(h, d.settled)
+	_, steps := h.reading()
+	d.dated.Store(int64(steps))
+	d.ledger = newLedger(h, d.save, d.settled)
 	return d
 }
 
@@ -198,6 +208,11 @@ func (d *dispatcher) reopen(ctx context.Context) {
 // drain ends the taking of work, gives back what has not started, and waits
 // for what has.
 func (d *dispatcher) drain(deadline time.Time) {
+	timer := time.AfterFunc(time.Until(deadline), func() { d.cancel(errDraining) })
+	defer timer.Stop()
+	if err := d.redate(d.ctx); err != nil {
+		d.h.log.Warn("hooks: the clock was set; retries may come early or late by that", "error", err)
+	}
 	d.mu.Lock()
 	d.open = false
 	for _, l := range d.lanes {
@@ -208,10 +223,9 @@ func (d *dispatcher) drain(deadline time.Time) {
 	}
 	d.line = nil
 	d.mu.Unlock()
-	timer := time.AfterFunc(time.Until(deadline), func() { d.cancel(errDraining) })
-	defer timer.Stop()
 	if err := d.forgo(d.ctx); err != nil {
 		d.h.log.Warn("hooks: leases may be left behind; they end by themselves", "error", err)
+		d.claimed()
 	}
 	d.attempts.Wait()
 	d.cancel(errDraining)

@@ -50,8 +50,12 @@ func (d *dispatcher) accept(entries []Entry, receipts []Receipt) {
 			switch {
 			case receipts[i].Duplicate:
 				d.unreserve(j)
+			case dl.Status != Sending && dl.Due.After(at) && dl.Due.Equal(dl.Created): // the clock was set back
+				d.makeDue(dl)
 			case dl.Status != Sending:
 				d.expect(dl)
+			case !d.own(j): // its lease seemed to have ended, and a claim was quicker
+				d.release(j.lane)
 			case !d.endUntried(j, at):
 				d.push(j)
 			}
@@ -77,7 +81,7 @@ func (d *dispatcher) abandon(entries []Entry, certain bool) {
 			case certain:
 				d.unreserve(j)
 			case dl.Status == Sending:
-				d.giveBack(j)
+				d.ledger.enter(outcome{Change: Change{Delivery: d.back(j)}, lane: j.lane, exact: true})
 			default:
 				j.lane = d.lane(dl.Subscriber)
 				d.ledger.echo(j)
@@ -117,8 +121,24 @@ func (d *dispatcher) expect(dl Delivery) {
 	d.expectAt(dl.Due)
 }
 
+// makeDue writes a delivery that was stored with a time which is not there yet. d.mu is
+// held.
+func (d *dispatcher) makeDue(dl Delivery) {
+	l := d.lane(dl.Subscriber)
+	if l == nil {
+		return
+	}
+	l.held++
+	dl.Due = d.h.now()
+	d.ledger.enter(outcome{Change: Change{Delivery: dl}, lane: l, echo: true, exact: true})
+}
+
 // expectAt wakes the loop if it would sleep past a time. d.mu is held.
 func (d *dispatcher) expectAt(due time.Time) {
+	if _, steps := d.h.reading(); int64(steps) != d.dated.Load() {
+		d.wake() // the clock was set: sleepUntil is of its old time
+		return
+	}
 	if d.sleepUntil.IsZero() || due.Before(d.sleepUntil) {
 		d.wake()
 	}

@@ -37,6 +37,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -50,7 +51,8 @@ type Hooks struct {
 	dir      *directory
 	reporter *reporter // of subscribers that fail
 
-	anchor atomic.Pointer[anchor] // of the store's clock; nil: this machine's is used
+	anchor atomic.Pointer[anchor] // of the clock that everything is dated by; nil: not read yet
+	wall   func() time.Time       // the machine's clock; nil: that of time.Now
 	plain  sync.Once              // the log was told that secrets are stored in plain text
 
 	mu sync.Mutex // guards what follows

@@ -12,7 +12,8 @@ import (
 // while the last write was under way. It keeps them while the store fails.
 type ledger struct {
 	h       *Hooks
-	settled func([]outcome) // told what was written, or was stale
+	save    func(context.Context, []outcome) (stale []DeliveryID, err error)
+	settled func(done []outcome, stale []DeliveryID) // told what was written, or was stale
 
 	signal chan struct{}   // there is something to write; holds one
 	ctx    context.Context // of the writes; ends when closing takes too long
@@ -32,20 +33,30 @@ type ledger struct {
 // An outcome is a change to be written, of a delivery that its lane holds.
 type outcome struct {
 	Change
-	lane *lane // nil if none holds it
-	echo bool  // see [ledger.echo]
+	lane  *lane         // nil if none holds it
+	echo  bool          // see [ledger.echo]
+	exact bool          // of a delivery that is not held, and only if its token is still the same
+	steps time.Duration // of the clock, before its Due was set
 }
 
 const writeAtMost = 256 // outcomes at once
 
-func newLedger(h *Hooks, settled func([]outcome)) *ledger {
-	l := &ledger{h: h, settled: settled, signal: make(chan struct{}, 1), done: make(chan struct{}), echoed: make(map[*lane]bool)}
+func newLedger(
+	h *Hooks, save func(context.Context, []outcome) ([]DeliveryID, error), settled func([]outcome, []DeliveryID),
+) *ledger {
+	l := &ledger{h: h, save: save, settled: settled, signal: make(chan struct{}, 1), done: make(chan struct{}), echoed: make(map[*lane]bool)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
 
 // enter takes an outcome, without waiting for it to be written.
 func (l *ledger) enter(o outcome) {
+	_, o.steps = l.h.reading()
+	l.again(o)
+}
+
+// again takes an outcome that was entered before.
+func (l *ledger) again(o outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone {
@@ -68,7 +79,7 @@ func (l *ledger) echo(j job) {
 	}
 	l.echoed[j.lane] = true
 	j.lane.held++
-	l.pending = append(l.pending, outcome{Change{Delivery: j.Delivery}, j.lane, true})
+	l.pending = append(l.pending, outcome{Change: Change{Delivery: j.Delivery}, lane: j.lane, echo: true, exact: true})
 	l.wake()
 }
 
@@ -123,18 +134,14 @@ func (l *ledger) next() (batch []outcome, more bool) {
 
 // write saves a batch, however often that must be tried.
 func (l *ledger) write(batch []outcome) {
-	changes := make([]Change, len(batch))
-	for i, o := range batch {
-		changes[i] = o.Change
-	}
 	retry := backoff{report: l.h.storeError}
 	for {
-		stale, err := l.h.store.Update(l.ctx, l.h.now(), changes)
+		stale, err := l.save(l.ctx, batch)
 		if err == nil {
 			retry.reset()
 			l.failing.Store(false)
 			l.tell(batch, stale)
-			l.settled(batch)
+			l.settled(batch, stale)
 			return
 		}
 		if l.ctx.Err() != nil {
@@ -185,26 +192,34 @@ func (l *ledger) close(deadline time.Time) {
 }
 
 // settled is told by the ledger what has been written, and makes room for it.
-func (d *dispatcher) settled(done []outcome) {
+func (d *dispatcher) settled(done []outcome, stale []DeliveryID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, o := range done {
-		dl := o.Delivery
-		l := o.lane
-		if l == nil {
-			continue
+		if !slices.Contains(stale, o.Delivery.DeliveryID) || !d.keeps(o) {
+			d.settle(o)
 		}
-		d.release(l)
-		switch {
-		case dl.Status.Final():
-			if dl.OrderingKey != "" {
-				l.leave() // the next of its key is free
-			}
-		case o.echo, !dl.Due.After(d.h.now()):
-			l.leave()
-		default:
-			d.expectAt(dl.Due)
-		}
-		d.feed(l)
 	}
+}
+
+// settle makes room for what an outcome has ended. d.mu is held.
+func (d *dispatcher) settle(o outcome) {
+	dl := o.Delivery
+	defer d.resume(d.letGo(o))
+	l := o.lane
+	if l == nil {
+		return
+	}
+	d.release(l)
+	switch {
+	case dl.Status.Final():
+		if dl.OrderingKey != "" {
+			l.leave() // the next of its key is free
+		}
+	case o.echo, !dl.Due.After(d.h.now()):
+		l.leave()
+	default:
+		d.expectAt(dl.Due)
+	}
+	d.feed(l)
 }

@@ -88,6 +88,7 @@ func (d *dispatcher) suspects(at time.Time) (n int) {
 // held.
 func (d *dispatcher) beginOne(l *lane, at time.Time) *attempt {
 	j := l.pop()
+	d.update(j)
 	if d.endUntried(*j, d.h.now()) {
 		return nil
 	}
@@ -131,8 +132,9 @@ func (d *dispatcher) drop(was Delivery) {
 	if l == nil {
 		return
 	}
-	i := slices.IndexFunc(l.queue, func(j *job) bool { return j.DeliveryID == was.DeliveryID && j.Token == was.Token })
-	if i >= 0 {
+	i := slices.IndexFunc(l.queue, func(j *job) bool { return j.DeliveryID == was.DeliveryID })
+	if i >= 0 && d.held[was.DeliveryID].token == was.Token {
+		delete(d.held, was.DeliveryID)
 		l.queue = slices.Delete(l.queue, i, i+1)
 		d.release(l)
 	}

@@ -1,0 +1,123 @@
+package hooks
+
+import (
+	"context"
+	"time"
+)
+
+// redate moves the waits in the store after the clock was set, so that each lasts as
+// long as it would have: a retry comes when its wait is over, whatever the clock says.
+// Deliveries that were due stay due. Scheduled ones (DeliverAt) follow the clock.
+//
+// It is for a store with one dispatcher and no Clock; where there are several, no one
+// of them may move what another has dated. Nothing is claimed and no outcome is
+// written meanwhile, so that all waits in the store are dated by the old time before,
+// and by the new one afterwards.
+func (d *dispatcher) redate(ctx context.Context) error {
+	at, steps := d.h.reading()
+	by := steps - time.Duration(d.dated.Load())
+	if by == 0 {
+		return nil
+	}
+	select {
+	case d.dating <- struct{}{}:
+		defer func() { <-d.dating }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if d.datesAlone() {
+		backlog, err := d.h.store.Backlog(ctx)
+		if err != nil {
+			return err
+		}
+		m := mover{h: d.h, by: by, at: at, set: d.h.anchor.Load().store}
+		for _, w := range backlog {
+			m.move(ctx, w.Subscriber)
+		}
+	}
+	d.dated.Store(int64(steps))
+	d.unsure.Store(true)
+	d.h.log.Warn("hooks: the clock was set; retries keep their waits, scheduled deliveries follow the clock", "by", by)
+	return nil
+}
+
+// datesAlone reports whether no other clock than this process's dates what is in the
+// store.
+func (d *dispatcher) datesAlone() bool {
+	_, shared := d.h.store.(Clock)
+	_, alone := d.h.store.(Exclusive)
+	return alone && !shared
+}
+
+// date gives an outcome the time that the waits in the store are dated by: redate
+// moves it with them. During the drain nothing will. d.dating and d.mu are held.
+func (d *dispatcher) date(o *outcome) {
+	dated := time.Duration(d.dated.Load())
+	if !d.open || !d.datesAlone() || o.echo {
+		return
+	}
+	if o.Delivery.Status == Retrying {
+		by := dated - o.steps
+		o.Delivery.Due, o.Delivery.Updated = micro(o.Delivery.Due.Add(by)), micro(o.Delivery.Updated.Add(by))
+	}
+	o.steps = dated
+}
+
+// A mover moves waits in a store after the clock was set.
+type mover struct {
+	h   *Hooks
+	by  time.Duration
+	at  time.Time // now
+	set time.Time // when the clock was set; what was published since is dated right
+}
+
+// move moves the waits of a subscriber. It tries until the store does it or ctx ends,
+// and never begins again: that would move what has been moved.
+func (m mover) move(ctx context.Context, subscriber string) {
+	q := Query{Subscriber: subscriber, Statuses: []Status{Pending, Retrying}, Limit: writeAtMost}
+	for more := true; more && ctx.Err() == nil; more = q.Cursor != "" {
+		var changes []Change
+		m.insist(ctx, func() error {
+			page, next, err := m.h.store.Deliveries(ctx, q)
+			if err != nil {
+				return err
+			}
+			q.Cursor = next
+			for _, dl := range page {
+				if m.moves(dl) {
+					dl.Due, dl.Updated = micro(dl.Due.Add(m.by)), micro(dl.Updated.Add(m.by))
+					changes = append(changes, Change{Delivery: dl})
+				}
+			}
+			return nil
+		})
+		if len(changes) > 0 {
+			m.insist(ctx, func() error {
+				_, err := m.h.store.Update(ctx, m.at, changes) // who is stale was decided meanwhile
+				return err
+			})
+		}
+	}
+}
+
+// insist calls f until it returns nil or ctx ends.
+func (m mover) insist(ctx context.Context, f func() error) {
+	retry := backoff{report: m.h.storeError}
+	for err := f(); err != nil && ctx.Err() == nil; err = f() {
+		retry.wait(ctx, err)
+	}
+	retry.reset()
+}
+
+// moves reports whether the wait of a delivery is to be moved.
+func (m mover) moves(dl Delivery) bool {
+	wasDue := !dl.Due.After(m.at.Add(-m.by))
+	switch {
+	case wasDue && !dl.Due.After(m.at):
+		return false // it is due still
+	case dl.Status == Retrying: // but not one that SendNow has made due since
+		return wasDue || dl.Due.After(dl.Updated)
+	default: // a scheduled one follows the clock, also if it was published since
+		return wasDue && (dl.Created.Before(m.set) || dl.Created.After(m.at) || dl.Due.Equal(dl.Created))
+	}
+}
