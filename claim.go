@@ -91,7 +91,7 @@ func (d *dispatcher) look(ctx context.Context) (lanes []Lane, next time.Time, er
 	for _, l := range d.lanes {
 		l.told, l.asked = false, 0 // before the store is asked: what is left there meanwhile counts
 	}
-	d.sleepUntil, d.asked = time.Time{}, len(d.flushes)
+	d.sleepUntil, d.asked, d.readAt = time.Time{}, len(d.flushes), d.changes
 	d.mu.Unlock()
 	backlog, err := d.h.store.Backlog(ctx)
 	if err != nil {
@@ -267,12 +267,15 @@ func (d *dispatcher) answered(claimed Lane, n int) {
 	}
 }
 
-// hold makes a leased delivery a job of its lane. d.mu is held.
+// hold makes a leased delivery a job of its lane, or a stray if it has none. d.mu is
+// held.
 func (d *dispatcher) hold(ev Event, dl Delivery) job {
 	d.held[dl.DeliveryID] = lease{token: dl.Token}
 	j := job{Delivery: dl, event: ev, lane: d.lane(dl.Subscriber)}
 	if j.lane != nil {
 		j.lane.held++
+	} else {
+		d.strays++
 	}
 	return j
 }

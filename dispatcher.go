@@ -49,7 +49,10 @@ type dispatcher struct {
 	asked      int                // how many of them waited before the store was asked
 	held       map[DeliveryID]lease
 	claiming   bool      // a claim is under way, or it is unknown what one has leased
-	doubtful   []outcome // stale, but maybe only because of that claim
+	unsettled  []outcome // stale, but maybe only because of that claim
+	changes    int                // how often a delivery left its lane, or stayed in the store
+	readAt     int                // what changes was when the last reading of the backlog began
+	strays     int                // leased and not yet written back, of subscribers without a lane here
 }
 
 // errDraining is the cause of cancelling attempts that outlast the drain.

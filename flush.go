@@ -24,11 +24,19 @@ func (d *dispatcher) flush(ctx context.Context) error {
 	}
 }
 
-// flushed ends the flushes that waited before the store was asked, for it said
-// that it has nothing due, unless a lane holds something. d.mu is held.
+// flushed ends the flushes that waited when the backlog was last read, because it
+// showed nothing due; unless something is held, or has changed since that reading
+// began: an outcome that was saved meanwhile may have freed the next of its line,
+// which the answer does not show. d.mu is held.
 func (d *dispatcher) flushed() {
 	if d.holding() {
-		return // the last outcome to be written has the store asked again
+		return // when the last outcome is saved, release wakes the loop
+	}
+	if d.changes != d.readAt {
+		if len(d.flushes) > 0 {
+			d.wake()
+		}
+		return
 	}
 	for _, idle := range d.flushes[:d.asked] {
 		close(idle)
@@ -37,16 +45,32 @@ func (d *dispatcher) flushed() {
 	d.asked = 0
 }
 
-// release takes a delivery out of its lane. d.mu is held.
+// release takes a delivery out of its lane, or out of the strays if l is nil. d.mu is
+// held.
 func (d *dispatcher) release(l *lane) {
-	l.held--
-	d.feed(l)
+	d.changes++
+	if l == nil {
+		d.strays--
+	} else {
+		l.held--
+		d.feed(l)
+	}
 	if len(d.flushes) > 0 && !d.holding() {
 		d.wake()
 	}
 }
 
+// leave records that due deliveries of a lane stay in the store. d.mu is held.
+func (d *dispatcher) leave(l *lane) {
+	d.changes++
+	l.leave()
+	d.feed(l)
+}
+
 func (d *dispatcher) holding() bool {
+	if d.strays > 0 {
+		return true
+	}
 	for _, l := range d.lanes {
 		if l.held > 0 {
 			return true

@@ -3,6 +3,8 @@ package hooks_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,7 @@ import (
 
 	"example.com/hooks"
 	"example.com/hooks/store/memory"
+	"example.com/hooks/store/sqlite"
 )
 
 func TestFlushWithoutRun(t *testing.T) {
@@ -188,4 +191,139 @@ func (s *slowUnlock) Lock(ctx context.Context, now time.Time) (func() error, err
 		<-s.release
 		return unlock()
 	}, err
+}
+
+// A Flush goes by no answer of the store that is older than what it waited for: each
+// outcome of a line frees the next one, which an answer that was read before does not
+// show.
+func TestFlushGoesByNoOldAnswer(t *testing.T) {
+	for name, open := range stores(t) {
+		for _, late := range []time.Duration{0, time.Millisecond, 3 * time.Millisecond, 50 * time.Millisecond} {
+			t.Run(fmt.Sprint(name, " ", late), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					const line = 10
+					var served atomic.Int32
+					h := dispatching(t, hooks.Config{Store: &tardy{open(t), late}}, hooks.Handler{
+						Name: "a", Ordered: true, Func: func(context.Context, hooks.Event) error {
+							time.Sleep(time.Millisecond)
+							served.Add(1)
+							return nil
+						},
+					})
+					for i := range line {
+						publishInLine(t, h, i)
+					}
+					if err := h.Flush(t.Context()); err != nil || served.Load() != line {
+						t.Errorf("Flush = %v after %d deliveries; want nil after %d", err, served.Load(), line)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Run does not sleep on an old answer either.
+func TestRunGoesByNoOldAnswer(t *testing.T) {
+	for name, open := range stores(t) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const line = 10
+				var served atomic.Int32
+				h := dispatching(t, hooks.Config{Store: &tardy{open(t), 3 * time.Millisecond}}, hooks.Handler{
+					Name: "a", Ordered: true, Func: func(context.Context, hooks.Event) error {
+						time.Sleep(time.Millisecond)
+						served.Add(1)
+						return nil
+					},
+				})
+				for i := range line {
+					publishInLine(t, h, i)
+				}
+				time.Sleep(time.Second)
+				if n := served.Load(); n != line {
+					t.Errorf("after a second %d of %d were delivered; want all", n, line)
+				}
+			})
+		})
+	}
+}
+
+// What waits in the line of a subscriber that was deleted ends with a Flush, and soon
+// when Run runs, too.
+func TestDeletedLinesEnd(t *testing.T) {
+	for _, flush := range []bool{true, false} {
+		t.Run(fmt.Sprint("flush ", flush), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const line = 5
+				store := &gated{Store: memory.New()}
+				h := subscribed(t, hooks.Config{Store: store})
+				put(t, h, hooks.Endpoint{ID: "e", URL: "https://example.com/", Ordered: true, Events: []string{"**"}})
+				for i := range line {
+					publishInLine(t, h, i)
+				}
+				if err := h.Unsubscribe(t.Context(), "e"); err != nil {
+					t.Fatal(err)
+				}
+				store.update = func() { time.Sleep(3 * time.Millisecond) } // longer than a look takes
+				if flush {
+					if err := h.Flush(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					runUntilCleanup(t, h)
+					time.Sleep(time.Second)
+				}
+				for _, d := range storedDeliveries(t, h) {
+					if d.Status != hooks.Canceled {
+						t.Errorf("%v is %v; want canceled", d.DeliveryID, d.Status)
+					}
+				}
+			})
+		})
+	}
+}
+
+func publishInLine(t *testing.T, h *hooks.Hooks, n int) {
+	t.Helper()
+	ev := orderPlaced.New(order{n})
+	ev.OrderingKey = "k"
+	mustPublish(t, h, ev)
+}
+
+// stores are those that this package's tests may open in a bubble.
+func stores(t *testing.T) map[string]func(*testing.T) exclusiveStore {
+	t.Helper()
+	return map[string]func(*testing.T) exclusiveStore{
+		"memory": func(*testing.T) exclusiveStore { return memory.New() },
+		"sqlite": func(t *testing.T) exclusiveStore {
+			s, err := sqlite.Open(filepath.Join(t.TempDir(), "hooks.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			return s
+		},
+	}
+}
+
+type exclusiveStore interface {
+	hooks.Store
+	hooks.Exclusive
+}
+
+// A tardy store keeps its answers about the backlog to itself for a while, so that
+// they are old when they come.
+type tardy struct {
+	exclusiveStore
+	late time.Duration
+}
+
+func (s *tardy) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+	waiting, err := s.exclusiveStore.Backlog(ctx)
+	time.Sleep(s.late)
+	return waiting, err
 }

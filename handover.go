@@ -114,8 +114,7 @@ func (d *dispatcher) expect(dl Delivery) {
 		return
 	}
 	if !dl.Due.After(d.h.now()) {
-		l.leave()
-		d.feed(l)
+		d.leave(l)
 		return
 	}
 	d.expectAt(dl.Due)

@@ -95,7 +95,7 @@ func (d *dispatcher) keeps(o outcome) bool {
 	case l.token > o.Delivery.Token:
 		d.ledger.again(o)
 	case d.claiming:
-		d.doubtful = append(d.doubtful, o)
+		d.unsettled = append(d.unsettled, o)
 	default:
 		return false // decided elsewhere
 	}
@@ -108,9 +108,9 @@ func (d *dispatcher) claimed() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.claiming = false
-	doubtful := d.doubtful
-	d.doubtful = nil
-	for _, o := range doubtful {
+	unsettled := d.unsettled
+	d.unsettled = nil
+	for _, o := range unsettled {
 		if !d.keeps(o) {
 			d.settle(o)
 		}

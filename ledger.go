@@ -204,22 +204,23 @@ func (d *dispatcher) settled(done []outcome, stale []DeliveryID) {
 
 // settle makes room for what an outcome has ended. d.mu is held.
 func (d *dispatcher) settle(o outcome) {
-	dl := o.Delivery
 	defer d.resume(d.letGo(o))
-	l := o.lane
-	if l == nil {
-		return
+	d.release(o.lane)
+	switch due := o.leaves(d.h.now()); {
+	case due && o.lane == nil:
+		d.wake()
+	case due:
+		d.leave(o.lane)
+	case !o.Delivery.Status.Final():
+		d.expectAt(o.Delivery.Due)
 	}
-	d.release(l)
-	switch {
-	case dl.Status.Final():
-		if dl.OrderingKey != "" {
-			l.leave() // the next of its key is free
-		}
-	case o.echo, !dl.Due.After(d.h.now()):
-		l.leave()
-	default:
-		d.expectAt(dl.Due)
+}
+
+// leaves reports whether a delivery is due in the store when o is saved: this one, the
+// next of its ordering key, or, after an echo, what an Enqueue may have stored.
+func (o outcome) leaves(at time.Time) bool {
+	if o.Delivery.Status.Final() {
+		return o.Delivery.OrderingKey != ""
 	}
-	d.feed(l)
+	return o.echo || !o.Delivery.Due.After(at)
 }

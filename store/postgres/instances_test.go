@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 
 // instance is a Hooks as another process would have it, on a pool of its own. What
 // cfg leaves open is as these tests need it.
-func instance(t *testing.T, s *postgres.Store, cfg hooks.Config) *hooks.Hooks {
+func instance(t *testing.T, s hooks.Store, cfg hooks.Config) *hooks.Hooks {
 	t.Helper()
 	cfg.Store, cfg.Logger = s, silent
 	cfg.Egress = egress.Policy{AllowHTTP: true, AllowLoopback: true}
@@ -261,4 +262,41 @@ func edits(t *testing.T, c postgres.Config) (added, changed, deleted time.Durati
 	}
 	_, deleted = untilFanout(t, there, 0)
 	return added, changed, deleted
+}
+
+// A Flush ends when a whole line has been delivered, though each outcome frees the
+// next of it, and answers about the backlog may be older than that.
+func TestFlushWaitsForTheLine(t *testing.T) {
+	const rounds, line = 10, 10
+	h := instance(t, tardy{open(t)}, hooks.Config{})
+	var served atomic.Int64
+	audit := invoicePaid.Handler("audit", func(context.Context, hooks.Event, invoice) error {
+		served.Add(1)
+		return nil
+	})
+	audit.Ordered = true
+	if err := h.Subscribe(audit); err != nil {
+		t.Fatal(err)
+	}
+	running(t, h)
+	for round := range rounds {
+		for range line {
+			ev := invoicePaid.New(invoice{})
+			ev.OrderingKey = "k"
+			mustPublish(t, h, ev)
+		}
+		if err := h.Flush(t.Context()); err != nil || served.Load() != int64((round+1)*line) {
+			t.Fatalf("Flush = %v after %d deliveries; want nil after %d", err, served.Load(), (round+1)*line)
+		}
+	}
+}
+
+// A tardy store keeps its answers about the backlog to itself for a moment, so that
+// they are old when they come.
+type tardy struct{ *postgres.Store }
+
+func (s tardy) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+	waiting, err := s.Store.Backlog(ctx)
+	time.Sleep(3 * time.Millisecond)
+	return waiting, err
 }
