@@ -7,9 +7,13 @@ import (
 
 // Delivery returns a delivery as it stands, or [ErrNotFound].
 func (h *Hooks) Delivery(ctx context.Context, id DeliveryID) (Delivery, error) {
+	return readDelivery(ctx, h.store, id)
+}
+
+func readDelivery(ctx context.Context, store Store, id DeliveryID) (Delivery, error) {
 	q := Query{Event: id.Event, Subscriber: id.Subscriber, Limit: 1}
 	for {
-		page, next, err := h.store.Deliveries(ctx, q)
+		page, next, err := store.Deliveries(ctx, q)
 		switch {
 		case err != nil:
 			return Delivery{}, fmt.Errorf("hooks: delivery %v: %w", id, err)
@@ -106,13 +110,15 @@ func (h *Hooks) decide(ctx context.Context, id DeliveryID, how func(Delivery) (D
 // Prune forgets what is older than the retention, in small steps, and returns
 // when there is no more. Run does so every hour. A clock that this process saw being
 // set forward is believed a day later, so that a wrong one makes nothing forgotten.
-func (h *Hooks) Prune(ctx context.Context) error {
-	if err := h.sync(ctx, nil); err != nil {
+func (h *Hooks) Prune(ctx context.Context) error { return h.prune(ctx, h.store) }
+
+func (h *Hooks) prune(ctx context.Context, store Store) error {
+	if err := h.sync(ctx, store); err != nil {
 		return err
 	}
 	for {
 		at := h.prunable()
-		n, err := h.store.Prune(ctx, Prune{
+		n, err := store.Prune(ctx, Prune{
 			Done:   at.Add(-h.cfg.Retention),
 			Failed: at.Add(-h.cfg.FailedRetention),
 			Keys:   at,

@@ -52,7 +52,7 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 		d.giveBack(j)
 		return false
 	}
-	if j.Lost >= suspectLost && !d.charge(&j) {
+	if j.Lost >= suspectLost && !d.charge(&j, timeout) {
 		return false
 	}
 	if f := d.h.cfg.Trace.Started; f != nil {
@@ -83,17 +83,26 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 // whether it did. That is for a delivery of which leases were lost: if it is what
 // ends the process, its attempts come to an end nevertheless, whereas one that
 // merely waited in the same lane is charged nothing and will be tried.
-func (d *dispatcher) charge(j *job) bool {
+// The charge goes through the ledger like an outcome, and is tried as often.
+func (d *dispatcher) charge(j *job, timeout time.Duration) bool {
 	begun := j.Delivery
 	begun.Attempts++
-	stale, err := d.h.store.Update(d.ctx, d.h.now(), []Change{{Delivery: begun}})
-	if err != nil || len(stale) > 0 {
-		d.giveBack(*j) // changes nothing if the charge has been written
+	charged := make(chan int64, 1)
+	d.ledger.enter(outcome{Change: Change{Delivery: begun}, lane: j.lane, charged: charged})
+	token := int64(0)
+	select {
+	case token = <-charged:
+	case <-d.ctx.Done():
+	}
+	if token > 0 {
+		begun.Token = token
+		d.noteToken(begun)
+		j.Delivery, j.charged = begun, true
+	}
+	if token == 0 || d.h.now().Add(timeout+saveWithin).After(j.Due) {
+		d.giveBack(*j) // changes nothing if it was decided elsewhere
 		return false
 	}
-	begun.Token++
-	d.noteToken(begun)
-	j.Delivery, j.charged = begun, true
 	return true
 }
 

@@ -41,9 +41,9 @@ func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
 	d.mu.Lock()
 	d.claiming = true
 	d.mu.Unlock()
-	entries, err := d.h.store.Claim(ctx, at, lanes)
+	entries, err := d.store.Claim(ctx, at, lanes)
 	if err != nil {
-		d.unanswered = append(d.unanswered, lanes...)
+		d.doubt(lanes)
 		return time.Time{}, err
 	}
 	d.take(lanes, entries)
@@ -93,7 +93,7 @@ func (d *dispatcher) look(ctx context.Context) (lanes []Lane, next time.Time, er
 	}
 	d.sleepUntil, d.asked, d.readAt = time.Time{}, len(d.flushes), d.changes
 	d.mu.Unlock()
-	backlog, err := d.h.store.Backlog(ctx)
+	backlog, err := d.store.Backlog(ctx)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -104,40 +104,60 @@ func (d *dispatcher) look(ctx context.Context) (lanes []Lane, next time.Time, er
 // refresh reads what has changed, at least with each poll.
 func (d *dispatcher) refresh(ctx context.Context) error {
 	if !d.news.Swap(false) {
-		return d.h.refresh(ctx, nil, pollEvery/2)
+		return d.h.refresh(ctx, d.store, pollEvery/2)
 	}
-	err := d.h.reload(ctx, nil)
+	err := d.h.reload(ctx, d.store)
 	if err != nil {
 		d.news.Store(true)
 	}
 	return err
 }
 
-// forgo gives back what was leased by claims that failed, for it is unknown
-// whether they did. Else nobody would see to it until the leases end.
+// doubt records that a claim may have leased, though nobody here holds what it did: it
+// returned an error, or after it was left behind. The loop looks for its leases.
+func (d *dispatcher) doubt(lanes []Lane) {
+	d.mu.Lock()
+	d.doubtful = append(d.doubtful, lanes...)
+	d.mu.Unlock()
+	d.wake()
+}
+
+// forgo gives back what doubtful claims have leased. Else nobody would see to it until
+// the leases end.
 func (d *dispatcher) forgo(ctx context.Context) error {
-	if len(d.unanswered) == 0 {
+	d.mu.Lock()
+	lanes := d.doubtful
+	d.doubtful = nil
+	d.mu.Unlock()
+	if len(lanes) == 0 {
 		return nil
 	}
-	for ; len(d.unanswered) > 0; d.unanswered = d.unanswered[1:] {
-		l := d.unanswered[0]
-		q := Query{Subscriber: l.Subscriber, Statuses: []Status{Sending}}
-		for more := true; more; more = q.Cursor != "" {
-			page, next, err := d.h.store.Deliveries(ctx, q)
-			if err != nil {
-				return err
-			}
-			q.Cursor = next
-			d.mu.Lock()
-			for _, dl := range page {
-				if dl.Due.Equal(l.LeaseUntil) && !d.renewed(Event{}, dl) {
-					d.giveBack(d.hold(Event{}, dl))
-				}
-			}
-			d.mu.Unlock()
+	for i, l := range lanes {
+		if err := d.forgoLane(ctx, l); err != nil {
+			d.doubt(lanes[i:])
+			return err
 		}
 	}
 	d.claimed()
+	return nil
+}
+
+func (d *dispatcher) forgoLane(ctx context.Context, l Lane) error {
+	q := Query{Subscriber: l.Subscriber, Statuses: []Status{Sending}}
+	for more := true; more; more = q.Cursor != "" {
+		page, next, err := d.store.Deliveries(ctx, q)
+		if err != nil {
+			return err
+		}
+		q.Cursor = next
+		d.mu.Lock()
+		for _, dl := range page {
+			if dl.Due.Equal(l.LeaseUntil) && !d.renewed(Event{}, dl) {
+				d.giveBack(d.hold(Event{}, dl))
+			}
+		}
+		d.mu.Unlock()
+	}
 	return nil
 }
 
@@ -292,7 +312,7 @@ func (d *dispatcher) endUntried(j job, at time.Time) bool {
 		end.Status, end.Reason = Failed, Expired
 	case d.spent(j.Delivery):
 		end.Status, end.Reason = Failed, Lost
-	case j.lane == nil, !d.open, at.Add(j.lane.timeout).After(j.Due):
+	case j.lane == nil, !d.open, at.Add(j.lane.timeout + saveWithin).After(j.Due):
 		d.giveBack(j)
 		return true
 	default:

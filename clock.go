@@ -104,11 +104,16 @@ func (h *Hooks) sync(ctx context.Context, tx Tx) error {
 	if inTx, ok := tx.(Clock); ok {
 		c = inTx
 	}
+	was := h.anchor.Load()
+	known := was != nil
+	if known { // a later answer would not count
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, slowClock)
+		defer cancel()
+	}
 	asked, wall := h.clocks()
 	at, err := c.Now(ctx)
 	took := time.Since(asked)
-	was := h.anchor.Load()
-	known := was != nil
 	switch {
 	case err != nil && !known:
 		return fmt.Errorf("hooks: read the store's clock: %w", err)

@@ -381,7 +381,6 @@ func TestUnreadableClockAtFirst(t *testing.T) {
 			return err
 		}},
 		{"Prune", func(ctx context.Context, h *hooks.Hooks, _ *clocked) error { return h.Prune(ctx) }},
-		{"Run", func(ctx context.Context, h *hooks.Hooks, _ *clocked) error { return h.Run(ctx) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newClocked(t, time.Hour)
@@ -399,19 +398,27 @@ func TestUnreadableClockAtFirst(t *testing.T) {
 	}
 }
 
-// Run on a shared store waits for the clock.
+// Run waits for the clock, also where it needs the time to lock the store.
 func TestRunWaitsForTheClock(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newClocked(t, time.Hour)
-		a, calls := counting("a")
-		waiting := mustPublish(t, subscribed(t, hooks.Config{Store: s}, a), orderPlaced.New(order{1}))
-		s.set(func(s *clocked) { s.err = errFault })
-		dispatching(t, hooks.Config{Store: s, Logger: silent}, a)
-		time.Sleep(3 * time.Minute) // beyond the first pruning
-		s.set(func(s *clocked) { s.err = nil })
-		time.Sleep(4 * time.Second)
-		if got := calls.of(waiting.EventID); got != 1 {
-			t.Errorf("when the clock can be read, the handler was called %d times; want once", got)
-		}
-	})
+	for name, exclusive := range map[string]bool{"shared": false, "exclusive": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newClocked(t, time.Hour)
+				store := hooks.Store(s)
+				if exclusive {
+					store = lockable{s}
+				}
+				a, calls := counting("a")
+				waiting := mustPublish(t, subscribed(t, hooks.Config{Store: s}, a), orderPlaced.New(order{1}))
+				s.set(func(s *clocked) { s.err = errFault })
+				dispatching(t, hooks.Config{Store: store, Logger: silent}, a)
+				time.Sleep(3 * time.Minute) // beyond the first pruning
+				s.set(func(s *clocked) { s.err = nil })
+				time.Sleep(4 * time.Second)
+				if got := calls.of(waiting.EventID); got != 1 {
+					t.Errorf("when the clock can be read, the handler was called %d times; want once", got)
+				}
+			})
+		})
+	}
 }

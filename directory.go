@@ -80,14 +80,16 @@ func (h *Hooks) refresh(ctx context.Context, tx Tx, old time.Duration) error {
 	return h.reload(ctx, tx)
 }
 
-// reload reads what has changed on the store: its clock, and the subscribers.
+// reload reads what has changed on the store: its clock, and the subscribers; in tx,
+// an application's transaction or the dispatcher's [boundedStore], if that is not nil.
 func (h *Hooks) reload(ctx context.Context, tx Tx) error {
 	if err := h.sync(ctx, tx); err != nil {
 		return err
 	}
 	src, current := Tx(h.store), true
-	if tx != nil { // it may show what was when it began, and does not count
-		src, current = tx, false
+	if tx != nil { // the application's may show what was when it began, and does not count
+		src = tx
+		_, current = tx.(*boundedStore)
 	}
 	err := h.dir.read(ctx, src, current)
 	h.warnOfPlain()

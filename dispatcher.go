@@ -22,7 +22,10 @@ type dispatcher struct {
 	flushing bool          // it runs for a Flush only
 	news     atomic.Bool   // others have written: read the subscribers again
 	unsure   atomic.Bool   // something may have become due since the loop looked at the backlog
+	store    *boundedStore
 	ledger   *ledger
+	stop     context.CancelFunc        // ends Run's context
+	deadline atomic.Pointer[time.Time] // when Run must have returned; nil until it is told to stop
 
 	dated  atomic.Int64  // the steps of the clock that waits in the store follow; see [dispatcher.redate]
 	dating chan struct{} // holds one while outcomes are written, or waits moved
@@ -33,12 +36,13 @@ type dispatcher struct {
 
 	// The loop's own: when it looked at the backlog, claims in a row that found
 	// nothing, and the deleted subscribers that were swept.
-	looked     time.Time
-	empty      int
-	swept      map[string]bool
-	unanswered []Lane // of claims that failed
+	looked time.Time
+	empty  int
+	swept  map[string]bool
 
 	mu         sync.Mutex // guards what follows, and the lanes
+	failure    error      // why Run ends; nil if it was told to
+	doubtful   []Lane     // of claims that returned an error, or too late: they may have leased
 	open       bool       // deliveries may be handed over and attempts may start
 	lanes      map[string]*lane
 	line       []*lane            // those with a job to start, each once, in turn
@@ -50,9 +54,9 @@ type dispatcher struct {
 	held       map[DeliveryID]lease
 	claiming   bool      // a claim is under way, or it is unknown what one has leased
 	unsettled  []outcome // stale, but maybe only because of that claim
-	changes    int                // how often a delivery left its lane, or stayed in the store
-	readAt     int                // what changes was when the last reading of the backlog began
-	strays     int                // leased and not yet written back, of subscribers without a lane here
+	changes    int       // how often a delivery left its lane, or stayed in the store
+	readAt     int       // what changes was when the last reading of the backlog began
+	strays     int       // leased and not yet written back, of subscribers without a lane here
 }
 
 // errDraining is the cause of cancelling attempts that outlast the drain.
@@ -71,28 +75,31 @@ func newDispatcher(h *Hooks) *dispatcher {
 	}
 	_, steps := h.reading()
 	d.dated.Store(int64(steps))
-	d.ledger = newLedger(h, d.save, d.settled)
+	d.store = &boundedStore{
+		Store: h.store, calls: &h.calls, remaining: d.remaining, failed: d.fail, doubtful: d.doubt,
+	}
+	d.ledger = newLedger(h, d.store, d.save, d.settled)
 	return d
 }
 
 // run dispatches until ctx ends, and returns when all is drained.
 func (d *dispatcher) run(ctx context.Context) {
 	var running sync.WaitGroup
-	running.Go(func() { d.watch(ctx) })
-	running.Go(func() { d.prune(ctx) })
-	running.Go(func() { d.reopen(ctx) })
-	if !d.flushing {
-		running.Go(func() { d.h.warnOfWeaknesses(ctx) })
-	}
 	go d.ledger.run() // until it is closed
-	d.ctx, d.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	d.mu.Lock()
 	d.open = true
 	d.mu.Unlock()
-	d.loop(ctx)
-	deadline := time.Now().Add(d.h.cfg.DrainTimeout)
-	d.drain(deadline)
-	running.Wait()
+	running.Go(func() { d.watch(ctx) })
+	running.Go(func() { d.prune(ctx) })
+	running.Go(func() { d.reopen(ctx) })
+	running.Go(func() { d.loop(ctx) })
+	if !d.flushing {
+		running.Go(func() { d.h.warnOfWeaknesses(ctx) })
+	}
+	<-ctx.Done()
+	deadline := time.Now().Add(d.drainTime())
+	d.deadline.Store(&deadline)
+	d.drain(deadline, &running)
 	d.ledger.close(deadline)
 	if t, ok := d.h.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
@@ -173,13 +180,12 @@ func (d *dispatcher) nudge() {
 
 // watch wakes the dispatcher when the store says that others have written.
 func (d *dispatcher) watch(ctx context.Context) {
-	w, ok := d.h.store.(Waker)
-	if !ok {
+	if _, ok := d.h.store.(Waker); !ok {
 		return
 	}
 	retry := backoff{report: d.h.storeError}
 	for ctx.Err() == nil {
-		if err := w.Wait(ctx); err != nil {
+		if err := d.store.Wait(ctx); err != nil {
 			retry.wait(ctx, err)
 			continue
 		}
@@ -209,8 +215,8 @@ func (d *dispatcher) reopen(ctx context.Context) {
 }
 
 // drain ends the taking of work, gives back what has not started, and waits
-// for what has.
-func (d *dispatcher) drain(deadline time.Time) {
+// for what has, and for what takes work.
+func (d *dispatcher) drain(deadline time.Time, running *sync.WaitGroup) {
 	timer := time.AfterFunc(time.Until(deadline), func() { d.cancel(errDraining) })
 	defer timer.Stop()
 	if err := d.redate(d.ctx); err != nil {
@@ -226,6 +232,7 @@ func (d *dispatcher) drain(deadline time.Time) {
 	}
 	d.line = nil
 	d.mu.Unlock()
+	running.Wait() // the last claim may have returned an error
 	if err := d.forgo(d.ctx); err != nil {
 		d.h.log.Warn("hooks: leases may be left behind; they end by themselves", "error", err)
 		d.claimed()
@@ -291,14 +298,18 @@ const (
 
 // prune forgets what is older than the retention, hour by hour.
 func (d *dispatcher) prune(ctx context.Context) {
+	retry := backoff{report: d.h.storeError}
 	for wait := pruneFirst; ; wait = pruneEvery {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
 		}
-		if err := d.h.Prune(ctx); err != nil && ctx.Err() == nil {
-			d.h.storeError(err, 1, pruneEvery)
+		for err := d.h.prune(ctx, d.store); err != nil; err = d.h.prune(ctx, d.store) {
+			if retry.wait(ctx, err); ctx.Err() != nil {
+				return
+			}
 		}
+		retry.reset()
 	}
 }

@@ -36,6 +36,16 @@ func (e *InvalidError) because(err error) *InvalidError {
 	return e
 }
 
+// lasting reports whether waiting cannot mend err, so that Run ends with it.
+func lasting(err error) bool {
+	for _, s := range []error{ErrRunning, ErrLocked, ErrClosed, ErrTooNew, ErrForeign} {
+		if errors.Is(err, s) {
+			return true
+		}
+	}
+	return false
+}
+
 // certain reports whether err says that nothing was changed: by a store's
 // sentinel, or by an [InvalidError].
 func certain(err error) bool {

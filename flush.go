@@ -3,6 +3,7 @@ package hooks
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 var errStopped = errors.New("hooks: flush: Run ended before all that was due was tried")
@@ -20,6 +21,11 @@ func (d *dispatcher) flush(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-d.stopped:
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.failure != nil {
+			return fmt.Errorf("%w: %w", errStopped, d.failure)
+		}
 		return errStopped
 	}
 }

@@ -82,7 +82,7 @@ func (d *dispatcher) save(ctx context.Context, batch []outcome) (stale []Deliver
 		changes[i] = o.Change
 	}
 	d.mu.Unlock()
-	return d.h.store.Update(ctx, d.h.now(), changes)
+	return d.store.Update(ctx, d.h.now(), changes)
 }
 
 // keeps reports whether a stale outcome is to be written all the same, because it

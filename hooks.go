@@ -54,6 +54,7 @@ type Hooks struct {
 	anchor atomic.Pointer[anchor] // of the clock that everything is dated by; nil: not read yet
 	wall   func() time.Time       // the machine's clock; nil: that of time.Now
 	plain  sync.Once              // the log was told that secrets are stored in plain text
+	calls  openCalls              // of the store, that have not returned
 
 	mu sync.Mutex // guards what follows
 	// types are the registered ones; handlers those of this process, by name.
@@ -189,10 +190,13 @@ func (h *Hooks) Wake() {
 // Run delivers until ctx ends. Then it takes no new work, waits for attempts
 // under way up to [Config].DrainTimeout, cancels those that remain, gives
 // back what it has leased without charging it, and returns nil. Errors of the
-// store do not end it: it waits and tries again.
+// store do not end it: it waits and tries again, from its first call of the store on.
+// A call that does not return within 30 s counts as an error.
 //
-// Run returns an error at once when it cannot begin: [ErrRunning] when it
-// runs already, [ErrLocked] when another dispatcher has the store.
+// Run returns an error only for what waiting cannot mend, within about a second
+// whenever it happens: [ErrRunning] when it runs already, [ErrLocked] when another
+// dispatcher has the store, [ErrClosed], [ErrTooNew] and [ErrForeign] when the store
+// says so, and an [*InvalidError] when the name of a handler is an endpoint's id.
 func (h *Hooks) Run(ctx context.Context) error {
 	for {
 		d, err := h.begin(false)
@@ -215,7 +219,8 @@ func (h *Hooks) Run(ctx context.Context) error {
 // that are due later, retries of what failed included. While Run runs, Flush
 // waits for it; else it does what Run does, for that long. It is for tests,
 // commands and jobs that end; it returns ctx's error, those of Run, or an error
-// if Run ends meanwhile.
+// if Run ends meanwhile. Like Run it waits while the store fails: give it a ctx that
+// ends.
 func (h *Hooks) Flush(ctx context.Context) error {
 	for {
 		d, err := h.begin(true)
@@ -243,41 +248,7 @@ func (h *Hooks) dispatchOnce(ctx context.Context, d *dispatcher) error {
 // dispatch is Run, once it is the only one.
 func (h *Hooks) dispatch(ctx context.Context, d *dispatcher) error {
 	defer h.end(d)
-	unlock, err := h.lock(ctx)
-	if err == nil {
-		defer unlock()
-		err = h.recordHandlers(ctx)
-	}
-	if ctx.Err() != nil {
-		return nil // told to stop before it began
-	}
-	if err != nil {
-		return err
-	}
-	stop := h.report()
-	defer stop()
-	d.run(ctx)
-	return nil
-}
-
-// lock makes this the store's one dispatcher, if the store wants that.
-func (h *Hooks) lock(ctx context.Context) (unlock func(), err error) {
-	x, ok := h.store.(Exclusive)
-	if !ok {
-		return func() {}, nil
-	}
-	if err := h.sync(ctx, nil); err != nil {
-		return nil, err
-	}
-	free, err := x.Lock(ctx, h.now())
-	if err != nil {
-		return nil, err
-	}
-	return func() {
-		if err := free(); err != nil {
-			h.log.Warn("hooks: unlock the store", "error", err)
-		}
-	}, nil
+	return d.dispatch(ctx)
 }
 
 // begin makes a dispatcher the running one, for a Flush or for Run, or returns
@@ -305,27 +276,6 @@ func (h *Hooks) dispatcher() *dispatcher {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.running
-}
-
-// recordHandlers makes the handlers of this process known to all others. While
-// the store fails it tries again; it returns what trying again cannot mend.
-func (h *Hooks) recordHandlers(ctx context.Context) error {
-	h.mu.Lock()
-	handlers := slices.Collect(maps.Values(h.handlers))
-	h.mu.Unlock()
-	var errs []error
-	retry := backoff{report: h.storeError}
-	for _, s := range handlers {
-		err := h.putHandler(ctx, s)
-		for ; err != nil && !certain(err) && ctx.Err() == nil; err = h.putHandler(ctx, s) {
-			retry.wait(ctx, err)
-		}
-		if certain(err) {
-			errs = append(errs, err)
-		}
-	}
-	retry.reset()
-	return errors.Join(errs...)
 }
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)

@@ -81,9 +81,12 @@ func (l *lane) ask() int {
 // out one after the other, and for the outcomes to be saved. A random part of a
 // second tells the leases of one claim from others.
 func (l *lane) lease(at time.Time) time.Time {
-	const saving = 30 * time.Second
-	return micro(at.Add(l.timeout*(1+queueFor) + saving + rand.N(time.Second)))
+	return micro(at.Add(l.timeout*(1+queueFor) + saveWithin + rand.N(time.Second)))
 }
+
+// saveWithin is how long it may take to save an outcome, so that its lease has not ended
+// before: a write that hangs, is left behind, and is repeated.
+const saveWithin = callTimeout + 5*time.Second
 
 // startable reports whether a job could start if the dispatcher had a slot.
 func (l *lane) startable() bool { return len(l.queue) > 0 && len(l.active) < l.slots }

@@ -12,6 +12,7 @@ import (
 // while the last write was under way. It keeps them while the store fails.
 type ledger struct {
 	h       *Hooks
+	store   *boundedStore
 	save    func(context.Context, []outcome) (stale []DeliveryID, err error)
 	settled func(done []outcome, stale []DeliveryID) // told what was written, or was stale
 
@@ -33,18 +34,23 @@ type ledger struct {
 // An outcome is a change to be written, of a delivery that its lane holds.
 type outcome struct {
 	Change
-	lane  *lane         // nil if none holds it
-	echo  bool          // see [ledger.echo]
-	exact bool          // of a delivery that is not held, and only if its token is still the same
-	steps time.Duration // of the clock, before its Due was set
+	lane    *lane         // nil if none holds it
+	echo    bool          // see [ledger.echo]
+	exact   bool          // of a delivery that is not held, and only if its token is still the same
+	steps   time.Duration // of the clock, before its Due was set
+	charged chan int64    // of a charge, which ends no lease: the token it led to, 0 if it was not written; else nil
 }
 
 const writeAtMost = 256 // outcomes at once
 
 func newLedger(
-	h *Hooks, save func(context.Context, []outcome) ([]DeliveryID, error), settled func([]outcome, []DeliveryID),
+	h *Hooks, store *boundedStore,
+	save func(context.Context, []outcome) ([]DeliveryID, error), settled func([]outcome, []DeliveryID),
 ) *ledger {
-	l := &ledger{h: h, save: save, settled: settled, signal: make(chan struct{}, 1), done: make(chan struct{}), echoed: make(map[*lane]bool)}
+	l := &ledger{
+		h: h, store: store, save: save, settled: settled,
+		signal: make(chan struct{}, 1), done: make(chan struct{}), echoed: make(map[*lane]bool),
+	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -132,49 +138,77 @@ func (l *ledger) next() (batch []outcome, more bool) {
 	return batch, !l.gone
 }
 
-// write saves a batch, however often that must be tried.
+// write saves a batch, however often that must be tried, unless trying is of no use.
 func (l *ledger) write(batch []outcome) {
 	retry := backoff{report: l.h.storeError}
 	for {
 		stale, err := l.save(l.ctx, batch)
 		if err == nil {
-			retry.reset()
 			l.failing.Store(false)
-			l.tell(batch, stale)
+			l.tell(batch, stale, retry.fails > 0)
+			retry.reset()
 			l.settled(batch, stale)
 			return
 		}
-		if l.ctx.Err() != nil {
+		l.failing.Store(true)
+		if l.ctx.Err() != nil || lasting(err) {
 			l.h.log.Error("hooks: outcomes could not be saved before Run returned; these deliveries will be sent again",
 				"deliveries", len(batch), "error", err)
 			return
 		}
-		l.failing.Store(true)
 		retry.wait(l.ctx, err)
 	}
 }
 
-// tell the trace what was written. What was stale has been decided elsewhere.
-func (l *ledger) tell(batch []outcome, stale []DeliveryID) {
+// tell the trace, and who waits for a charge, what was written. What was stale has been
+// decided elsewhere; or here, if an earlier call has written it though its answer was an
+// error, or came too late.
+func (l *ledger) tell(batch []outcome, stale []DeliveryID, repeated bool) {
 	skip := make(map[DeliveryID]bool, len(stale))
 	for _, id := range stale {
 		skip[id] = true
 	}
-	t := l.h.cfg.Trace
 	for _, o := range batch {
-		if skip[o.Delivery.DeliveryID] {
-			l.h.log.Debug("hooks: outcome is stale", "delivery", o.Delivery.DeliveryID.String())
-			continue
-		}
-		l.h.reporter.saved(o.Change)
-		o.Delivery.Token++ // as it now stands
+		written := !skip[o.Delivery.DeliveryID] || repeated && l.isOurs(o)
 		switch {
-		case o.Attempt != nil && t.Finished != nil:
-			t.Finished(o.Delivery, *o.Attempt)
-		case o.Attempt == nil && o.Delivery.Status.Final() && t.Ended != nil:
-			t.Ended(o.Delivery)
+		case o.charged != nil && written:
+			o.charged <- o.Delivery.Token + 1
+		case o.charged != nil:
+			o.charged <- 0
+		case written:
+			l.trace(o)
+		default:
+			l.h.log.Debug("hooks: outcome is stale", "delivery", o.Delivery.DeliveryID.String())
 		}
 	}
+}
+
+func (l *ledger) trace(o outcome) {
+	t := l.h.cfg.Trace
+	l.h.reporter.saved(o.Change)
+	o.Delivery.Token++ // as it now stands
+	switch {
+	case o.Attempt != nil && t.Finished != nil:
+		t.Finished(o.Delivery, *o.Attempt)
+	case o.Attempt == nil && o.Delivery.Status.Final() && t.Ended != nil:
+		t.Ended(o.Delivery)
+	}
+}
+
+// isOurs reports whether the store has o, which it calls stale, from an earlier call of
+// ours. An attempt tells by its token, also when the delivery has changed since; another
+// change is taken for ours if the delivery is what we made of it.
+func (l *ledger) isOurs(o outcome) bool {
+	if o.Attempt != nil {
+		attempts, err := l.store.Attempts(l.ctx, o.Delivery.DeliveryID)
+		return err == nil && slices.ContainsFunc(attempts, func(a Attempt) bool {
+			return a.Run == o.Attempt.Run && a.Token == o.Attempt.Token
+		})
+	}
+	is, err := readDelivery(l.ctx, l.store, o.Delivery.DeliveryID)
+	was := o.Delivery
+	return err == nil && is.Token == was.Token+1 && is.Status == was.Status &&
+		is.Attempts == was.Attempts && is.Due.Equal(was.Due) && is.Updated.Equal(was.Updated)
 }
 
 // close waits until all is written, but not beyond the deadline, nor less than
@@ -196,6 +230,9 @@ func (d *dispatcher) settled(done []outcome, stale []DeliveryID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, o := range done {
+		if o.charged != nil { // its attempt begins now, or it is given back
+			continue
+		}
 		if !slices.Contains(stale, o.Delivery.DeliveryID) || !d.keeps(o) {
 			d.settle(o)
 		}

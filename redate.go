@@ -14,9 +14,7 @@ import (
 // written meanwhile, so that all waits in the store are dated by the old time before,
 // and by the new one afterwards.
 func (d *dispatcher) redate(ctx context.Context) error {
-	at, steps := d.h.reading()
-	by := steps - time.Duration(d.dated.Load())
-	if by == 0 {
+	if _, steps := d.h.reading(); int64(steps) == d.dated.Load() {
 		return nil
 	}
 	select {
@@ -25,12 +23,17 @@ func (d *dispatcher) redate(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	at, steps := d.h.reading()
+	by := steps - time.Duration(d.dated.Load())
+	if by == 0 {
+		return nil // it was done meanwhile
+	}
 	if d.datesAlone() {
-		backlog, err := d.h.store.Backlog(ctx)
+		backlog, err := d.store.Backlog(ctx)
 		if err != nil {
 			return err
 		}
-		m := mover{h: d.h, by: by, at: at, set: d.h.anchor.Load().store}
+		m := mover{h: d.h, store: d.store, by: by, at: at, set: d.h.anchor.Load().store}
 		for _, w := range backlog {
 			m.move(ctx, w.Subscriber)
 		}
@@ -65,10 +68,11 @@ func (d *dispatcher) date(o *outcome) {
 
 // A mover moves waits in a store after the clock was set.
 type mover struct {
-	h   *Hooks
-	by  time.Duration
-	at  time.Time // now
-	set time.Time // when the clock was set; what was published since is dated right
+	h     *Hooks
+	store *boundedStore
+	by    time.Duration
+	at    time.Time // now
+	set   time.Time // when the clock was set; what was published since is dated right
 }
 
 // move moves the waits of a subscriber. It tries until the store does it or ctx ends,
@@ -78,7 +82,7 @@ func (m mover) move(ctx context.Context, subscriber string) {
 	for more := true; more && ctx.Err() == nil; more = q.Cursor != "" {
 		var changes []Change
 		m.insist(ctx, func() error {
-			page, next, err := m.h.store.Deliveries(ctx, q)
+			page, next, err := m.store.Deliveries(ctx, q)
 			if err != nil {
 				return err
 			}
@@ -93,7 +97,7 @@ func (m mover) move(ctx context.Context, subscriber string) {
 		})
 		if len(changes) > 0 {
 			m.insist(ctx, func() error {
-				_, err := m.h.store.Update(ctx, m.at, changes) // who is stale was decided meanwhile
+				_, err := m.store.Update(ctx, m.at, changes) // who is stale was decided meanwhile
 				return err
 			})
 		}

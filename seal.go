@@ -173,7 +173,7 @@ func (h *Hooks) writeEndpoint(ctx context.Context, old, next *endpoint) error {
 	if err != nil {
 		return err
 	}
-	if next.record, err = h.writeRecord(ctx, "endpoint/"+next.ID, was, data); err != nil {
+	if next.record, err = h.writeRecord(ctx, h.store, "endpoint/"+next.ID, was, data); err != nil {
 		return err
 	}
 	h.dir.update(edit{Record: next.record, endpoint: next})

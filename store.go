@@ -106,7 +106,8 @@ type Exclusive interface {
 	// Lock makes the caller the one dispatcher, or returns [ErrLocked] at
 	// once. When it returns, every lease is void: its delivery is Pending, or
 	// Retrying if it has Attempts, due at now, Lost and Token incremented. The
-	// lock ends with unlock or with the process, however it ends.
+	// lock ends with unlock or with the process, however it ends. An error leaves
+	// the caller without the lock.
 	Lock(ctx context.Context, now time.Time) (unlock func() error, err error)
 }
 

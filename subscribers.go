@@ -102,7 +102,7 @@ func succeed(old *endpoint, e Endpoint, at time.Time) (next *endpoint, fresh boo
 }
 
 // putRecord writes v over the record it was made from, unless they are equal.
-func (h *Hooks) putRecord(ctx context.Context, key string, was Record, v any) error {
+func (h *Hooks) putRecord(ctx context.Context, store Store, key string, was Record, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("hooks: record %s: %w", key, err)
@@ -110,7 +110,7 @@ func (h *Hooks) putRecord(ctx context.Context, key string, was Record, v any) er
 	if bytes.Equal(data, was.Data) {
 		return nil
 	}
-	r, err := h.writeRecord(ctx, key, was, data)
+	r, err := h.writeRecord(ctx, store, key, was, data)
 	if err == nil {
 		h.dir.update(edit{Record: r})
 	}
@@ -118,24 +118,24 @@ func (h *Hooks) putRecord(ctx context.Context, key string, was Record, v any) er
 }
 
 // writeRecord writes data over a record, and returns the new one.
-func (h *Hooks) writeRecord(ctx context.Context, key string, was Record, data []byte) (r Record, err error) {
+func (h *Hooks) writeRecord(ctx context.Context, store Store, key string, was Record, data []byte) (r Record, err error) {
 	r = Record{Key: key, Version: was.Version, Data: data}
 	if len(was.Data) == 0 {
 		r.Version = 0 // deleted, or never there
 	}
-	if r.Version, err = h.store.Put(ctx, h.now(), r); err != nil {
+	if r.Version, err = store.Put(ctx, h.now(), r); err != nil {
 		return r, fmt.Errorf("hooks: record %s: %w", key, err)
 	}
 	return r, nil
 }
 
 // putHandler records a handler of this process, so that others publish to it.
-func (h *Hooks) putHandler(ctx context.Context, s Handler) error {
-	return untilWritten(func() error { return h.putListener(ctx, s) })
+func (h *Hooks) putHandler(ctx context.Context, store *boundedStore, s Handler) error {
+	return untilWritten(func() error { return h.putListener(ctx, store, s) })
 }
 
-func (h *Hooks) putListener(ctx context.Context, s Handler) error {
-	if err := h.reload(ctx, nil); err != nil {
+func (h *Hooks) putListener(ctx context.Context, store *boundedStore, s Handler) error {
+	if err := h.reload(ctx, store); err != nil {
 		return err
 	}
 	if h.dir.isEndpoint(s.Name) {
@@ -143,7 +143,7 @@ func (h *Hooks) putListener(ctx context.Context, s Handler) error {
 	}
 	l, _ := h.dir.listener(s.Name)
 	l.Events, l.Ordered = s.Events, s.Ordered
-	return h.putRecord(ctx, "handler/"+s.Name, l.record, l)
+	return h.putRecord(ctx, store, "handler/"+s.Name, l.record, l)
 }
 
 // Unsubscribe deletes an endpoint, or the record of a handler that no program

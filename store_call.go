@@ -1,0 +1,253 @@
+package hooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// callTimeout is how long the dispatcher waits for one call of the store. A connection
+// that hangs would otherwise stop everything, in silence.
+const callTimeout = 30 * time.Second
+
+// A boundedStore is the store as the dispatcher calls it. Each call has a deadline of
+// its own, but for Wait. One that ignores its context is left behind: its goroutine
+// waits for it, its caller does not. All that a caller knows of it then is that its
+// outcome is unknown, as after any other error that is no sentinel.
+//
+// Enqueue, Events and Attempts of a transaction or a user are not the dispatcher's:
+// they keep the context of their caller.
+type boundedStore struct {
+	Store
+	calls     *openCalls
+	remaining func() time.Duration // how long Run may still take once it was told to stop
+	failed    func(error)          // is told of errors that waiting cannot mend
+	doubtful  func([]Lane)         // is told of claims that returned too late
+}
+
+// openCalls counts, by method, the calls that have not returned. It outlives the
+// dispatchers of a Hooks, or each would leave calls of its own behind.
+type openCalls struct {
+	mu       sync.Mutex // guards what follows
+	underWay map[string]int
+	left     map[string]int // left behind
+}
+
+// mostOpen is how many calls of a method may be open when one was left behind: that one,
+// and a second that tries whether the store works again. If it does not return either,
+// no more are made until one does, so that a store that hangs for long does not fill the
+// memory with goroutines.
+const mostOpen = 2
+
+// begin counts a call as under way, unless too many are open.
+func (c *openCalls) begin(method string) (ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left[method] > 0 && c.left[method]+c.underWay[method] >= mostOpen {
+		return false
+	}
+	if c.left == nil {
+		c.underWay, c.left = make(map[string]int), make(map[string]int)
+	}
+	c.underWay[method]++
+	return true
+}
+
+// end says that a call has returned, or was left behind.
+func (c *openCalls) end(method string, left bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.underWay[method]--
+	if left {
+		c.left[method]++
+	}
+}
+
+// returned says that a call that was left behind has returned.
+func (c *openCalls) returned(method string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left[method]--
+}
+
+// anyLeft reports whether calls of a method are left behind.
+func (c *openCalls) anyLeft(method string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left[method] > 0
+}
+
+// An answer is what a call of the store returned.
+type answer[T any] struct {
+	value T
+	err   error
+}
+
+var errExited = errors.New("hooks: a call of the store ended its goroutine")
+
+// call makes a call of the store that takes limit at most; zero: as long as ctx lasts.
+// late is told what it returned if it was left behind; it may be nil.
+func call[T any](
+	ctx context.Context, s *boundedStore, method string, limit time.Duration,
+	do func(context.Context) (T, error), late func(T, error),
+) (T, error) {
+	var none T
+	if !s.calls.begin(method) {
+		return none, fmt.Errorf("hooks: %d calls of the store's %s have not returned; no more are made until one does",
+			mostOpen, method)
+	}
+	bounded, cancel := context.WithCancel(ctx)
+	if limit > 0 {
+		bounded, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+	done := make(chan answer[T], 1)
+	go func() {
+		a := answer[T]{err: errExited}
+		defer func() { done <- a }()
+		a.value, a.err = do(bounded)
+	}()
+	a, ok := await(bounded, done, s.patience)
+	s.calls.end(method, !ok)
+	switch {
+	case !ok:
+		go func() {
+			a := <-done
+			if late != nil {
+				late(a.value, a.err)
+			}
+			s.calls.returned(method)
+		}()
+		if ctx.Err() != nil {
+			return none, ctx.Err()
+		}
+		return none, fmt.Errorf("hooks: the store's %s has not returned within %v, though its context ended;"+
+			" it is left behind", method, limit)
+	case a.err != nil && bounded.Err() != nil && ctx.Err() == nil:
+		a.err = fmt.Errorf("hooks: the store's %s has not answered within %v: %w", method, limit, a.err)
+	}
+	if lasting(a.err) {
+		s.failed(a.err)
+	}
+	return a.value, a.err
+}
+
+// await takes the answer, unless it comes later than patience after the end of ctx.
+func await[T any](ctx context.Context, done <-chan answer[T], patience func() time.Duration) (a answer[T], ok bool) {
+	select {
+	case a = <-done:
+		return a, true
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(patience())
+	defer timer.Stop()
+	select {
+	case a = <-done:
+		return a, true
+	case <-timer.C:
+		return a, false
+	}
+}
+
+// A call may outlast its context by patience, because what has become of it is worth
+// more than a moment; but Run returns when it was told to.
+const (
+	mostPatience  = 1500 * time.Millisecond
+	leastPatience = 20 * time.Millisecond
+)
+
+func (s *boundedStore) patience() time.Duration {
+	return max(min(s.remaining()/2, mostPatience), leastPatience)
+}
+
+// Claim is [Store]'s. What one that was left behind has leased is doubtful.
+func (s *boundedStore) Claim(ctx context.Context, now time.Time, lanes []Lane) ([]Entry, error) {
+	return call(ctx, s, "Claim", callTimeout,
+		func(ctx context.Context) ([]Entry, error) { return s.Store.Claim(ctx, now, lanes) },
+		func([]Entry, error) { s.doubtful(lanes) })
+}
+
+func (s *boundedStore) Update(ctx context.Context, now time.Time, changes []Change) ([]DeliveryID, error) {
+	return call(ctx, s, "Update", callTimeout,
+		func(ctx context.Context) ([]DeliveryID, error) { return s.Store.Update(ctx, now, changes) }, nil)
+}
+
+func (s *boundedStore) Backlog(ctx context.Context) ([]Waiting, error) {
+	return call(ctx, s, "Backlog", callTimeout, s.Store.Backlog, nil)
+}
+
+func (s *boundedStore) Records(ctx context.Context, since int64) ([]Record, error) {
+	return call(ctx, s, "Records", callTimeout,
+		func(ctx context.Context) ([]Record, error) { return s.Store.Records(ctx, since) }, nil)
+}
+
+func (s *boundedStore) Put(ctx context.Context, now time.Time, r Record) (int64, error) {
+	return call(ctx, s, "Put", callTimeout,
+		func(ctx context.Context) (int64, error) { return s.Store.Put(ctx, now, r) }, nil)
+}
+
+func (s *boundedStore) Deliveries(ctx context.Context, q Query) (page []Delivery, next string, err error) {
+	type result struct {
+		page []Delivery
+		next string
+	}
+	r, err := call(ctx, s, "Deliveries", callTimeout, func(ctx context.Context) (r result, err error) {
+		r.page, r.next, err = s.Store.Deliveries(ctx, q)
+		return r, err
+	}, nil)
+	return r.page, r.next, err
+}
+
+func (s *boundedStore) Attempts(ctx context.Context, id DeliveryID) ([]Attempt, error) {
+	return call(ctx, s, "Attempts", callTimeout,
+		func(ctx context.Context) ([]Attempt, error) { return s.Store.Attempts(ctx, id) }, nil)
+}
+
+func (s *boundedStore) Prune(ctx context.Context, p Prune) (int, error) {
+	return call(ctx, s, "Prune", callTimeout,
+		func(ctx context.Context) (int, error) { return s.Store.Prune(ctx, p) }, nil)
+}
+
+// Now is [Clock]'s; the store must be one.
+func (s *boundedStore) Now(ctx context.Context) (time.Time, error) {
+	return call(ctx, s, "Now", callTimeout, s.Store.(Clock).Now, nil)
+}
+
+// Wait is [Waker]'s; the store must be one. It has no deadline.
+func (s *boundedStore) Wait(ctx context.Context) error {
+	_, err := call(ctx, s, "Wait", 0,
+		func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.(Waker).Wait(ctx) }, nil)
+	return err
+}
+
+// Lock is [Exclusive]'s; the store must be one. A lock that comes too late is given up.
+// While an earlier call is left behind, that one may hold the lock, so that ErrLocked
+// does not say that another dispatcher does.
+func (s *boundedStore) Lock(ctx context.Context, now time.Time) (unlock func() error, err error) {
+	earlier := s.calls.anyLeft("Lock")
+	free, err := call(ctx, s, "Lock", callTimeout, func(ctx context.Context) (func() error, error) {
+		free, err := s.Store.(Exclusive).Lock(ctx, now)
+		if earlier && errors.Is(err, ErrLocked) {
+			err = fmt.Errorf("hooks: an earlier call of Lock has not returned yet, and may hold the lock: %v", err)
+		}
+		return free, err
+	}, func(free func() error, err error) {
+		if err == nil {
+			_ = free() // nobody waits for it any more
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return s.unlock(ctx, free) }, nil
+}
+
+// unlock calls free, and leaves it behind if it takes longer than Run may.
+func (s *boundedStore) unlock(ctx context.Context, free func() error) error {
+	limit := max(min(s.remaining(), callTimeout), leastPatience)
+	_, err := call(context.WithoutCancel(ctx), s, "unlock", limit,
+		func(context.Context) (struct{}, error) { return struct{}{}, free() }, nil)
+	return err
+}
