@@ -84,6 +84,9 @@ func (s *Store) Close() error {
 
 // enter takes the lock, unless the call is refused; then it returns why.
 func (s *Store) enter(ctx context.Context) error {
+	if ctx == nil {
+		return &hooks.InvalidError{Field: "Context", Problem: "it is nil; give context.Background()"}
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -31,6 +31,9 @@ const migrateLock = 0x686f6f6b73 // "hooks"
 // It returns [hooks.ErrTooNew] where a later version has been, [hooks.ErrForeign]
 // where the schema holds something else, and leaves both as they are.
 func (s *Store) Migrate(ctx context.Context) error {
+	if ctx == nil {
+		return &hooks.InvalidError{Field: "Context", Problem: "it is nil; give context.Background()"}
+	}
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		return s.migrate(ctx, tx)
 	})

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"strings"
@@ -41,6 +42,16 @@ func TestMigrateByManyAtOnce(t *testing.T) {
 		}
 	}
 	mustEnqueue(t, storeOn(t, poolOn(t, config)), entry("evt_1", "crm"))
+}
+
+func TestMigrateWithoutAContext(t *testing.T) {
+	s := storeOn(t, poolOn(t, database(t)))
+	var none context.Context
+	err := s.Migrate(none)
+	if inv, ok := errors.AsType[*hooks.InvalidError](err); !ok || inv.Field != "Context" {
+		t.Errorf("Migrate(nil) = %v; want an InvalidError for Context", err)
+	}
+	mustEnqueue(t, s, entry("evt_1", "crm"))
 }
 
 func TestMigrateAgainDoesNothing(t *testing.T) {

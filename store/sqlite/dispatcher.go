@@ -22,7 +22,7 @@ type lock struct {
 // process, and the file may stay. A database in memory has a lock of its
 // Store's. Calling unlock again does nothing.
 func (s *Store) Lock(ctx context.Context, now time.Time) (unlock func() error, err error) {
-	if err := ctx.Err(); err != nil {
+	if err := check(ctx); err != nil {
 		return nil, err
 	}
 	leave, err := s.writer.enter("lock")
@@ -117,6 +117,9 @@ const (
 // in a transaction of the application's it looks every 20 ms whether that was
 // committed, and if the file is Shared every 50 ms.
 func (s *Store) Wait(ctx context.Context) error {
+	if err := check(ctx); err != nil {
+		return err
+	}
 	for {
 		told, pause := s.watch.next(s.Shared)
 		if told {

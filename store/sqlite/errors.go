@@ -9,6 +9,8 @@ import (
 
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
+
+	"example.com/hooks"
 )
 
 // Errors that tell what ails the database. [errors.Is] finds them in what the
@@ -68,6 +70,16 @@ var causes = map[int]error{
 	lib.SQLITE_CORRUPT:  ErrCorrupt,
 	lib.SQLITE_NOTADB:   ErrCorrupt,
 	lib.SQLITE_READONLY: ErrReadOnly,
+}
+
+// check returns why a call with this context is not to begin, or nil. A nil context is
+// refused, because database/sql would panic while it holds a lock that every later call
+// waits for.
+func check(ctx context.Context) error {
+	if ctx == nil {
+		return &hooks.InvalidError{Field: "Context", Problem: "it is nil; give context.Background()"}
+	}
+	return ctx.Err()
 }
 
 // explain wraps err with what was being done, and with its cause when SQLite

@@ -186,6 +186,9 @@ func read[T any](
 	ctx context.Context, s *Store, verb string,
 	each func(*sql.Rows) (T, error), query string, args ...any,
 ) ([]T, error) {
+	if err := check(ctx); err != nil {
+		return nil, err
+	}
 	leave, err := s.writer.enter(verb)
 	if err != nil {
 		return nil, err

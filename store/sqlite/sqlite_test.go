@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
@@ -177,4 +178,24 @@ func dropConnection(tb testing.TB, db *sql.DB) {
 	}
 	defer conn.Close()
 	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+}
+
+// database/sql panics without a context, and its lock is never free again.
+func TestWithoutAContext(t *testing.T) {
+	s := openTemp(t)
+	var none context.Context
+	for name, call := range map[string]func() error{
+		"Weaknesses": func() error { _, err := s.Weaknesses(none); return err },
+		"Wait":       func() error { return s.Wait(none) },
+		"Backlog":    func() error { _, err := s.Backlog(none); return err },
+		"Put":        func() error { _, err := s.Put(none, at(0), hooks.Record{Key: "a"}); return err },
+	} {
+		err := call()
+		if inv, ok := errors.AsType[*hooks.InvalidError](err); !ok || inv.Field != "Context" {
+			t.Errorf("%s(nil) = %v; want an InvalidError for Context", name, err)
+		}
+	}
+	if _, err := s.Backlog(t.Context()); err != nil {
+		t.Errorf("Backlog afterwards = %v; want nil", err)
+	}
 }

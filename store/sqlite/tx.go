@@ -206,7 +206,7 @@ func (a appTx) do(ctx context.Context, verb string, f func(*tx) error) error {
 	if a.sql == nil {
 		return &hooks.InvalidError{Field: "tx", Problem: "it is nil; give Store.Tx what db.BeginTx returns"}
 	}
-	if err := ctx.Err(); err != nil {
+	if err := check(ctx); err != nil {
 		return err
 	}
 	leave, err := a.store.writer.enter(verb)

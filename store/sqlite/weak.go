@@ -18,6 +18,9 @@ const maxAsked = 8
 // waits for at least one connection until ctx ends. On Linux it knows network
 // file systems, too.
 func (s *Store) Weaknesses(ctx context.Context) ([]string, error) {
+	if err := check(ctx); err != nil {
+		return nil, err
+	}
 	leave, err := s.writer.enter("weaknesses")
 	if err != nil {
 		return nil, err

@@ -45,6 +45,9 @@ type op struct {
 // before, it returns the context's error, and f may still be done, whole.
 func write[T any](ctx context.Context, w *writer, verb string, f func(*tx) (T, error)) (T, error) {
 	var result, none T
+	if err := check(ctx); err != nil {
+		return none, err
+	}
 	err := w.submit(ctx, func(t *tx) (err error) {
 		result, err = f(t)
 		return err
@@ -59,9 +62,6 @@ func write[T any](ctx context.Context, w *writer, verb string, f func(*tx) (T, e
 }
 
 func (w *writer) submit(ctx context.Context, do func(*tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	o := &op{do: do, done: make(chan struct{})}
 	if err := w.add(o); err != nil {
 		return err

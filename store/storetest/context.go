@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strconv"
@@ -86,6 +87,16 @@ var contextRules = []rule{
 		equal(t, "len(Events())", len(stored(t, s, hooks.Query{})), 2)
 		equal(t, "len(Records())", len(records(t, s, 0)), 0)
 	}},
+	{"a nil context holds up no later call", func(t *testing.T, s hooks.Store) {
+		enqueue(t, s, at(0), event("e", "a"))
+		for name, call := range methods(s) {
+			if err := withoutContext(call); err == nil {
+				t.Errorf("%s(nil context) = nil; want an error, or a panic", name)
+			}
+		}
+		enqueue(t, s, at(0), event("f", "a"))
+		equal(t, "len(Deliveries())", len(deliveries(t, s, hooks.Query{})), 2)
+	}},
 	{"an Enqueue whose context ends happens whole or not at all", checkCanceledEnqueue},
 	{"an Update whose context ends happens whole or not at all", checkCanceledUpdate},
 	{"a closed store says so", func(t *testing.T, s hooks.Store) {
@@ -105,6 +116,16 @@ var contextRules = []rule{
 			t.Fatalf("Close() again = %v; want nil", err)
 		}
 	}},
+}
+
+// withoutContext returns the error of a call with a nil context, or what it panics with.
+func withoutContext(call func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return call(nil)
 }
 
 // canceling runs f in several goroutines, many times in each, with contexts
