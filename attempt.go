@@ -52,7 +52,7 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 		d.giveBack(j)
 		return false
 	}
-	if j.Lost >= suspectLost && !d.charge(&j, timeout) {
+	if j.Lost >= suspectLost && (d.endSpent(t.policy, j) || !d.charge(&j, timeout)) {
 		return false
 	}
 	if f := d.h.cfg.Trace.Started; f != nil {
@@ -77,6 +77,21 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 	end := j.conclude(a, v, t.policy, d.h.now(), rand.Float64())
 	d.ledger.enter(outcome{Change: Change{Delivery: end, Attempt: &a}, lane: j.lane})
 	return v.ok
+}
+
+// endSpent ends a delivery that has used up its attempts, the last of which came to no
+// outcome: it may be what ends the process. It reports whether it did.
+func (d *dispatcher) endSpent(p retry.Policy, j job) bool {
+	if j.Attempts == 0 {
+		return false
+	}
+	if _, again := p.Next(j.Attempts); again {
+		return false
+	}
+	end, at := j.Delivery, d.h.now()
+	end.Status, end.Reason, end.Due, end.Updated = Failed, Lost, at, at
+	d.ledger.enter(outcome{Change: Change{Delivery: end}, lane: j.lane})
+	return true
 }
 
 // charge counts the attempt that is about to start, in the store, and reports

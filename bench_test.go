@@ -3,7 +3,9 @@ package hooks_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -154,4 +156,72 @@ func eachOf(b *testing.B, f func(i int)) {
 	}
 	group.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
+}
+
+// BenchmarkPutEndpoint changes one endpoint of many, and makes new ones beside them.
+func BenchmarkPutEndpoint(b *testing.B) {
+	for _, n := range []int{10, 1000, 100_000} {
+		h := withEndpoints(b, n)
+		e := hooks.Endpoint{URL: "https://example.com/", Events: []string{"**"}}
+		random := rand.New(rand.NewPCG(1, 1))
+		for _, what := range []string{"changed", "new"} {
+			b.Run(what+"/"+strconv.Itoa(n), func(b *testing.B) {
+				for i := range b.N {
+					e.ID, e.Description = "ep_0", strconv.Itoa(i)
+					if what == "new" {
+						e.ID = fmt.Sprintf("ep_%x", random.Uint64())
+					}
+					if _, err := h.PutEndpoint(b.Context(), e); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkEndpoints lists a page in the middle of many.
+func BenchmarkEndpoints(b *testing.B) {
+	for _, n := range []int{10, 1000, 100_000} {
+		h := withEndpoints(b, n)
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			for b.Loop() {
+				if page, _, err := h.Endpoints(b.Context(), "ep_5", 5); err != nil || len(page) < 4 {
+					b.Fatalf("Endpoints = %d, %v; want a page", len(page), err)
+				}
+			}
+		})
+	}
+}
+
+// withEndpoints returns a Hooks on a store with n endpoints, ep_0 and so on, that it
+// has read.
+func withEndpoints(b *testing.B, n int) *hooks.Hooks {
+	b.Helper()
+	store := memory.New()
+	h, err := hooks.New(hooks.Config{Store: store})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := h.Register(hooks.NewEventType[string]("bench.text")); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := h.PutEndpoint(b.Context(), hooks.Endpoint{ID: "ep_0", URL: "https://example.com/", Events: []string{"**"}}); err != nil {
+		b.Fatal(err)
+	}
+	records, err := store.Records(b.Context(), 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := 1; i < n; i++ {
+		id := "ep_" + strconv.Itoa(i)
+		r := hooks.Record{Key: "endpoint/" + id, Data: bytes.Replace(records[0].Data, []byte(`"ep_0"`), []byte(`"`+id+`"`), 1)}
+		if _, err := store.Put(b.Context(), time.Now(), r); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if _, err := h.Health(b.Context()); err != nil { // reads them
+		b.Fatal(err)
+	}
+	return h
 }

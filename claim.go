@@ -310,8 +310,6 @@ func (d *dispatcher) endUntried(j job, at time.Time) bool {
 		end.Status = Canceled
 	case !expires.IsZero() && !at.Before(expires):
 		end.Status, end.Reason = Failed, Expired
-	case d.spent(j.Delivery):
-		end.Status, end.Reason = Failed, Lost
 	case j.lane == nil, !d.open, at.Add(j.lane.timeout + saveWithin).After(j.Due):
 		d.giveBack(j)
 		return true
@@ -320,20 +318,6 @@ func (d *dispatcher) endUntried(j job, at time.Time) bool {
 	}
 	d.ledger.enter(outcome{Change: Change{Delivery: end}, lane: j.lane})
 	return true
-}
-
-// spent reports whether a delivery has used up its attempts, the last of which
-// came to no outcome: it may be what ends the process.
-func (d *dispatcher) spent(dl Delivery) bool {
-	if dl.Lost < suspectLost || dl.Attempts == 0 {
-		return false
-	}
-	t, ok := d.h.target(dl.Subscriber)
-	if !ok {
-		return false
-	}
-	_, again := t.policy.Next(dl.Attempts)
-	return !again
 }
 
 // giveBack returns a lease uncharged: the delivery is due again at once.

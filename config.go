@@ -20,8 +20,8 @@ import (
 type Config struct {
 	// Store keeps everything. Hooks does not close it.
 	Store Store
-	// Logger is told what an operator should know; docs/design.md lists the lines. Nil:
-	// slog.Default().
+	// Logger is told what an operator should know; docs/design.md lists the lines. Its
+	// handler may call every method of [Hooks] but Run and Flush. Nil: slog.Default().
 	Logger *slog.Logger
 	// Trace is told what happens, as it happens.
 	Trace Trace
@@ -64,7 +64,8 @@ type Config struct {
 
 	// Keeper encrypts the secrets and header values of endpoints before the Store
 	// sees them; every process on the store needs it. Package keeper has one. Nil:
-	// they lie there in plain text, and the log and [Hooks.Health] say so.
+	// they lie there in plain text, and the log and [Hooks.Health] say so. A Keeper
+	// may call only some methods of Hooks; see there.
 	Keeper Keeper
 
 	// Instance names this process in the history of attempts. Empty: the host's

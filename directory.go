@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -26,11 +27,9 @@ type directory struct {
 	version   int64            // up to which all records were applied
 	seen      map[string]int64 // by key, the version applied; deleted ones too
 	asked     time.Time        // when the last reading began
-	endpoints map[string]*endpoint
-	tenants   map[string]map[string]*endpoint // the same, by tenant and id
-	handlers  map[string]listener             // recorded, and those of this process
-	deleted   map[string]bool                 // subscribers with a tombstone
-	closed    map[string]*endpoint            // those that could not be decrypted
+	endpoints roster
+	handlers  map[string]listener // recorded, and those of this process
+	deleted   map[string]bool     // subscribers with a tombstone
 
 	shut chan struct{} // there are closed ones; holds one
 }
@@ -61,11 +60,9 @@ func newDirectory(log *slog.Logger, k Keeper) *directory {
 		log:       log,
 		keeper:    k,
 		seen:      make(map[string]int64),
-		endpoints: make(map[string]*endpoint),
-		tenants:   make(map[string]map[string]*endpoint),
+		endpoints: newRoster(),
 		handlers:  make(map[string]listener),
 		deleted:   make(map[string]bool),
-		closed:    make(map[string]*endpoint),
 		shut:      make(chan struct{}, 1),
 	}
 }
@@ -119,13 +116,12 @@ func (dir *directory) read(ctx context.Context, src Tx, current bool) error {
 		edits[i] = dir.parse(r)
 	}
 	dir.mu.Lock()
-	defer dir.mu.Unlock()
-	for _, e := range edits {
-		dir.apply(e)
-	}
+	dir.apply(edits)
 	if current {
 		dir.asked = asked
 	}
+	dir.mu.Unlock()
+	dir.report(edits)
 	return nil
 }
 
@@ -134,6 +130,7 @@ type edit struct {
 	Record
 	endpoint *endpoint // nil if it is deleted, or not an endpoint
 	err      error     // why it cannot be read
+	news     bool      // it was applied, and not known already
 }
 
 // parse reads a record. dir.mu is not held, for a Keeper may take its time.
@@ -149,29 +146,32 @@ func (dir *directory) parse(r Record) (e edit) {
 // can be now.
 func (dir *directory) reopen() (opened bool) {
 	dir.mu.RLock()
-	closed := slices.Collect(maps.Values(dir.closed))
+	closed := slices.Collect(maps.Values(dir.endpoints.closed))
 	dir.mu.RUnlock()
 	for _, c := range closed {
 		e, err := unseal(dir.keeper, c.ID, c.record, nil)
-		if err == nil && dir.replace(c, e) {
-			opened = opened || e.closed == nil
+		if err != nil || e.closed != nil && e.closed.Error() == c.closed.Error() || !dir.replace(c, e) {
+			continue
 		}
+		if e.closed != nil {
+			dir.reportClosed(e)
+			continue
+		}
+		opened = true
+		dir.log.Info("hooks: an endpoint's secrets can be decrypted again", "endpoint", c.ID)
 	}
 	return opened
 }
 
-// replace makes e the endpoint that c is, unless that has changed meanwhile, or e
-// says nothing new.
+// replace makes e the endpoint that c is, unless that has changed meanwhile, and
+// reports whether it did.
 func (dir *directory) replace(c, e *endpoint) bool {
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
-	if dir.closed[c.ID] != c || e.closed != nil && e.closed.Error() == c.closed.Error() {
+	if dir.endpoints.closed[c.ID] != c {
 		return false
 	}
 	dir.setEndpoint(c.ID, e)
-	if e.closed == nil {
-		dir.log.Info("hooks: an endpoint's secrets can be decrypted again", "endpoint", c.ID)
-	}
 	return true
 }
 
@@ -179,84 +179,90 @@ func (dir *directory) replace(c, e *endpoint) bool {
 func (dir *directory) anyClosed() bool {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
-	return len(dir.closed) > 0
+	return len(dir.endpoints.closed) > 0
 }
 
 // anySealed reports whether there are endpoints whose secrets are encrypted.
 func (dir *directory) anySealed() bool {
-	return dir.any(func(e *endpoint) bool { return len(e.sealed) > 0 })
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	return dir.endpoints.sealed > 0
 }
 
 // anyPlain reports whether there are endpoints whose secrets are in plain text.
 func (dir *directory) anyPlain() bool {
-	return dir.any(func(e *endpoint) bool { return len(e.sealed) == 0 })
-}
-
-func (dir *directory) any(is func(*endpoint) bool) bool {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
-	for _, e := range dir.endpoints {
-		if is(e) {
-			return true
-		}
-	}
-	return false
+	return dir.endpoints.sealed < len(dir.endpoints.byID)
 }
 
 // update applies what this process has written.
 func (dir *directory) update(e edit) {
+	edits := []edit{e}
 	dir.mu.Lock()
-	defer dir.mu.Unlock()
 	version := dir.version
-	dir.apply(e)
+	dir.apply(edits)
 	dir.version = version // records of others may come before it
+	dir.mu.Unlock()
+	dir.report(edits)
 }
 
-// apply takes a record in, unless a newer one of its key is known. One that
-// cannot be read is left out, for it must not stop everything else. dir.mu is
-// held.
-func (dir *directory) apply(r edit) {
-	kind, id, _ := strings.Cut(r.Key, "/")
-	err := r.err
-	switch {
-	case r.Version <= dir.seen[r.Key], err != nil:
-	case kind == "endpoint":
-		dir.setEndpoint(id, r.endpoint)
-	case kind == "handler":
-		err = dir.applyHandler(id, r.Record)
+// apply takes in those records of which no newer one is known, and marks them as news.
+// One that cannot be read changes nothing, because it must not stop everything else.
+// dir.mu is held; report tells the log when it is free.
+func (dir *directory) apply(edits []edit) {
+	for i := range edits {
+		e := &edits[i]
+		e.news = e.Version > dir.seen[e.Key]
+		if e.news && e.err == nil {
+			e.err = dir.applyOne(*e)
+		}
+		dir.seen[e.Key] = max(dir.seen[e.Key], e.Version)
+		dir.version = max(dir.version, e.Version)
 	}
-	if err != nil {
-		dir.log.Error("hooks: a subscriber's record cannot be read, and stays as it was known", "key", r.Key, "error", err)
+	dir.endpoints.sort()
+}
+
+// applyOne is apply for one record that is new and was read. dir.mu is held.
+func (dir *directory) applyOne(e edit) error {
+	switch kind, id, _ := strings.Cut(e.Key, "/"); kind {
+	case "endpoint":
+		dir.setEndpoint(id, e.endpoint)
+	case "handler":
+		return dir.applyHandler(id, e.Record)
 	}
-	dir.seen[r.Key] = max(dir.seen[r.Key], r.Version)
-	dir.version = max(dir.version, r.Version)
+	return nil
+}
+
+// report tells the log what came of applying edits. dir.mu is not held, because a
+// logger may call methods of Hooks.
+func (dir *directory) report(edits []edit) {
+	for _, e := range edits {
+		switch {
+		case !e.news:
+		case e.err != nil:
+			dir.log.Error("hooks: a subscriber's record cannot be read, and stays as it was known", "key", e.Key, "error", e.err)
+		case e.endpoint != nil && e.endpoint.closed != nil:
+			dir.reportClosed(e.endpoint)
+		}
+	}
+}
+
+func (dir *directory) reportClosed(e *endpoint) {
+	dir.log.Error("hooks: an endpoint waits for its key, and what is due for it too",
+		"endpoint", e.ID, "error", e.closed)
 }
 
 // setEndpoint makes e the endpoint with an id; nil deletes it. dir.mu is held.
 func (dir *directory) setEndpoint(id string, e *endpoint) {
-	if old := dir.endpoints[id]; old != nil {
-		delete(dir.tenants[old.Tenant], id)
-		delete(dir.endpoints, id)
-	}
-	delete(dir.closed, id)
+	dir.endpoints.set(id, e)
 	dir.deleted[id] = e == nil
-	if e == nil {
-		return
-	}
-	if e.closed != nil {
-		dir.closed[id] = e
+	if e != nil && e.closed != nil {
 		select {
 		case dir.shut <- struct{}{}:
 		default: // it is known
 		}
-		dir.log.Error("hooks: an endpoint waits for its key, and what is due for it too",
-			"endpoint", id, "error", e.closed)
 	}
-	dir.endpoints[id] = e
-	if dir.tenants[e.Tenant] == nil {
-		dir.tenants[e.Tenant] = make(map[string]*endpoint)
-	}
-	dir.tenants[e.Tenant][id] = e
 }
 
 func (dir *directory) applyHandler(name string, r Record) error {
@@ -298,7 +304,7 @@ func (dir *directory) matches(tenant, typ string) []match {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
 	var ms []match
-	for id, e := range dir.tenants[tenant] {
+	for id, e := range dir.endpoints.byTenant[tenant] {
 		if patterns(e.Events).match(typ) {
 			ms = append(ms, match{id, e.Ordered})
 		}
@@ -323,16 +329,21 @@ func (dir *directory) isOthers(d Delivery) bool {
 func (dir *directory) endpoint(id string) *endpoint {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
-	return dir.endpoints[id]
+	return dir.endpoints.byID[id]
 }
 
-// endpointIDs lists the ids after one, in order.
-func (dir *directory) endpointIDs(after string) []string {
+// page returns the endpoints that follow an id, in the order of their ids, at most
+// limit of them; and whether there are more. They are not to be altered.
+func (dir *directory) page(after string, limit int) (page []*endpoint, more bool) {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
-	ids := slices.Sorted(maps.Keys(dir.endpoints))
-	i, _ := slices.BinarySearch(ids, after+"\x00")
-	return ids[i:]
+	return dir.endpoints.page(after, limit)
+}
+
+// all returns the endpoints in the order of their ids. They are not to be altered.
+func (dir *directory) all() []*endpoint {
+	all, _ := dir.page("", math.MaxInt)
+	return all
 }
 
 func (dir *directory) listener(name string) (listener, bool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -243,4 +244,25 @@ func (s *contended) Put(ctx context.Context, now time.Time, r hooks.Record) (int
 		f(s.Store)
 	}
 	return s.Store.Put(ctx, now, r)
+}
+
+// A page costs the same whether it is one of few endpoints or of many: it makes as many
+// allocations, none of them for endpoints that it does not show.
+func TestAPageCostsTheSameAmongMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // whose clock stands still: nothing is read anew
+		allocations := func(n int) float64 {
+			h := newHooks(t, hooks.Config{})
+			for i := range n {
+				put(t, h, hooks.Endpoint{ID: "ep_" + strconv.Itoa(i), URL: anyURL})
+			}
+			return testing.AllocsPerRun(100, func() {
+				if page, _, err := h.Endpoints(t.Context(), "ep_3", 4); err != nil || len(page) != 4 {
+					t.Fatalf("Endpoints = %d, %v; want 4", len(page), err)
+				}
+			})
+		}
+		if few, many := allocations(10), allocations(1000); many != few {
+			t.Errorf("a page of 10 endpoints makes %v allocations, one of 1,000 %v; want as many", few, many)
+		}
+	})
 }

@@ -19,9 +19,9 @@ type Endpoint struct {
 	// read when an attempt starts, so mending it mends what waits.
 	URL string
 	// Events are patterns of the types it receives: names, with "*" for one
-	// segment and "**" for the rest. Each must match a registered type.
+	// segment and "**" for the rest, at most 64. Each must match a registered type.
 	Events []string
-	// Description is for people to read.
+	// Description is for people to read: one line, at most 1,024 bytes.
 	Description string
 	// Secret signs the requests. It is for import only, and zero when an
 	// endpoint is read back. Zero: a new one is made for a new endpoint, and
@@ -53,6 +53,6 @@ type Endpoint struct {
 	// Timeout is how long one attempt may take, the response's body included.
 	// At most 24 h. Zero: [Config].Timeout.
 	Timeout time.Duration
-	// Retry is the waits between attempts. Nil: [Config].Retry.
+	// Retry is the waits between attempts, at most 50. Nil: [Config].Retry.
 	Retry []time.Duration
 }

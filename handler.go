@@ -19,7 +19,7 @@ type Handler struct {
 	// Deliveries are stored under it, so it must stay the same over restarts.
 	Name string
 	// Events are patterns of the types it receives: names, with "*" for one
-	// segment and "**" for the rest. Each must match a registered type.
+	// segment and "**" for the rest, at most 64. Each must match a registered type.
 	Events []string
 	// Func is called once per attempt, possibly by several goroutines. An
 	// error makes it be called again later; see [Permanent] and [RetryAfter].

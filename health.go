@@ -62,8 +62,8 @@ func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
 	for _, text := range weaknesses {
 		list = append(list, Warning{Code: StoreWeakness, Text: text})
 	}
-	for _, id := range h.dir.endpointIDs("") {
-		if w, ok := h.sealWarning(id); ok {
+	for _, e := range h.dir.all() {
+		if w, ok := h.sealWarning(e); ok {
 			list = append(list, w)
 		}
 	}
@@ -73,19 +73,16 @@ func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
 const plainSecrets = "The secrets and header values of endpoints lie in the store in plain text; set Config.Keeper."
 
 // sealWarning returns what is wrong with how an endpoint is encrypted.
-func (h *Hooks) sealWarning(id string) (w Warning, ok bool) {
-	e := h.dir.endpoint(id)
+func (h *Hooks) sealWarning(e *endpoint) (w Warning, ok bool) {
 	ring, isRing := h.cfg.Keeper.(KeyRing)
 	switch {
-	case e == nil: // deleted meanwhile
-		return w, false
 	case e.closed != nil:
-		return Warning{SealedEndpoint, id, fmt.Sprintf("What is due for it waits: %v.", e.closed)}, true
+		return Warning{SealedEndpoint, e.ID, fmt.Sprintf("What is due for it waits: %v.", e.closed)}, true
 	case h.cfg.Keeper != nil && len(e.sealed) == 0:
 		const text = "Its secrets lie in the store in plain text, although there is a Keeper; call Hooks.Reseal."
-		return Warning{NotResealed, id, text}, true
+		return Warning{NotResealed, e.ID, text}, true
 	case isRing && !ring.Current(e.sealed):
-		return Warning{NotResealed, id, "Its secrets are encrypted with a former key; call Hooks.Reseal."}, true
+		return Warning{NotResealed, e.ID, "Its secrets are encrypted with a former key; call Hooks.Reseal."}, true
 	}
 	return w, false
 }
@@ -132,8 +129,8 @@ func (h *Hooks) storesPlain() bool {
 
 // warnOfPlain tells the log once that secrets are stored in plain text.
 func (h *Hooks) warnOfPlain() {
-	if h.storesPlain() {
-		h.plain.Do(func() { h.log.Warn("hooks: " + plainSecrets) })
+	if h.storesPlain() && !h.plain.Swap(true) {
+		h.log.Warn("hooks: " + plainSecrets)
 	}
 }
 

@@ -53,7 +53,7 @@ type Hooks struct {
 
 	anchor atomic.Pointer[anchor] // of the clock that everything is dated by; nil: not read yet
 	wall   func() time.Time       // the machine's clock; nil: that of time.Now
-	plain  sync.Once              // the log was told that secrets are stored in plain text
+	plain  atomic.Bool            // the log was told that secrets are stored in plain text
 	calls  openCalls              // of the store, that have not returned
 
 	mu sync.Mutex // guards what follows
@@ -140,11 +140,18 @@ func (s Handler) check() error {
 	return nil
 }
 
-// checkPatterns refuses what is no pattern or matches no registered type.
+// maxPatterns is how many patterns one subscriber may have. Publish may have to try all
+// of them.
+const maxPatterns = 64
+
+// checkPatterns refuses too many or none, what is no pattern or matches no registered type.
 // h.mu is held.
 func (h *Hooks) checkPatterns(field string, ps []string) error {
 	if len(ps) == 0 {
 		return invalid(field, "it is empty; write the types to receive, or ** for all")
+	}
+	if len(ps) > maxPatterns {
+		return invalid(field, "%d patterns; at most %d: write * for any segment, ** for the rest, or ** for all", len(ps), maxPatterns)
 	}
 	for _, p := range ps {
 		if err := pattern(p).check(field); err != nil {

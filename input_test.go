@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -141,6 +142,7 @@ func TestSubscribeRefuses(t *testing.T) {
 		{"retry", func(s *hooks.Handler) { s.Retry = retry.Schedule{-1} }, "Handler.Retry", nil, "positive wait"},
 		{"retry that is nil", func(s *hooks.Handler) { s.Retry = (*retry.Exponential)(nil) }, "Handler.Retry", nil, "leave the field alone"},
 		{"no events", func(s *hooks.Handler) { s.Events = nil }, "Handler.Events", nil, "** for all"},
+		{"too many patterns", func(s *hooks.Handler) { s.Events = slices.Repeat([]string{"invoice.paid"}, 65) }, "Handler.Events", nil, "at most 64"},
 		{"no pattern", func(s *hooks.Handler) { s.Events = []string{"**", "a**"} }, "Handler.Events", nil, "invoice.*"},
 		{"typo", func(s *hooks.Handler) { s.Events = []string{"**", "invoce.paid"} }, "Handler.Events", hooks.ErrNoMatch, "invoice.paid"},
 		{"taken", func(s *hooks.Handler) { s.Name = "taken" }, "Handler.Name", hooks.ErrTaken, "choose"},
@@ -167,6 +169,15 @@ func TestSubscribeRefuses(t *testing.T) {
 	}
 }
 
+func TestLongestListsAreAccepted(t *testing.T) {
+	h := newHooks(t, hooks.Config{})
+	patterns := slices.Repeat([]string{"invoice.paid"}, 64)
+	if err := h.Subscribe(hooks.Handler{Name: "audit", Events: patterns, Func: ignore}); err != nil {
+		t.Errorf("Subscribe with 64 patterns = %v; want nil", err)
+	}
+	put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL, Events: patterns, Retry: make([]time.Duration, 50)})
+}
+
 func TestPutEndpointRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -183,8 +194,10 @@ func TestPutEndpointRefuses(t *testing.T) {
 		{"timeout", func(e *hooks.Endpoint) { e.Timeout = -1 }, "Endpoint.Timeout", nil, "zero"},
 		{"timeout without end", func(e *hooks.Endpoint) { e.Timeout = 25 * time.Hour }, "Endpoint.Timeout", nil, "24 h"},
 		{"retry", func(e *hooks.Endpoint) { e.Retry = []time.Duration{1, -1} }, "Endpoint.Retry", nil, "positive wait"},
+		{"too many waits", func(e *hooks.Endpoint) { e.Retry = make([]time.Duration, 51) }, "Endpoint.Retry", nil, "at most 50"},
 		{"no events", func(e *hooks.Endpoint) { e.Events = nil }, "Endpoint.Events", nil, "** for all"},
 		{"empty pattern", func(e *hooks.Endpoint) { e.Events = []string{""} }, "Endpoint.Events", nil, "invoice.*"},
+		{"too many patterns", func(e *hooks.Endpoint) { e.Events = slices.Repeat([]string{"invoice.paid"}, 65) }, "Endpoint.Events", nil, "at most 64"},
 		{"** in the middle", func(e *hooks.Endpoint) { e.Events = []string{"**.paid"} }, "Endpoint.Events", nil, "invoice.*"},
 		{"typo", func(e *hooks.Endpoint) { e.Events = []string{"invoice.payd"} }, "Endpoint.Events", hooks.ErrNoMatch, "register the type first"},
 		{"too many segments", func(e *hooks.Endpoint) { e.Events = []string{"*.*.*"} }, "Endpoint.Events", hooks.ErrNoMatch, "mend the pattern"},

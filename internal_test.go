@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -240,5 +243,74 @@ func TestCut(t *testing.T) {
 		if got, more := cut([]byte(c.in), 3); string(got) != c.want || more != c.more {
 			t.Errorf("cut(%q, 3) = %q, %v; want %q, %v", c.in, got, more, c.want, c.more)
 		}
+	}
+}
+
+// A roster lists the same as a map of all that was set, in order, whether ids come and
+// go one by one or many at once.
+func TestRosterListsInOrder(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	r, want := newRoster(), make(map[string]bool)
+	for round := range 200 {
+		changes := random.IntN(5)
+		if round%50 == 49 {
+			changes = 2000
+		}
+		for range changes {
+			id := strconv.Itoa(random.IntN(3000))
+			want[id] = random.IntN(2) == 0
+			if e := (&endpoint{Endpoint: Endpoint{ID: id}, sealed: make([]byte, random.IntN(2))}); want[id] {
+				r.set(id, e)
+			} else {
+				r.set(id, nil)
+			}
+		}
+		r.sort()
+		wantListed(t, &r, want, strconv.Itoa(random.IntN(3000)), random.IntN(100))
+	}
+}
+
+func wantListed(t *testing.T, r *roster, known map[string]bool, after string, limit int) {
+	t.Helper()
+	var want []string
+	for id, ok := range known {
+		if ok && id > after {
+			want = append(want, id)
+		}
+	}
+	slices.Sort(want)
+	page, more := r.page(after, limit)
+	var got []string
+	for _, e := range page {
+		got = append(got, e.ID)
+	}
+	if more != (len(want) > limit) || !slices.Equal(got, want[:min(limit, len(want))]) {
+		t.Errorf("page(%s, %d) = %q, %v; want the first of %q", after, limit, got, more, want)
+	}
+	sealed := 0
+	for _, e := range r.byID {
+		sealed += len(e.sealed)
+	}
+	if r.sealed != sealed {
+		t.Errorf("%d endpoints are encrypted; want %d", r.sealed, sealed)
+	}
+}
+
+// What a call asks of all endpoints, nobody looks at all of them for: those of this
+// directory that a page does not show are nil, so that looking at one panics.
+func TestQuestionsAboutAllEndpointsLookAtNone(t *testing.T) {
+	dir := newDirectory(slog.New(slog.DiscardHandler), nil)
+	for i := range 1000 {
+		dir.endpoints.set(strconv.Itoa(i), &endpoint{Endpoint: Endpoint{ID: strconv.Itoa(i)}})
+	}
+	dir.endpoints.sort()
+	for id := range dir.endpoints.byID {
+		dir.endpoints.byID[id] = nil
+	}
+	if !dir.anyPlain() || dir.anySealed() || dir.anyClosed() {
+		t.Error("want endpoints that are in plain text, and no others")
+	}
+	if page, more := dir.page("5", 3); len(page) != 3 || !more {
+		t.Errorf("page = %d endpoints, more %v; want 3 and more", len(page), more)
 	}
 }

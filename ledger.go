@@ -29,6 +29,7 @@ type ledger struct {
 	awaited int            // calls of Publish that may enter more
 	closing bool           // run returns when all is written
 	gone    bool           // run has returned, or will
+	late    []DeliveryID   // whose outcomes came when it was gone; the log does not know yet
 }
 
 // An outcome is a change to be written, of a delivery that its lane holds.
@@ -66,8 +67,7 @@ func (l *ledger) again(o outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone {
-		l.h.log.Warn("hooks: too late to give back a lease; it ends by itself",
-			"delivery", o.Delivery.DeliveryID.String())
+		l.late = append(l.late, o.Delivery.DeliveryID)
 		return
 	}
 	l.pending = append(l.pending, o)
@@ -89,12 +89,18 @@ func (l *ledger) echo(j job) {
 	l.wake()
 }
 
-// await keeps the ledger open for n more callers, or fewer.
+// await keeps the ledger open for n more callers, or fewer, and tells the log what
+// came too late. No lock is held, because a logger may call methods of Hooks.
 func (l *ledger) await(n int) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.awaited += n
 	l.wake()
+	late := l.late
+	l.late = nil
+	l.mu.Unlock()
+	for _, id := range late {
+		l.h.log.Warn("hooks: too late to give back a lease; it ends by itself", "delivery", id.String())
+	}
 }
 
 func (l *ledger) wake() {

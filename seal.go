@@ -23,6 +23,11 @@ import (
 // Decrypt is called when an endpoint's record is read for the first time or has
 // changed, and whoever reads waits for it, Publish included: a Keeper that asks a
 // service should answer within milliseconds, and bound the time itself.
+//
+// A Keeper may call methods of the [Hooks] that it belongs to, because none calls it
+// while holding a lock. The exceptions are those that read endpoints, which would call
+// it again without end: Publish, PublishBatch, PublishTx, PutEndpoint, Endpoint,
+// Endpoints, RotateSecret, Unsubscribe, Reseal, Health, Run and Flush.
 type Keeper interface {
 	Encrypt(plaintext, associated []byte) (ciphertext []byte, err error)
 	Decrypt(ciphertext, associated []byte) (plaintext []byte, err error)
@@ -195,10 +200,10 @@ func (h *Hooks) Reseal(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	var errs []error
-	for _, id := range h.dir.endpointIDs("") {
+	for _, e := range h.dir.all() {
 		wrote := false
 		err := untilWritten(func() (err error) {
-			wrote, err = h.reseal(ctx, id)
+			wrote, err = h.reseal(ctx, e.ID)
 			return err
 		})
 		switch {

@@ -197,15 +197,14 @@ func (h *Hooks) Endpoints(ctx context.Context, after string, limit int) (page []
 	if limit <= 0 {
 		limit = 50
 	}
-	for _, id := range h.dir.endpointIDs(after) {
-		if len(page) == limit {
-			return page, page[limit-1].ID, nil
-		}
-		if e := h.dir.endpoint(id); e != nil {
-			page = append(page, e.Endpoint.clone())
-		}
+	known, more := h.dir.page(after, limit)
+	for _, e := range known {
+		page = append(page, e.Endpoint.clone())
 	}
-	return page, "", nil
+	if more {
+		next = page[limit-1].ID
+	}
+	return page, next, nil
 }
 
 func (e Endpoint) clone() Endpoint {
@@ -218,8 +217,11 @@ func (e Endpoint) clone() Endpoint {
 	return e
 }
 
+// maxWaits is how many waits an endpoint's own schedule may have. Every process reads
+// them with the endpoint.
+const maxWaits = 50
+
 func (h *Hooks) checkEndpoint(e Endpoint) error {
-	policyErr := retry.Schedule(e.Retry).Validate()
 	switch {
 	case !idForm.MatchString(e.ID):
 		return invalid("Endpoint.ID", "%q: write 1 to 128 letters, digits, _ and -", e.ID)
@@ -227,8 +229,11 @@ func (h *Hooks) checkEndpoint(e Endpoint) error {
 		return invalid("Endpoint.Concurrency", "%d is negative; leave it zero for the default", e.Concurrency)
 	case e.Timeout < 0 || e.Timeout > day:
 		return invalid("Endpoint.Timeout", "%v: at most 24 h, and zero for the default", e.Timeout)
-	case policyErr != nil:
-		return invalid("Endpoint.Retry", "%v", policyErr).because(policyErr)
+	case len(e.Retry) > maxWaits:
+		return invalid("Endpoint.Retry", "%d waits; at most %d", len(e.Retry), maxWaits)
+	}
+	if err := retry.Schedule(e.Retry).Validate(); err != nil {
+		return invalid("Endpoint.Retry", "%v", err).because(err)
 	}
 	if _, err := h.cfg.Egress.CheckURL(e.URL); err != nil {
 		return invalid("Endpoint.URL", "%v", err).because(err)
