@@ -7,6 +7,9 @@ import (
 
 // Delivery returns a delivery as it stands, or [ErrNotFound].
 func (h *Hooks) Delivery(ctx context.Context, id DeliveryID) (Delivery, error) {
+	if err := checkContext(ctx); err != nil {
+		return Delivery{}, err
+	}
 	return readDelivery(ctx, h.store, id)
 }
 
@@ -29,16 +32,25 @@ func readDelivery(ctx context.Context, store Store, id DeliveryID) (Delivery, er
 // Deliveries lists deliveries, newest first. next goes into q.Cursor for the
 // page that follows, and is empty at the end; pages before may be short.
 func (h *Hooks) Deliveries(ctx context.Context, q Query) (page []Delivery, next string, err error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, "", err
+	}
 	return h.store.Deliveries(ctx, q)
 }
 
 // Events lists events, newest first, in pages like those of Deliveries.
 func (h *Hooks) Events(ctx context.Context, q Query) (page []Event, next string, err error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, "", err
+	}
 	return h.store.Events(ctx, q)
 }
 
 // Attempts lists the attempts of a delivery over all its runs, oldest first.
 func (h *Hooks) Attempts(ctx context.Context, id DeliveryID) ([]Attempt, error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, err
+	}
 	return h.store.Attempts(ctx, id)
 }
 
@@ -79,6 +91,9 @@ func (h *Hooks) Cancel(ctx context.Context, id DeliveryID) (Delivery, error) {
 // decide changes a delivery as an operator wants it: now, and due at once.
 // If it changes meanwhile, it is read and decided again.
 func (h *Hooks) decide(ctx context.Context, id DeliveryID, how func(Delivery) (Delivery, error)) (Delivery, error) {
+	if err := checkContext(ctx); err != nil {
+		return Delivery{}, err
+	}
 	if err := h.sync(ctx, nil); err != nil {
 		return Delivery{}, err
 	}
@@ -110,7 +125,12 @@ func (h *Hooks) decide(ctx context.Context, id DeliveryID, how func(Delivery) (D
 // Prune forgets what is older than the retention, in small steps, and returns
 // when there is no more. Run does so every hour. A clock that this process saw being
 // set forward is believed a day later, so that a wrong one makes nothing forgotten.
-func (h *Hooks) Prune(ctx context.Context) error { return h.prune(ctx, h.store) }
+func (h *Hooks) Prune(ctx context.Context) error {
+	if err := checkContext(ctx); err != nil {
+		return err
+	}
+	return h.prune(ctx, h.store)
+}
 
 func (h *Hooks) prune(ctx context.Context, store Store) error {
 	if err := h.sync(ctx, store); err != nil {

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -44,6 +45,15 @@ func lasting(err error) bool {
 		}
 	}
 	return false
+}
+
+// checkContext refuses a nil context before the call has begun anything. A panic in the
+// midst of it might leave something behind that other calls wait for.
+func checkContext(ctx context.Context) error {
+	if ctx == nil {
+		return invalid("Context", "it is nil; give context.Background(), or the context of what the call is for")
+	}
+	return nil
 }
 
 // certain reports whether err says that nothing was changed: by a store's

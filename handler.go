@@ -72,6 +72,9 @@ type deliveryKey struct{}
 // Attempts counts the finished ones, so that the present one is number
 // Attempts+1 of its run. ok is false for any other context.
 func DeliveryFrom(ctx context.Context) (d Delivery, ok bool) {
+	if ctx == nil {
+		return Delivery{}, false
+	}
 	d, ok = ctx.Value(deliveryKey{}).(Delivery)
 	return d, ok
 }

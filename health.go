@@ -41,6 +41,9 @@ const (
 // process that only publishes knows of none, and each process of a fleet knows what
 // its own attempts showed: ask those that call Run.
 func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, err
+	}
 	if err := h.reload(ctx, nil); err != nil {
 		return nil, err
 	}

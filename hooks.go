@@ -43,7 +43,7 @@ import (
 )
 
 // Hooks publishes events and delivers them. Make one with [New]; its methods
-// are safe for concurrent use.
+// are safe for concurrent use. A nil context is an [*InvalidError].
 type Hooks struct {
 	cfg      Config
 	store    Store
@@ -205,6 +205,9 @@ func (h *Hooks) Wake() {
 // dispatcher has the store, [ErrClosed], [ErrTooNew] and [ErrForeign] when the store
 // says so, and an [*InvalidError] when the name of a handler is an endpoint's id.
 func (h *Hooks) Run(ctx context.Context) error {
+	if err := checkContext(ctx); err != nil {
+		return err
+	}
 	for {
 		d, err := h.begin(false)
 		switch {
@@ -229,6 +232,9 @@ func (h *Hooks) Run(ctx context.Context) error {
 // if Run ends meanwhile. Like Run it waits while the store fails: give it a ctx that
 // ends.
 func (h *Hooks) Flush(ctx context.Context) error {
+	if err := checkContext(ctx); err != nil {
+		return err
+	}
 	for {
 		d, err := h.begin(true)
 		if err == nil {

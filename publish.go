@@ -29,6 +29,9 @@ func (h *Hooks) Publish(ctx context.Context, ev Event) (Receipt, error) {
 // PublishBatch publishes events in one durable write, all or none, and
 // returns their receipts in the same order. Errors are those of Publish.
 func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, err
+	}
 	entries, err := h.entries(ctx, nil, evs)
 	if err != nil {
 		return nil, err
@@ -57,6 +60,9 @@ func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error
 // store's Tx method returns. Call [Hooks.Wake] after the commit, so that
 // delivery begins at once. Errors are those of Publish; after one, roll back.
 func (h *Hooks) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, err
+	}
 	if tx == nil || holdsNil(tx) {
 		return nil, invalid("Tx", "it is nil; give what the store's Tx method returns")
 	}

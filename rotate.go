@@ -44,6 +44,9 @@ type Rotation struct {
 // unless Overlap is negative: then they are given up, and its Header, too, which is to
 // be put again.
 func (h *Hooks) RotateSecret(ctx context.Context, id string, r Rotation) (Endpoint, error) {
+	if err := checkContext(ctx); err != nil {
+		return Endpoint{}, err
+	}
 	if r.Overlap > maxOverlap {
 		return Endpoint{}, invalid("Rotation.Overlap", "%v: at most 30 days, and zero for 24 h", r.Overlap)
 	}

@@ -193,6 +193,9 @@ func (h *Hooks) writeEndpoint(ctx context.Context, old, next *endpoint) error {
 // repeated, and run beside everything else. Endpoints that cannot be decrypted are
 // left as they are; the error, joined, names each of them and wraps [ErrSealed].
 func (h *Hooks) Reseal(ctx context.Context) (n int, err error) {
+	if err := checkContext(ctx); err != nil {
+		return 0, err
+	}
 	if h.cfg.Keeper == nil {
 		return 0, invalid("Config.Keeper", "it is nil; set it to what shall encrypt, such as keeper.New returns")
 	}

@@ -34,6 +34,9 @@ import (
 // value, which is refused. Without a [Config].Keeper nothing is written on a store
 // that has encrypted endpoints: that is [ErrSealed], too.
 func (h *Hooks) PutEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
+	if err := checkContext(ctx); err != nil {
+		return Endpoint{}, err
+	}
 	if e.ID == "" {
 		e.ID = newID("ep_")
 	}
@@ -151,6 +154,9 @@ func (h *Hooks) putListener(ctx context.Context, store *boundedStore, s Handler)
 // that does not exist is [ErrNotFound]; a handler of this process is refused,
 // for it would be recorded again.
 func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
+	if err := checkContext(ctx); err != nil {
+		return err
+	}
 	if err := h.reload(ctx, nil); err != nil {
 		return err
 	}
@@ -177,6 +183,9 @@ func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
 
 // Endpoint returns an endpoint, without its Secret, or [ErrNotFound].
 func (h *Hooks) Endpoint(ctx context.Context, id string) (Endpoint, error) {
+	if err := checkContext(ctx); err != nil {
+		return Endpoint{}, err
+	}
 	if err := h.refresh(ctx, nil, staleAfter); err != nil {
 		return Endpoint{}, err
 	}
@@ -191,6 +200,9 @@ func (h *Hooks) Endpoint(ctx context.Context, id string) (Endpoint, error) {
 // of their ids, beginning after the id that is given. next is what to give for
 // the page that follows, empty at the end. A limit that is not positive is 50.
 func (h *Hooks) Endpoints(ctx context.Context, after string, limit int) (page []Endpoint, next string, err error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, "", err
+	}
 	if err := h.refresh(ctx, nil, staleAfter); err != nil {
 		return nil, "", err
 	}
