@@ -303,19 +303,14 @@ type match struct {
 func (dir *directory) matches(tenant, typ string) []match {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
-	var ms []match
-	for id, e := range dir.endpoints.byTenant[tenant] {
-		if patterns(e.Events).match(typ) {
-			ms = append(ms, match{id, e.Ordered})
-		}
-	}
+	ms := dir.endpoints.matches(tenant, typ)
 	for name, l := range dir.handlers {
 		if l.Events.match(typ) {
 			ms = append(ms, match{name, l.Ordered})
 		}
 	}
 	slices.SortFunc(ms, func(a, b match) int { return cmp.Compare(a.id, b.id) })
-	return ms
+	return slices.Compact(ms)
 }
 
 // isOthers reports whether a delivery's subscriber is now an endpoint of another

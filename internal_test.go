@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"regexp"
@@ -301,16 +302,61 @@ func wantListed(t *testing.T, r *roster, known map[string]bool, after string, li
 func TestQuestionsAboutAllEndpointsLookAtNone(t *testing.T) {
 	dir := newDirectory(slog.New(slog.DiscardHandler), nil)
 	for i := range 1000 {
-		dir.endpoints.set(strconv.Itoa(i), &endpoint{Endpoint: Endpoint{ID: strconv.Itoa(i)}})
+		id := strconv.Itoa(i)
+		dir.endpoints.set(id, &endpoint{Endpoint: Endpoint{ID: id, Events: []string{"order.placed"}}})
 	}
 	dir.endpoints.sort()
 	for id := range dir.endpoints.byID {
 		dir.endpoints.byID[id] = nil
 	}
+	for id := range dir.endpoints.byTopic[topic{"", "order"}] {
+		dir.endpoints.byTopic[topic{"", "order"}][id] = nil
+	}
 	if !dir.anyPlain() || dir.anySealed() || dir.anyClosed() {
 		t.Error("want endpoints that are in plain text, and no others")
 	}
+	dir.endpoints.set("crm", &endpoint{Endpoint: Endpoint{ID: "crm", Events: []string{"invoice.*"}}})
+	if ms := dir.matches("", "invoice.paid"); len(ms) != 1 {
+		t.Errorf("matches = %v; want crm alone", ms)
+	}
 	if page, more := dir.page("5", 3); len(page) != 3 || !more {
 		t.Errorf("page = %d endpoints, more %v; want 3 and more", len(page), more)
+	}
+}
+
+// An event has the subscribers that trying every pattern of every endpoint finds.
+func TestMatchesAreThoseOfEveryPattern(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	segments := []string{"a", "b", "*"}
+	somePattern := func() string {
+		p := segments[random.IntN(3)]
+		for range random.IntN(3) {
+			p += "." + segments[random.IntN(3)]
+		}
+		return []string{p, p + ".**", "**"}[random.IntN(3)]
+	}
+	dir, known := newDirectory(slog.New(slog.DiscardHandler), nil), make(map[string]Endpoint)
+	for range 2000 {
+		e := Endpoint{ID: strconv.Itoa(random.IntN(50)), Tenant: []string{"", "acme"}[random.IntN(2)], Ordered: random.IntN(2) == 0}
+		for range 1 + random.IntN(4) {
+			e.Events = append(e.Events, somePattern())
+		}
+		known[e.ID] = e
+		dir.setEndpoint(e.ID, &endpoint{Endpoint: e})
+		if random.IntN(2) == 0 {
+			delete(known, e.ID)
+			dir.setEndpoint(e.ID, nil)
+		}
+		for _, typ := range []string{"a", "b", "c", "a.b", "b.a.a"} {
+			var want []match
+			for _, id := range slices.Sorted(maps.Keys(known)) {
+				if e := known[id]; e.Tenant == "acme" && patterns(e.Events).match(typ) {
+					want = append(want, match{id, e.Ordered})
+				}
+			}
+			if got := dir.matches("acme", typ); !slices.Equal(got, want) {
+				t.Fatalf("matches(acme, %s) = %v; want %v", typ, got, want)
+			}
+		}
 	}
 }

@@ -3,25 +3,43 @@ package hooks
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // A roster is the endpoints that a directory knows. It keeps them so that a question
-// about all of them, or about a page of them, costs the same however many there are.
-// The directory's mutex guards it.
+// about all of them, about a page of them, or about who receives an event, costs the
+// same however many others there are. The directory's mutex guards it.
 type roster struct {
-	byID     map[string]*endpoint
-	byTenant map[string]map[string]*endpoint // the same, by tenant and id
-	closed   map[string]*endpoint            // those whose secrets could not be decrypted, by id
-	sealed   int                             // those whose secrets are encrypted
-	ids      []string                        // in order, as of the last call of sort
-	changed  []string                        // ids that came or went since then
+	byID    map[string]*endpoint
+	byTopic map[topic]map[string]*endpoint // the same, by what they receive and id
+	closed  map[string]*endpoint           // those whose secrets could not be decrypted, by id
+	sealed  int                            // those whose secrets are encrypted
+	ids     []string                       // in order, as of the last call of sort
+	changed []string                       // ids that came or went since then
+}
+
+// A topic is all events of a tenant whose types begin with a segment, or, if that is
+// "*", all that some pattern selects without naming the first segment.
+type topic struct{ tenant, segment string }
+
+// topics returns those that an endpoint receives events of, some maybe twice.
+func (e *endpoint) topics() []topic {
+	list := make([]topic, len(e.Events))
+	for i, p := range e.Events {
+		segment, _, _ := strings.Cut(p, ".")
+		if segment == "**" {
+			segment = "*"
+		}
+		list[i] = topic{e.Tenant, segment}
+	}
+	return list
 }
 
 func newRoster() roster {
 	return roster{
-		byID:     make(map[string]*endpoint),
-		byTenant: make(map[string]map[string]*endpoint),
-		closed:   make(map[string]*endpoint),
+		byID:    make(map[string]*endpoint),
+		byTopic: make(map[topic]map[string]*endpoint),
+		closed:  make(map[string]*endpoint),
 	}
 }
 
@@ -39,10 +57,12 @@ func (r *roster) set(id string, e *endpoint) {
 		return
 	}
 	r.byID[id] = e
-	if r.byTenant[e.Tenant] == nil {
-		r.byTenant[e.Tenant] = make(map[string]*endpoint)
+	for _, t := range e.topics() {
+		if r.byTopic[t] == nil {
+			r.byTopic[t] = make(map[string]*endpoint)
+		}
+		r.byTopic[t][id] = e
 	}
-	r.byTenant[e.Tenant][id] = e
 	if e.closed != nil {
 		r.closed[id] = e
 	}
@@ -54,9 +74,11 @@ func (r *roster) set(id string, e *endpoint) {
 func (r *roster) remove(id string, old *endpoint) {
 	delete(r.byID, id)
 	delete(r.closed, id)
-	delete(r.byTenant[old.Tenant], id)
-	if len(r.byTenant[old.Tenant]) == 0 {
-		delete(r.byTenant, old.Tenant)
+	for _, t := range old.topics() {
+		delete(r.byTopic[t], id)
+		if len(r.byTopic[t]) == 0 {
+			delete(r.byTopic, t)
+		}
 	}
 	if len(old.sealed) > 0 {
 		r.sealed--
@@ -97,4 +119,19 @@ func (r *roster) page(after string, limit int) (page []*endpoint, more bool) {
 		page[i] = r.byID[ids[i]]
 	}
 	return page, len(ids) > len(page)
+}
+
+// matches lists the endpoints that receive events of a tenant and type, in no order, and
+// some maybe twice. It looks only at those with a pattern that begins as the type does,
+// or with "*".
+func (r *roster) matches(tenant, typ string) (ms []match) {
+	first, _, _ := strings.Cut(typ, ".")
+	for _, segment := range []string{first, "*"} {
+		for id, e := range r.byTopic[topic{tenant, segment}] {
+			if patterns(e.Events).match(typ) {
+				ms = append(ms, match{id, e.Ordered})
+			}
+		}
+	}
+	return ms
 }
