@@ -377,11 +377,3 @@ func tellOfLostLeases(t *testing.T) {
 	time.Sleep(time.Minute)
 	k.wantHeard("Policy.Next")
 }
-
-// endIfStuck ends the program, with the stacks of all goroutines, if the test is not
-// over in a minute. For what waits for a mutex stops the clock of a bubble. Call it
-// outside of one.
-func endIfStuck(t *testing.T) {
-	timer := time.AfterFunc(time.Minute, func() { panic(t.Name() + " waits for a lock that nobody frees") })
-	t.Cleanup(func() { timer.Stop() })
-}

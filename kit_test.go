@@ -31,6 +31,7 @@ import (
 //	soon                      the next value of a channel, or a failure
 //	storedEvents, storedDeliveries  all that a Hooks' store holds
 //	wantInvalid               that an error is an InvalidError for a field
+//	endIfStuck                of a test that may wait for a mutex for ever
 
 type invoice struct {
 	Number int `json:"number"`
@@ -265,4 +266,12 @@ func wantInvalid(t *testing.T, err error, field string, sentinel error, advice s
 	if !strings.HasPrefix(err.Error(), "hooks: ") {
 		t.Errorf("error = %q; want it to begin with hooks:", err)
 	}
+}
+
+// endIfStuck ends the program, with the stacks of all goroutines, if the test is not
+// over in a minute. For what waits for a mutex stops the clock of a bubble. Call it
+// outside of one.
+func endIfStuck(t *testing.T) {
+	timer := time.AfterFunc(time.Minute, func() { panic(t.Name() + " waits for a lock that nobody frees") })
+	t.Cleanup(func() { timer.Stop() })
 }
