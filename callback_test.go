@@ -139,7 +139,10 @@ func argumentsFor(id hooks.DeliveryID, tx hooks.Tx) arguments {
 	ev := invoicePaid.New(invoice{1})
 	args := make(arguments)
 	for _, arg := range []any{
-		"back", 10, id, ev, []hooks.Event{ev}, hooks.Query{}, hooks.Rotation{},
+		"back", 10, id, ev,
+		[]hooks.Event{ev},
+		hooks.Query{},
+		hooks.Rotation{},
 		hooks.Endpoint{ID: "back", URL: anyURL, Events: []string{"invoice.paid"}},
 		hooks.Handler{Name: "late", Events: []string{"**"}, Func: ignore},
 		[]hooks.AnyEventType{invoicePaid},
@@ -155,7 +158,7 @@ func (a arguments) call(t *testing.T, h *hooks.Hooks, m reflect.Method, ctx cont
 	in := []reflect.Value{reflect.ValueOf(h)}
 	for p := range m.Type.Ins() {
 		switch v, ok := a[p]; {
-		case p == reflect.TypeOf(h): // there already
+		case p == reflect.TypeFor[*hooks.Hooks](): // there already
 		case p == reflect.TypeFor[context.Context]():
 			in = append(in, reflect.ValueOf(&ctx).Elem())
 		case ok:

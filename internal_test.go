@@ -329,10 +329,11 @@ func TestMatchesAreThoseOfEveryPattern(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
 	segments := []string{"a", "b", "*"}
 	somePattern := func() string {
-		p := segments[random.IntN(3)]
-		for range random.IntN(3) {
-			p += "." + segments[random.IntN(3)]
+		parts := make([]string, 1+random.IntN(3))
+		for i := range parts {
+			parts[i] = segments[random.IntN(3)]
 		}
+		p := strings.Join(parts, ".")
 		return []string{p, p + ".**", "**"}[random.IntN(3)]
 	}
 	dir, known := newDirectory(slog.New(slog.DiscardHandler), nil), make(map[string]Endpoint)
