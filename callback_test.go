@@ -229,7 +229,7 @@ func tellOfDeliveries(t *testing.T) {
 	}
 	time.Sleep(time.Hour)
 	k.wantHeard("Trace.Published", "Trace.Started", "Trace.Finished", "Trace.Ended", "Policy.Next",
-		"hooks: handler panic", "hooks: outcome is stale")
+		"hooks: handler panic", "hooks: outcome is stale", "hooks: a subscriber fails", "hooks: deliveries failed for good")
 }
 
 func tellOfAStoreThatFails(t *testing.T) {

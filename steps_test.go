@@ -52,7 +52,7 @@ func bySteps(t *testing.T, f func(t *testing.T, cfg hooks.Config, by time.Durati
 func settable(t *testing.T, cfg hooks.Config, handlers ...hooks.Handler) (*hooks.Hooks, *wall) {
 	t.Helper()
 	h, w := subscribed(t, cfg, handlers...), &wall{}
-	h.SetWall(w.now)
+	hooks.SetWall(h, w.now)
 	runUntilCleanup(t, h)
 	return h, w
 }
@@ -145,7 +145,7 @@ func TestClockSetWhileOneIsCharged(t *testing.T) {
 	bySteps(t, func(t *testing.T, cfg hooks.Config, by time.Duration) {
 		a, calls := busyFor(10*time.Second, 2)
 		h, w := subscribed(t, cfg, a), &wall{}
-		h.SetWall(w.now)
+		hooks.SetWall(h, w.now)
 		r := publish(t, h, 0)
 		runs := make(map[int]bool)
 		for i := range 4 { // leases are lost
@@ -199,7 +199,7 @@ func TestClockSetWhileOutcomesAreSaved(t *testing.T) {
 			cfg.Store, cfg.Retry = store, retry.Schedule{10 * time.Minute}
 			a, calls := failingFirst(0)
 			h, w := subscribed(t, cfg, a), &wall{}
-			h.SetWall(w.now)
+			hooks.SetWall(h, w.now)
 			stop := runUntilCleanup(t, h)
 			var events []string
 			for i := range 3 { // the first is being saved, the others wait for that
@@ -322,7 +322,7 @@ func TestSignaturesFollowTheClock(t *testing.T) {
 		})
 		finished := traced(&cfg)
 		h := subscribed(t, cfg)
-		h.SetWall(w.now)
+		hooks.SetWall(h, w.now)
 		runUntilCleanup(t, h)
 		put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL})
 		for range 2 {
