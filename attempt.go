@@ -68,7 +68,7 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 		Instance: d.h.cfg.Instance,
 	}
 	began := time.Now()
-	v := t.try(ctx, j, &a)
+	a, v := d.h.try(ctx, t, j, a)
 	a.Took = time.Since(began).Truncate(time.Microsecond)
 	if !v.ok && context.Cause(ctx) == errDraining {
 		d.giveBack(j)
@@ -92,6 +92,46 @@ func (d *dispatcher) endSpent(p retry.Policy, j job) bool {
 	end.Status, end.Reason, end.Due, end.Updated = Failed, Lost, at, at
 	d.ledger.enter(outcome{Change: Change{Delivery: end}, lane: j.lane})
 	return true
+}
+
+// try makes one attempt, in a goroutine of its own and contained, with all that the
+// application's code does in it: the handler, the methods of the error that it
+// returns, the transport. If that does not return in time, it is left behind to end
+// by itself.
+func (h *Hooks) try(ctx context.Context, t target, j job, a Attempt) (Attempt, verdict) {
+	const grace = 50 * time.Millisecond // for what minds its context
+	made, v := a, verdict{}             // the goroutine's own until it is done
+	done := contained(func() { v = t.try(ctx, j, &made) })
+	var f *fault
+	select {
+	case f = <-done:
+	case <-ctx.Done():
+		select {
+		case f = <-done:
+		case <-time.After(grace):
+			h.log.Warn("hooks: an attempt does not return; its goroutine is left behind", "delivery", j.DeliveryID.String())
+			a.Error = classTimeout
+			return a, verdict{}
+		}
+	}
+	if f != nil {
+		return h.failed(made, j, f), verdict{}
+	}
+	return made, v
+}
+
+// failed returns an attempt that a fault has ended. What is kept of an endpoint's is
+// the class alone, as of every other failure without a response.
+func (h *Hooks) failed(a Attempt, j job, f *fault) Attempt {
+	a.Error = f.class
+	detail := f.detail()
+	if a.URL == "" {
+		a.Body, a.BodyCut = cutText(detail)
+	} else {
+		detail = f.careful()
+	}
+	h.log.Error("hooks: attempt ended by a "+f.class, "delivery", j.DeliveryID.String(), "detail", detail)
+	return a
 }
 
 // charge counts the attempt that is about to start, in the store, and reports

@@ -149,14 +149,16 @@ func holdsNil(v any) bool {
 }
 
 // checkPolicy asks a policy whether it is sound, if it can tell.
-func checkPolicy(p retry.Policy) error {
+func checkPolicy(p retry.Policy) (err error) {
 	if holdsNil(p) {
 		return fmt.Errorf("it holds a nil %T; leave the field alone for the default", p)
 	}
 	if v, ok := p.(interface{ Validate() error }); ok {
-		return v.Validate()
+		if f := contain(func() { err = v.Validate() }); f != nil {
+			return fmt.Errorf("Validate did not return: %w", f)
+		}
 	}
-	return nil
+	return err
 }
 
 // withDefaults returns c with every zero field replaced.

@@ -3,9 +3,7 @@ package hooks
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -79,39 +77,30 @@ func DeliveryFrom(ctx context.Context) (d Delivery, ok bool) {
 	return d, ok
 }
 
-// Classes of failure of handlers, as [Attempt].Error names them.
+// Classes of failure, as [Attempt].Error names them. All but the first are those of
+// endpoints too, whose transport may be the application's.
 const (
-	classError   = "error"   // it returned one
-	classPanic   = "panic"   // it panicked
-	classGoexit  = "goexit"  // it called runtime.Goexit
-	classTimeout = "timeout" // it, or an endpoint, took too long
+	classError   = "error"   // a handler returned one
+	classPanic   = "panic"   // the handler panicked, or the error that it returned
+	classGoexit  = "goexit"  // the same, but it called runtime.Goexit
+	classTimeout = "timeout" // it took too long
 )
 
-// call calls the handler once. If it does not return in time, the call is
-// given up and left to end by itself.
+// call calls the handler once, and reads the error that it returns.
 func (h *Hooks) call(ctx context.Context, s Handler, j job, a *Attempt) verdict {
 	ctx = context.WithValue(ctx, deliveryKey{}, j.before())
-	done := make(chan error, 1)
 	ev := j.event
 	ev.Metadata = maps.Clone(ev.Metadata) // the event's other handlers have the same
-	go contain(func() error { return s.Func(ctx, ev) }, done)
-	var err error
-	select {
-	case err = <-done:
-	case <-ctx.Done():
-		err = h.overtime(ctx, done, j)
-	}
+	err := s.Func(ctx, ev)
 	if err == nil {
 		return verdict{ok: true}
 	}
+	err = finite(err)
 	a.Error = classError
-	if f, ok := errors.AsType[*fault](err); ok {
-		a.Error = f.class
-		h.log.Error("hooks: handler "+f.class, "delivery", j.DeliveryID.String(), "detail", f.detail)
-	} else if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 		a.Error = classTimeout
 	}
-	a.Body, a.BodyCut = cut([]byte(strings.ToValidUTF8(err.Error(), "\uFFFD")), keepBody)
+	a.Body, a.BodyCut = cutText(err.Error())
 	v := verdict{}
 	if adv, ok := errors.AsType[*advice](err); ok {
 		v = adv.verdict
@@ -120,32 +109,10 @@ func (h *Hooks) call(ctx context.Context, s Handler, j job, a *Attempt) verdict 
 	return v
 }
 
-// overtime waits a moment for a handler that minds its context, and gives up
-// one that does not.
-func (h *Hooks) overtime(ctx context.Context, done <-chan error, j job) error {
-	const grace = 50 * time.Millisecond
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(grace):
-		h.log.Warn("hooks: handler does not return; its goroutine is left behind", "delivery", j.DeliveryID.String())
-		return ctx.Err()
-	}
-}
-
-// A fault is a call that did not return.
-type fault struct{ class, detail string }
-
-func (f *fault) Error() string { return f.detail }
-
-// contain sends what f returns, or a fault if it panics or ends its goroutine.
-func contain(f func() error, done chan<- error) {
-	err := error(&fault{classGoexit, "the handler called runtime.Goexit"})
-	defer func() {
-		if p := recover(); p != nil {
-			err = &fault{classPanic, fmt.Sprintf("panic: %v\n\n%s", p, debug.Stack())}
-		}
-		done <- err
-	}()
-	err = f()
+// cutText returns as much of a text as an attempt keeps, in UTF-8, and whether there
+// was more.
+func cutText(s string) ([]byte, bool) {
+	long := len(s) > keepBody
+	b, more := cut([]byte(strings.ToValidUTF8(s[:min(len(s), keepBody)], "\uFFFD")), keepBody)
+	return b, more || long
 }

@@ -69,7 +69,7 @@ func New(c Config) (*Hooks, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	c = c.withDefaults()
+	c = c.withDefaults().contained()
 	return &Hooks{
 		cfg:      c,
 		store:    c.Store,
@@ -119,6 +119,7 @@ func (h *Hooks) Subscribe(s Handler) error {
 	if h.running != nil {
 		return invalid("Handler", "Run has begun; subscribe %q before", s.Name).because(ErrRunning)
 	}
+	s.Retry = containPolicy(s.Retry, h.log)
 	h.handlers[s.Name] = s
 	h.dir.addLocal(s)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -34,8 +35,13 @@ func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdic
 		return h.unsent(ctx, j, a, err)
 	}
 	resp, err := h.cfg.Transport.RoundTrip(req)
-	if err != nil {
-		return h.unsent(ctx, j, a, err)
+	switch {
+	case err != nil:
+		return h.unsent(ctx, j, a, finite(err))
+	case resp == nil:
+		return h.unsent(ctx, j, a, errNoResponse)
+	case resp.Body == nil: // as net/http's Client takes it
+		resp.Body = http.NoBody
 	}
 	defer resp.Body.Close()
 	a.Code = resp.StatusCode
@@ -51,7 +57,7 @@ func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdic
 	a.Body, a.BodyCut = cut(body, keepBody)
 	switch {
 	case err != nil:
-		a.Error = classify(ctx, err)
+		a.Error = classify(ctx, finite(err))
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		a.Error = "status"
 	default:
@@ -62,6 +68,9 @@ func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdic
 	}
 	return verdict{permanent: a.Code == http.StatusGone, after: a.RetryAfter}
 }
+
+// errNoResponse is for a Transport that returns neither a response nor an error.
+var errNoResponse = errors.New("hooks: Config.Transport returned no response and no error")
 
 // unsent is an attempt without a response. The error itself is not kept, for
 // it may carry the URL's tokens or addresses of the internal network.

@@ -1,0 +1,246 @@
+package hooks
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"example.com/hooks/retry"
+)
+
+// This file holds what keeps the application's own code (handlers, transports,
+// policies, traces, Keepers, log handlers) from ending the process or one of the
+// library's goroutines.
+
+// A fault is a call that did not return: it panicked, or ended its goroutine.
+type fault struct {
+	class string // classPanic or classGoexit
+	value any    // what it panicked with
+	text  string // the same in words, bounded
+	stack []byte
+}
+
+// Error says what happened in one line or so, without the stack.
+func (f *fault) Error() string { return f.text }
+
+// detail says what happened, with the stack if there is one.
+func (f *fault) detail() string {
+	if len(f.stack) == 0 {
+		return f.text
+	}
+	return f.text + "\n\n" + string(f.stack)
+}
+
+// careful is the detail without the panic's value, which may quote what must not be
+// logged, such as a URL's token. Errors of the Go runtime quote nothing of that kind.
+func (f *fault) careful() string {
+	what := f.text
+	if _, ok := f.value.(runtime.Error); !ok && f.value != nil {
+		what = fmt.Sprintf("panic: a %T", f.value)
+	}
+	return what + "\n\n" + string(f.stack)
+}
+
+// contained calls f in a goroutine of its own and returns a channel that receives nil
+// when f has returned, or a fault. The goroutine is needed because runtime.Goexit,
+// which a failing test calls for example, cannot be stopped in the one that calls it.
+func contained(f func()) <-chan *fault {
+	done := make(chan *fault, 1)
+	go func() {
+		end := &fault{class: classGoexit, text: "runtime.Goexit was called"}
+		defer func() {
+			_ = recover() // the panic's value panicked while it was printed
+			done <- end
+		}()
+		defer func() {
+			if p := recover(); p != nil {
+				end = &fault{class: classPanic, text: fmt.Sprintf("panic: a %T", p), value: p, stack: debug.Stack()}
+				end.text = bounded(fmt.Sprintf("panic: %v", p))
+			}
+		}()
+		f()
+		end = nil
+	}()
+	return done
+}
+
+// contain calls f and returns when it has returned, or the fault that ended it.
+func contain(f func()) *fault { return <-contained(f) }
+
+// bounded cuts what is too long for a line of the log.
+func bounded(s string) string {
+	const most = 1 << 10
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}
+
+// finite returns err if what it wraps comes to an end, and otherwise an error with
+// the same text that wraps nothing. errors.Is and errors.As would follow an Unwrap
+// that goes in a circle for ever, and even a goroutine that is left behind must not
+// use up a processor.
+func finite(err error) error {
+	left := 10_000
+	if !unwraps(err, &left) {
+		return struct{ error }{err}
+	}
+	return err
+}
+
+// unwraps reports whether err and what it wraps are not more than left errors, which
+// it counts down.
+func unwraps(err error, left *int) bool {
+	if *left--; *left < 0 {
+		return false
+	}
+	switch u := err.(type) {
+	case interface{ Unwrap() error }:
+		return unwraps(u.Unwrap(), left)
+	case interface{ Unwrap() []error }:
+		for _, e := range u.Unwrap() {
+			if !unwraps(e, left) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// contained returns the configuration with everything in it that is called from the
+// library's goroutines contained. The Transport is contained where it is used, with
+// all that an attempt does.
+func (c Config) contained() Config {
+	c.Logger = slog.New(containedHandler{c.Logger.Handler()})
+	c.Trace = c.Trace.contained(c.Logger)
+	c.Retry = containPolicy(c.Retry, c.Logger)
+	switch k := c.Keeper.(type) {
+	case nil:
+	case KeyRing:
+		c.Keeper = containedRing{containedKeeper{k}, k}
+	default:
+		c.Keeper = containedKeeper{k}
+	}
+	return c
+}
+
+// A containedHandler is an application's log handler. A line at which it panics is
+// dropped, because there is nobody left to tell.
+type containedHandler struct{ slog.Handler }
+
+func (h containedHandler) Enabled(ctx context.Context, l slog.Level) (ok bool) {
+	contain(func() { ok = h.Handler.Enabled(ctx, l) })
+	return ok
+}
+
+func (h containedHandler) Handle(ctx context.Context, r slog.Record) (err error) {
+	if f := contain(func() { err = h.Handler.Handle(ctx, r) }); f != nil {
+		return f
+	}
+	return err
+}
+
+func (h containedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return h.with(func() slog.Handler { return h.Handler.WithAttrs(attrs) })
+}
+
+func (h containedHandler) WithGroup(name string) slog.Handler {
+	return h.with(func() slog.Handler { return h.Handler.WithGroup(name) })
+}
+
+// with returns h with the handler that next returns, or h if that fails.
+func (h containedHandler) with(next func() slog.Handler) slog.Handler {
+	made := h
+	if f := contain(func() { made.Handler = next() }); f != nil || made.Handler == nil {
+		return h
+	}
+	return made
+}
+
+// contained returns a Trace whose functions do not panic: log is told instead.
+func (t Trace) contained(log *slog.Logger) Trace {
+	call := func(name string, f func()) {
+		if fault := contain(f); fault != nil {
+			log.Error("hooks: Trace."+name+" did not return; what it was told of goes on", "detail", fault.detail())
+		}
+	}
+	if f := t.Published; f != nil {
+		t.Published = func(ev Event, r Receipt) { call("Published", func() { f(ev, r) }) }
+	}
+	if f := t.Started; f != nil {
+		t.Started = func(d Delivery) { call("Started", func() { f(d) }) }
+	}
+	if f := t.Finished; f != nil {
+		t.Finished = func(d Delivery, a Attempt) { call("Finished", func() { f(d, a) }) }
+	}
+	if f := t.Ended; f != nil {
+		t.Ended = func(d Delivery) { call("Ended", func() { f(d) }) }
+	}
+	if f := t.StoreError; f != nil {
+		t.StoreError = func(err error, wait time.Duration) { call("StoreError", func() { f(err, wait) }) }
+	}
+	return t
+}
+
+// A containedPolicy is an application's. While it fails, the standard schedule counts.
+type containedPolicy struct {
+	retry.Policy
+	log *slog.Logger
+}
+
+// containPolicy contains p, which may be nil.
+func containPolicy(p retry.Policy, log *slog.Logger) retry.Policy {
+	if p == nil {
+		return nil
+	}
+	return containedPolicy{p, log}
+}
+
+func (p containedPolicy) Next(n int) (wait time.Duration, ok bool) {
+	if f := contain(func() { wait, ok = p.Policy.Next(n) }); f != nil {
+		p.log.Error("hooks: a retry policy did not return; the standard schedule counts instead", "detail", f.detail())
+		return retry.Standard().Next(n)
+	}
+	return wait, ok
+}
+
+// A containedKeeper is an application's. Where it fails, the call that needs it returns
+// an [InvalidError]. That has no stack, because equal errors are logged once.
+type containedKeeper struct{ keeper Keeper }
+
+func (k containedKeeper) Encrypt(plaintext, associated []byte) (b []byte, err error) {
+	f := contain(func() { b, err = k.keeper.Encrypt(plaintext, associated) })
+	switch {
+	case f != nil:
+		return nil, k.invalid("Encrypt", f)
+	case err == nil && len(b) == 0:
+		return nil, invalid("Config.Keeper", "Encrypt returned neither a ciphertext nor an error")
+	}
+	return b, err
+}
+
+func (k containedKeeper) Decrypt(ciphertext, associated []byte) (b []byte, err error) {
+	if f := contain(func() { b, err = k.keeper.Decrypt(ciphertext, associated) }); f != nil {
+		return nil, k.invalid("Decrypt", f)
+	}
+	return b, err
+}
+
+func (k containedKeeper) invalid(method string, f *fault) error {
+	return invalid("Config.Keeper", "%s of a %T did not return: %v", method, k.keeper, f).because(f)
+}
+
+// A containedRing is a containedKeeper that is a KeyRing. What it cannot judge counts
+// as encrypted with a former key.
+type containedRing struct {
+	containedKeeper
+	ring KeyRing
+}
+
+func (k containedRing) Current(ciphertext []byte) (ok bool) {
+	contain(func() { ok = k.ring.Current(ciphertext) })
+	return ok
+}

@@ -1,0 +1,166 @@
+package hooks_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/hooks"
+	"example.com/hooks/store/memory"
+)
+
+// A blind store cannot be read while it fails.
+type blind struct {
+	*memory.Store
+	fails atomic.Bool
+}
+
+func (s *blind) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+	if s.fails.Load() {
+		return nil, errors.New("fails")
+	}
+	return s.Store.Backlog(ctx)
+}
+
+// A badKeeper is a KeyRing whose methods can be replaced. What they encrypt is the
+// same backwards.
+type badKeeper struct {
+	encrypt, decrypt func() ([]byte, error) // nil: work
+	current          func() bool
+	broken           atomic.Bool // decrypt counts
+}
+
+func reversed(b []byte) []byte {
+	r := bytes.Clone(b)
+	for i, c := range b {
+		r[len(b)-1-i] = c
+	}
+	return r
+}
+
+func (k *badKeeper) Encrypt(plain, _ []byte) ([]byte, error) {
+	if k.encrypt != nil {
+		return k.encrypt()
+	}
+	return reversed(plain), nil
+}
+
+func (k *badKeeper) Decrypt(sealed, _ []byte) ([]byte, error) {
+	if k.broken.Load() {
+		return k.decrypt()
+	}
+	return reversed(sealed), nil
+}
+
+func (k *badKeeper) Current([]byte) bool { return k.current == nil || k.current() }
+
+var badKeys = map[string]func() ([]byte, error){
+	"panics":          func() ([]byte, error) { panic("keeper") },
+	"exits":           func() ([]byte, error) { runtime.Goexit(); return nil, nil },
+	"returns nothing": func() ([]byte, error) { return nil, nil },
+}
+
+// A Keeper that cannot encrypt fails the call that needs it, and nothing is stored.
+func TestKeepersThatCannotEncrypt(t *testing.T) {
+	for name, ill := range badKeys {
+		t.Run(name, func(t *testing.T) {
+			store := memory.New()
+			h := newHooks(t, hooks.Config{Store: store, Logger: silent, Keeper: &badKeeper{encrypt: ill}})
+			_, err := h.PutEndpoint(t.Context(), hooks.Endpoint{ID: "crm", URL: anyURL, Events: []string{"**"}})
+			wantInvalid(t, err, "Config.Keeper", nil, "Encrypt")
+			if _, err := h.Endpoint(t.Context(), "crm"); !errors.Is(err, hooks.ErrNotFound) {
+				t.Errorf("Endpoint = %v; want ErrNotFound", err)
+			}
+		})
+	}
+}
+
+// A Keeper that cannot decrypt leaves the endpoint waiting, and is tried again.
+func TestKeepersThatCannotDecrypt(t *testing.T) {
+	for name, ill := range badKeys {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := memory.New()
+				put(t, newHooks(t, hooks.Config{Store: store, Keeper: &badKeeper{}}), hooks.Endpoint{ID: "crm", URL: anyURL})
+				k := &badKeeper{decrypt: ill, current: func() bool { panic("current") }}
+				k.broken.Store(true)
+				cfg := hooks.Config{
+					Store: store, Logger: silent, Keeper: k,
+					Transport: exchange(func(*http.Request) (*http.Response, error) { return answer(200, nil, ""), nil }),
+				}
+				finished := traced(&cfg)
+				h := newHooks(t, cfg)
+				if _, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{}); !errors.Is(err, hooks.ErrSealed) {
+					t.Errorf("RotateSecret = %v; want ErrSealed", err)
+				}
+				runUntilCleanup(t, h)
+				send(t, h)
+				time.Sleep(time.Minute)
+				k.broken.Store(false)
+				if o := <-finished; o.Status != hooks.Succeeded || o.Attempts != 1 {
+					t.Errorf("it is %v after %d attempts; want succeeded after 1", o.Status, o.Attempts)
+				}
+				if list, err := h.Health(t.Context()); err != nil || len(list) != 1 || list[0].Code != hooks.NotResealed {
+					t.Errorf("Health = %v, %v; want what the Keeper cannot judge to be resealed", list, err)
+				}
+			})
+		})
+	}
+}
+
+// A badHandler of logs does something when it is called.
+type badHandler struct{ ill func() }
+
+func (h badHandler) Enabled(context.Context, slog.Level) bool  { h.ill(); return true }
+func (h badHandler) Handle(context.Context, slog.Record) error { h.ill(); return nil }
+func (h badHandler) WithAttrs([]slog.Attr) slog.Handler        { h.ill(); return nil }
+func (h badHandler) WithGroup(string) slog.Handler             { h.ill(); return nil }
+
+// A log handler that fails harms nothing, wherever something is logged.
+func TestBadLogHandlersHarmNothing(t *testing.T) {
+	for name, ill := range map[string]func(){"panics": func() { panic("log") }, "exits": runtime.Goexit} {
+		for which, handler := range map[string]slog.Handler{
+			"Enabled": badHandler{ill},
+			"Handle":  handles{slog.DiscardHandler, ill},
+		} {
+			t.Run(which+" "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					store := &blind{Store: memory.New()}
+					bad := hooks.Handler{Name: "bad", Func: func(context.Context, hooks.Event) error { panic("handler") }}
+					good, calls := counting("good")
+					h := subscribed(t, hooks.Config{Store: store, Logger: slog.New(handler), Concurrency: 2}, bad, good)
+					stop := runUntilCleanup(t, h)
+					store.fails.Store(true)
+					time.Sleep(time.Minute)
+					store.fails.Store(false)
+					time.Sleep(time.Minute)
+					r := publish(t, h, 1)
+					time.Sleep(time.Second)
+					if d := delivery(t, h, r.EventID, "bad"); d.Status != hooks.Retrying || d.Error != "panic" {
+						t.Errorf("it is %v (%s); want retrying (panic)", d.Status, d.Error)
+					}
+					if calls.of(r.EventID) != 1 {
+						t.Errorf("the other was called %d times; want once", calls.of(r.EventID))
+					}
+					stop()
+				})
+			})
+		}
+	}
+}
+
+// handles is a log handler of which only Handle does something.
+type handles struct {
+	slog.Handler
+	ill func()
+}
+
+func (h handles) Enabled(context.Context, slog.Level) bool  { return true }
+func (h handles) Handle(context.Context, slog.Record) error { h.ill(); return nil }
