@@ -52,7 +52,9 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 		d.giveBack(j)
 		return false
 	}
-	if j.Lost >= suspectLost && (d.endSpent(t.policy, j) || !d.charge(&j, timeout)) {
+	release, ok := d.prepare(&j, t.policy, timeout)
+	defer release()
+	if !ok {
 		return false
 	}
 	if f := d.h.cfg.Trace.Started; f != nil {
@@ -62,7 +64,7 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 	defer cancel()
 	a := Attempt{
 		Run:      j.Run,
-		Number:   j.finished() + 1,
+		Number:   j.before().Attempts + 1,
 		Token:    j.Token,
 		Start:    d.h.now(),
 		Instance: d.h.cfg.Instance,
@@ -75,7 +77,7 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 		return false
 	}
 	end := j.conclude(a, v, t.policy, d.h.now(), rand.Float64())
-	d.ledger.enter(outcome{Change: Change{Delivery: end, Attempt: &a}, lane: j.lane})
+	d.enter(outcome{Change: Change{Delivery: end, Attempt: &a}, lane: j.lane}, j.was != nil && isAccused(*j.was))
 	return v.ok
 }
 
@@ -134,45 +136,12 @@ func (h *Hooks) failed(a Attempt, j job, f *fault) Attempt {
 	return a
 }
 
-// charge counts the attempt that is about to start, in the store, and reports
-// whether it did. That is for a delivery of which leases were lost: if it is what
-// ends the process, its attempts come to an end nevertheless, whereas one that
-// merely waited in the same lane is charged nothing and will be tried.
-// The charge goes through the ledger like an outcome, and is tried as often.
-func (d *dispatcher) charge(j *job, timeout time.Duration) bool {
-	begun := j.Delivery
-	begun.Attempts++
-	charged := make(chan int64, 1)
-	d.ledger.enter(outcome{Change: Change{Delivery: begun}, lane: j.lane, charged: charged})
-	token := int64(0)
-	select {
-	case token = <-charged:
-	case <-d.ctx.Done():
-	}
-	if token > 0 {
-		begun.Token = token
-		d.noteToken(begun)
-		j.Delivery, j.charged = begun, true
-	}
-	if token == 0 || d.h.now().Add(timeout+saveWithin).After(j.Due) {
-		d.giveBack(*j) // changes nothing if it was decided elsewhere
-		return false
-	}
-	return true
-}
-
-// finished counts the attempts before the present one.
-func (j job) finished() int {
-	if j.charged {
-		return j.Attempts - 1
-	}
-	return j.Attempts
-}
-
-// before returns the delivery as it was before the present attempt was charged.
+// before returns the delivery as it was before the present attempt was noted.
 func (j job) before() Delivery {
 	d := j.Delivery
-	d.Attempts = j.finished()
+	if j.was != nil {
+		d.Attempts, d.Error = j.was.Attempts, j.was.Error
+	}
 	return d
 }
 

@@ -74,10 +74,6 @@ type Config struct {
 }
 
 const (
-	// suspectLost is how many leases may end without an outcome before a
-	// delivery's attempts are charged when they begin.
-	suspectLost = 3
-
 	queueFor  = 4 // leased deliveries that may wait in a lane, per slot
 	keyWindow = 24 * time.Hour
 	day       = 24 * time.Hour

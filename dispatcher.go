@@ -48,6 +48,8 @@ type dispatcher struct {
 	line       []*lane            // those with a job to start, each once, in turn
 	busy       map[*lane]struct{} // those with attempts under way
 	active     int                // attempts under way
+	trial      bool               // one of them is that of an accused delivery
+	alone      chan struct{}      // see makeAlone; nil: further attempts may begin
 	sleepUntil time.Time          // zero: until it is poked
 	flushes    []chan struct{}    // closed when nothing is due or under way
 	asked      int                // how many of them waited before the store was asked

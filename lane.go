@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -29,9 +30,9 @@ type lane struct {
 // A job is a leased delivery with its event, in its lane.
 type job struct {
 	Delivery
-	event   Event
-	lane    *lane // nil if this process cannot serve the subscriber
-	charged bool  // Attempts counts the one under way already
+	event Event
+	lane  *lane     // nil if this process cannot serve the subscriber
+	was   *Delivery // before the attempt under way was noted; nil: it is not
 }
 
 // slowAfter is when an attempt under way makes its lane suspect.
@@ -97,10 +98,17 @@ func (l *lane) suspect(at time.Time) bool {
 	return !l.proven || len(l.active) > 0 && at.Sub(l.active[0]) > slowAfter
 }
 
-// pop takes the first job out of the queue.
-func (l *lane) pop() *job {
-	j := l.queue[0]
-	l.queue[0] = nil // let go of its payload
+// first returns the place of the first job, or the first that is not accused; -1 if
+// there is none.
+func (l *lane) first(accused bool) int {
+	return slices.IndexFunc(l.queue, func(j *job) bool { return accused || !isAccused(j.Delivery) })
+}
+
+// take takes a job out of the queue.
+func (l *lane) take(i int) *job {
+	j := l.queue[i]
+	copy(l.queue[1:], l.queue[:i]) // i is nearly always 0
+	l.queue[0] = nil               // let go of its payload
 	l.queue = l.queue[1:]
 	return j
 }

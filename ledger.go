@@ -35,11 +35,12 @@ type ledger struct {
 // An outcome is a change to be written, of a delivery that its lane holds.
 type outcome struct {
 	Change
-	lane    *lane         // nil if none holds it
-	echo    bool          // see [ledger.echo]
-	exact   bool          // of a delivery that is not held, and only if its token is still the same
-	steps   time.Duration // of the clock, before its Due was set
-	charged chan int64    // of a charge, which ends no lease: the token it led to, 0 if it was not written; else nil
+	lane  *lane         // nil if none holds it
+	echo  bool          // see [ledger.echo]
+	exact bool          // of a delivery that is not held, and only if its token is still the same
+	steps time.Duration // of the clock, before its Due was set
+	noted chan int64    // of a note, which ends no lease: the token it led to, 0 if it was not written; else nil
+	saved chan struct{} // closed when it is settled; nil if nobody waits for that
 }
 
 const writeAtMost = 256 // outcomes at once
@@ -166,7 +167,7 @@ func (l *ledger) write(batch []outcome) {
 	}
 }
 
-// tell the trace, and who waits for a charge, what was written. What was stale has been
+// tell the trace, and who waits for a note, what was written. What was stale has been
 // decided elsewhere; or here, if an earlier call has written it though its answer was an
 // error, or came too late.
 func (l *ledger) tell(batch []outcome, stale []DeliveryID, repeated bool) {
@@ -177,10 +178,10 @@ func (l *ledger) tell(batch []outcome, stale []DeliveryID, repeated bool) {
 	for _, o := range batch {
 		written := !skip[o.Delivery.DeliveryID] || repeated && l.isOurs(o)
 		switch {
-		case o.charged != nil && written:
-			o.charged <- o.Delivery.Token + 1
-		case o.charged != nil:
-			o.charged <- 0
+		case o.noted != nil && written:
+			o.noted <- o.Delivery.Token + 1
+		case o.noted != nil:
+			o.noted <- 0
 		case written:
 			l.trace(o)
 		default:
@@ -236,7 +237,7 @@ func (d *dispatcher) settled(done []outcome, stale []DeliveryID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, o := range done {
-		if o.charged != nil { // its attempt begins now, or it is given back
+		if o.noted != nil { // its attempt begins now, or it is given back
 			continue
 		}
 		if !slices.Contains(stale, o.Delivery.DeliveryID) || !d.keeps(o) {
@@ -248,6 +249,9 @@ func (d *dispatcher) settled(done []outcome, stale []DeliveryID) {
 // settle makes room for what an outcome has ended. d.mu is held.
 func (d *dispatcher) settle(o outcome) {
 	defer d.resume(d.letGo(o))
+	if o.saved != nil {
+		close(o.saved)
+	}
 	d.release(o.lane)
 	switch due := o.leaves(d.h.now()); {
 	case due && o.lane == nil:

@@ -103,6 +103,16 @@ func TestDrainUnchargesWhatWasChargedAtTheBeginning(t *testing.T) {
 			die(t, store)
 		}
 		stop := runUntilCleanup(t, h)
+		<-began
+		if d := delivery(t, h, r.EventID, "a"); d.Attempts != 0 || d.Error != "lost" {
+			t.Errorf("while it is tried it is noted as %q with %d attempts; want it lost with none", d.Error, d.Attempts)
+		}
+		stop()
+		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Pending || d.Error != "" {
+			t.Errorf("cut off it is %v (%s); want pending and not accused", d.Status, d.Error)
+		}
+		accuse(t, store, hooks.DeliveryID{Event: r.EventID, Subscriber: "a"})
+		stop = runUntilCleanup(t, h)
 		if d := <-began; d.Attempts != 0 {
 			t.Errorf("the handler is told of %d attempts before; want none", d.Attempts)
 		}
@@ -110,21 +120,78 @@ func TestDrainUnchargesWhatWasChargedAtTheBeginning(t *testing.T) {
 			t.Errorf("while it is tried it has %d attempts; want it charged", d.Attempts)
 		}
 		stop()
-		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Pending || d.Attempts != 0 {
-			t.Errorf("cut off it is %v with %d attempts; want pending with none", d.Status, d.Attempts)
+		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Pending || d.Attempts != 0 || d.Error != "lost" {
+			t.Errorf("cut off it is %v (%s) with %d attempts; want pending (lost) with none", d.Status, d.Error, d.Attempts)
 		}
 	})
+}
+
+// accuse writes that a delivery was under way when a process ended.
+func accuse(t *testing.T, s hooks.Store, id hooks.DeliveryID) {
+	t.Helper()
+	page, _, err := s.Deliveries(t.Context(), hooks.Query{Event: id.Event, Subscriber: id.Subscriber})
+	if err != nil || len(page) != 1 {
+		t.Fatalf("Deliveries(%v) = %v, %v; want one", id, page, err)
+	}
+	d := page[0]
+	d.Error = "lost"
+	if stale, err := s.Update(t.Context(), time.Now(), []hooks.Change{{Delivery: d}}); err != nil || len(stale) > 0 {
+		t.Fatalf("Update(%v) = %v, %v; want it written", id, stale, err)
+	}
 }
 
 // A mortal is the store of a process that dies: from then on it writes nothing.
 type mortal struct {
 	*memory.Store
-	dead atomic.Bool
+	dead  atomic.Bool
+	delay time.Duration // of the outcomes of attempts
 }
 
 func (s *mortal) Update(ctx context.Context, now time.Time, changes []hooks.Change) ([]hooks.DeliveryID, error) {
+	if changes[0].Attempt != nil {
+		time.Sleep(s.delay)
+	}
 	if s.dead.Load() {
 		return nil, errors.New("dead")
 	}
 	return s.Store.Update(ctx, now, changes)
+}
+
+// What may be given up for ending the process is tried alone, but the others do not
+// wait for it for ever.
+func TestAnAccusedDeliveryIsTriedAlone(t *testing.T) {
+	for name, c := range map[string]struct{ takes, others time.Duration }{
+		"short": {10 * time.Second, 10 * time.Second},
+		"long":  {10 * time.Minute, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := memory.New()
+				began := make(chan struct{}, 1)
+				a := hooks.Handler{Name: "a", Retry: retry.Schedule{}, Timeout: time.Hour, Func: func(context.Context, hooks.Event) error {
+					began <- struct{}{}
+					time.Sleep(c.takes)
+					return nil
+				}}
+				r := publish(t, subscribed(t, hooks.Config{Store: store}, a), 1)
+				for range 2 {
+					die(t, store)
+				}
+				accuse(t, store, hooks.DeliveryID{Event: r.EventID, Subscriber: "a"})
+				called := make(chan time.Time, 1)
+				b := hooks.Handler{Name: "b", Func: func(context.Context, hooks.Event) error {
+					called <- time.Now()
+					return nil
+				}}
+				h := dispatching(t, hooks.Config{Store: store, DrainTimeout: time.Hour}, a, b)
+				<-began
+				at := time.Now()
+				time.Sleep(time.Second)
+				publish(t, h, 2)
+				if got := (<-called).Sub(at); got != c.others {
+					t.Errorf("the other is tried %v after it began; want after %v", got, c.others)
+				}
+			})
+		})
+	}
 }

@@ -19,6 +19,7 @@ type attempt struct {
 	job     *job
 	began   time.Time
 	timeout time.Duration
+	accused bool
 }
 
 // schedule starts attempts while there are slots. d.mu is held.
@@ -43,10 +44,11 @@ func (d *dispatcher) launch(list []*attempt) {
 func (d *dispatcher) begin() (list []*attempt) {
 	at := time.Now()
 	suspects := -1 // not counted yet
-	for skipped := 0; d.active < d.h.cfg.Concurrency && skipped < len(d.line); {
+	for skipped := 0; d.alone == nil && d.active < d.h.cfg.Concurrency && skipped < len(d.line); {
 		l := d.line[0]
 		d.line = d.line[1:]
-		if !l.startable() { // its job was dropped
+		next := l.first(!d.trial)
+		if !l.startable() || next < 0 { // its job was dropped, or waits for another accused one
 			l.ready = false
 			continue
 		}
@@ -63,7 +65,7 @@ func (d *dispatcher) begin() (list []*attempt) {
 		}
 		skipped = 0
 		l.ready = false
-		if a := d.beginOne(l, at); a != nil {
+		if a := d.beginOne(l, next, at); a != nil {
 			list = append(list, a)
 			if suspect {
 				suspects++
@@ -84,10 +86,10 @@ func (d *dispatcher) suspects(at time.Time) (n int) {
 	return n
 }
 
-// beginOne begins the lane's next attempt; nil if there is no use in it any more. d.mu is
-// held.
-func (d *dispatcher) beginOne(l *lane, at time.Time) *attempt {
-	j := l.pop()
+// beginOne begins an attempt of the job at a place of the lane's queue; nil if there is
+// no use in it any more. d.mu is held.
+func (d *dispatcher) beginOne(l *lane, next int, at time.Time) *attempt {
+	j := l.take(next)
 	d.update(j)
 	if d.endUntried(*j, d.h.now()) {
 		return nil
@@ -95,7 +97,9 @@ func (d *dispatcher) beginOne(l *lane, at time.Time) *attempt {
 	l.active = append(l.active, at)
 	d.active++
 	d.busy[l] = struct{}{}
-	return &attempt{l, j, at, l.timeout}
+	accused := isAccused(j.Delivery)
+	d.trial = d.trial || accused
+	return &attempt{l, j, at, l.timeout, accused}
 }
 
 // finish frees the slot of an attempt, and returns one to go on with, if there is one.
@@ -110,7 +114,14 @@ func (d *dispatcher) finish(a *attempt, ok bool) *attempt {
 		delete(d.busy, l)
 	}
 	d.active--
+	d.checkAlone()
 	d.enlist(l)
+	if a.accused {
+		d.trial = false
+		for _, l := range d.lanes {
+			d.enlist(l)
+		}
+	}
 	list := d.begin()
 	d.feed(l)
 	if len(list) == 0 {
