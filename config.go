@@ -21,14 +21,16 @@ type Config struct {
 	// Store keeps everything. Hooks does not close it.
 	Store Store
 	// Logger is told what an operator should know; docs/design.md lists the lines. Its
-	// handler may call every method of [Hooks] but Run and Flush. Nil: slog.Default().
+	// handler may call every method of [Hooks] but Run and Flush. A line at which it
+	// panics is dropped. Nil: slog.Default().
 	Logger *slog.Logger
 	// Trace is told what happens, as it happens.
 	Trace Trace
 
 	// Retry says when a failed delivery is tried again, for subscribers that
 	// do not say so themselves. Nil: [retry.Standard], ten attempts in about
-	// three days. [retry.Jitter] is added to every wait.
+	// three days; it also counts where a policy panics. [retry.Jitter] is added to
+	// every wait.
 	Retry retry.Policy
 	// Timeout is how long an attempt may take, the response's body included,
 	// for subscribers that do not say so themselves. Zero: 15 s.
@@ -59,7 +61,8 @@ type Config struct {
 	// Transport sends the requests. Nil: [egress.NewTransport] with the policy
 	// above, which is what keeps requests out of the internal network. Set
 	// another in tests, or to go through an egress proxy: NewTransport with the
-	// same policy and a Proxy.
+	// same policy and a Proxy. A panic in it fails the attempt; one in a goroutine
+	// that it starts, such as net/http's that dials, ends the process all the same.
 	Transport http.RoundTripper
 
 	// Keeper encrypts the secrets and header values of endpoints before the Store

@@ -33,7 +33,7 @@ type Delivery struct {
 	Created      time.Time
 	Updated      time.Time // of the last outcome or decision; when final, since when
 	Code         int       // the last attempt's HTTP status; 0 without one
-	Error        string    // the last attempt's class of failure
+	Error        string    // the last attempt's class of failure; "lost" if the process ended meanwhile
 }
 
 // A Status is where a delivery stands.
@@ -93,7 +93,7 @@ const (
 	Exhausted Reason = "exhausted" // the retry policy gave up
 	Rejected  Reason = "rejected"  // the subscriber said never to try again
 	Expired   Reason = "expired"   // its event's ExpiresAt has passed
-	Lost      Reason = "lost"      // its attempts came to no outcome: it may be what ends the process
+	Lost      Reason = "lost"      // the process ended whenever it was attempted, at last with nothing else under way
 )
 
 // A StatusError says that a delivery cannot go from one status to another,

@@ -60,8 +60,8 @@ func NewEventType[T any](name string) EventType[T] { return EventType[T]{name} }
 func (t EventType[T]) Name() string { return t.name }
 
 // New returns an event of this type with data encoded as JSON. If data
-// cannot be encoded, publishing the event returns the error. A
-// json.RawMessage is taken as it is.
+// cannot be encoded, publishing the event returns the error. If its MarshalJSON
+// panics, so does New, as json.Marshal does. A json.RawMessage is taken as it is.
 func (t EventType[T]) New(data T) Event {
 	if raw, ok := any(data).(json.RawMessage); ok {
 		return Event{Type: t.name, Data: raw}

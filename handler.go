@@ -20,7 +20,8 @@ type Handler struct {
 	// segment and "**" for the rest, at most 64. Each must match a registered type.
 	Events []string
 	// Func is called once per attempt, possibly by several goroutines. An
-	// error makes it be called again later; see [Permanent] and [RetryAfter].
+	// error makes it be called again later; see [Permanent] and [RetryAfter]. So does
+	// a panic, here or in a method of the error, such as that of a nil pointer.
 	// An event may come more than once (after a crash, say), and its ID is
 	// then the same. ctx ends with the attempt's time.
 	Func func(ctx context.Context, ev Event) error

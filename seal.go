@@ -18,7 +18,7 @@ import (
 // not decrypt. The bytes belong to the caller. An error of Encrypt is that of the
 // call that had something to write. An error of Decrypt makes the endpoint wait;
 // while Run runs, it is tried again every second or so until it succeeds. Neither
-// may quote the plain text. Methods are called from several goroutines at a time.
+// may quote the plain text, and a panic, which counts as an error, may not either. Methods are called from several goroutines at a time.
 //
 // Decrypt is called when an endpoint's record is read for the first time or has
 // changed, and whoever reads waits for it, Publish included: a Keeper that asks a

@@ -153,6 +153,7 @@ func TestClockSetWhileOneIsCharged(t *testing.T) {
 			runs[len(got)] = true
 		}
 		time.Sleep(10 * time.Minute)
+		accuse(t, cfg.Store, hooks.DeliveryID{Event: r.EventID, Subscriber: "a"})
 		runUntilCleanup(t, h)
 		synctest.Wait()
 		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Sending || d.Attempts != 1 || len(runs) != 1 {

@@ -5,7 +5,8 @@ import "time"
 // A Trace is told what happens, in the manner of [net/http/httptrace]: every
 // function may be nil. They are called from the goroutines that do the work,
 // several at once, and hold them up while they run. They may call every method of
-// [Hooks] but Run and Flush, because they are called while no lock is held.
+// [Hooks] but Run and Flush, because they are called while no lock is held. A panic in one is
+// logged, and ends nothing.
 type Trace struct {
 	// Published is called when an event is stored, or turned out to be a
 	// duplicate (then ev was not stored, and r names the first), by Publish and
