@@ -46,7 +46,7 @@ func (h *Hooks) target(id string) (t target, ok bool) {
 
 // attempt tries a delivery once, enters the outcome, and reports whether the
 // subscriber works.
-func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
+func (d *dispatcher) attempt(w *worker, timeout time.Duration, j job) (works bool) {
 	t, ok := d.h.target(j.Subscriber)
 	if !ok {
 		d.giveBack(j)
@@ -70,7 +70,7 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 		Instance: d.h.cfg.Instance,
 	}
 	began := time.Now()
-	a, v := d.h.try(ctx, t, j, a)
+	a, v := d.h.try(ctx, w, t, j, a)
 	a.Took = time.Since(began).Truncate(time.Microsecond)
 	if !v.ok && context.Cause(ctx) == errDraining {
 		d.giveBack(j)
@@ -81,29 +81,14 @@ func (d *dispatcher) attempt(timeout time.Duration, j job) (works bool) {
 	return v.ok
 }
 
-// endSpent ends a delivery that has used up its attempts, the last of which came to no
-// outcome: it may be what ends the process. It reports whether it did.
-func (d *dispatcher) endSpent(p retry.Policy, j job) bool {
-	if j.Attempts == 0 {
-		return false
-	}
-	if _, again := p.Next(j.Attempts); again {
-		return false
-	}
-	end, at := j.Delivery, d.h.now()
-	end.Status, end.Reason, end.Due, end.Updated = Failed, Lost, at, at
-	d.ledger.enter(outcome{Change: Change{Delivery: end}, lane: j.lane})
-	return true
-}
-
-// try makes one attempt, in a goroutine of its own and contained, with all that the
+// try makes one attempt, in the worker's goroutine and contained, with all that the
 // application's code does in it: the handler, the methods of the error that it
 // returns, the transport. If that does not return in time, it is left behind to end
 // by itself.
-func (h *Hooks) try(ctx context.Context, t target, j job, a Attempt) (Attempt, verdict) {
+func (h *Hooks) try(ctx context.Context, w *worker, t target, j job, a Attempt) (Attempt, verdict) {
 	const grace = 50 * time.Millisecond // for what minds its context
 	made, v := a, verdict{}             // the goroutine's own until it is done
-	done := contained(func() { v = t.try(ctx, j, &made) })
+	done := w.call(func() { v = t.try(ctx, j, &made) })
 	var f *fault
 	select {
 	case f = <-done:
@@ -112,11 +97,13 @@ func (h *Hooks) try(ctx context.Context, t target, j job, a Attempt) (Attempt, v
 		case f = <-done:
 		case <-time.After(grace):
 			h.log.Warn("hooks: an attempt does not return; its goroutine is left behind", "delivery", j.DeliveryID.String())
+			w.leave()
 			a.Error = classTimeout
 			return a, verdict{}
 		}
 	}
 	if f != nil {
+		w.leave() // it may have ended
 		return h.failed(made, j, f), verdict{}
 	}
 	return made, v

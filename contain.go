@@ -49,22 +49,56 @@ func (f *fault) careful() string {
 // which a failing test calls for example, cannot be stopped in the one that calls it.
 func contained(f func()) <-chan *fault {
 	done := make(chan *fault, 1)
-	go func() {
-		end := &fault{class: classGoexit, text: "runtime.Goexit was called"}
-		defer func() {
-			_ = recover() // the panic's value panicked while it was printed
-			done <- end
-		}()
-		defer func() {
-			if p := recover(); p != nil {
-				end = &fault{class: classPanic, text: fmt.Sprintf("panic: a %T", p), value: p, stack: debug.Stack()}
-				end.text = bounded(fmt.Sprintf("panic: %v", p))
+	go protect(f, done)
+	return done
+}
+
+// protect calls f, and sends nil when it has returned, or a fault.
+func protect(f func(), done chan<- *fault) {
+	end := &fault{class: classGoexit, text: "runtime.Goexit was called"}
+	defer func() {
+		_ = recover() // the panic's value panicked while it was printed
+		done <- end
+	}()
+	defer func() {
+		if p := recover(); p != nil {
+			end = &fault{class: classPanic, text: fmt.Sprintf("panic: a %T", p), value: p, stack: debug.Stack()}
+			end.text = bounded(fmt.Sprintf("panic: %v", p))
+		}
+	}()
+	f()
+	end = nil
+}
+
+// A worker is a goroutine for one contained call after the other, because a new one
+// would have to grow its stack each time. The zero worker starts one when it is needed.
+type worker struct {
+	calls chan func()
+	done  chan *fault
+}
+
+// call is [contained] in the worker's goroutine. The call before has returned, or leave
+// was called since.
+func (w *worker) call(f func()) <-chan *fault {
+	if w.calls == nil {
+		calls, done := make(chan func(), 1), make(chan *fault, 1)
+		w.calls, w.done = calls, done
+		go func() {
+			for f := range calls {
+				protect(f, done)
 			}
 		}()
-		f()
-		end = nil
-	}()
-	return done
+	}
+	w.calls <- f
+	return w.done
+}
+
+// leave lets go of the goroutine, which ends when its call has returned.
+func (w *worker) leave() {
+	if w.calls != nil {
+		close(w.calls)
+		*w = worker{}
+	}
 }
 
 // contain calls f and returns when it has returned, or the fault that ended it.

@@ -30,8 +30,10 @@ func (d *dispatcher) schedule() { d.launch(d.begin()) }
 func (d *dispatcher) launch(list []*attempt) {
 	for _, a := range list {
 		d.attempts.Go(func() {
+			var w worker
+			defer w.leave()
 			for a := a; a != nil; {
-				ok := d.attempt(a.timeout, *a.job)
+				ok := d.attempt(&w, a.timeout, *a.job)
 				a = d.finish(a, ok)
 			}
 		})
