@@ -229,7 +229,7 @@ func tellOfDeliveries(t *testing.T) {
 	}
 	time.Sleep(time.Hour)
 	k.wantHeard("Trace.Published", "Trace.Started", "Trace.Finished", "Trace.Ended", "Policy.Next",
-		"hooks: handler panic", "hooks: outcome is stale", "hooks: a subscriber fails", "hooks: deliveries failed for good")
+		"hooks: attempt ended by a panic", "hooks: outcome is stale", "hooks: a subscriber fails", "hooks: deliveries failed for good")
 }
 
 func tellOfAStoreThatFails(t *testing.T) {
@@ -368,7 +368,7 @@ func tellOfLostLeases(t *testing.T) {
 	}
 	r := send(t, before)
 	d := delivery(t, before, r.EventID, "a")
-	d.Attempts, d.Lost = 2, 3
+	d.Attempts, d.Lost, d.Error = 2, 3, "lost" // it was under way when a process ended
 	if _, err := store.Update(t.Context(), time.Now(), []hooks.Change{{Delivery: d}}); err != nil {
 		t.Fatal(err)
 	}

@@ -245,7 +245,7 @@ func TestDeliveriesThatFailForGoodAreToldOf(t *testing.T) {
 		"rejected":  {err: hooks.Permanent(errNo), retry: evenly, want: "reason=rejected class=error"},
 		"expired":   {err: nil, retry: evenly, expires: time.Second, wait: time.Minute, want: `reason=expired class=""`},
 		"expires":   {err: errNo, retry: evenly, expires: time.Second / 2, want: "reason=expired class=error"},
-		"lost":      {err: errNo, retry: retry.Schedule{}, lost: true, want: `reason=lost class=""`},
+		"lost":      {err: errNo, retry: retry.Schedule{}, lost: true, want: "reason=lost class=lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -277,7 +277,7 @@ func TestDeliveriesThatFailForGoodAreToldOf(t *testing.T) {
 func lose(t *testing.T, store *memory.Store) {
 	t.Helper()
 	d := leased(t, store, "a", time.Now())[0]
-	d.Status, d.Due, d.Attempts, d.Lost = hooks.Retrying, time.Now(), 1, 3
+	d.Status, d.Due, d.Attempts, d.Lost, d.Error = hooks.Retrying, time.Now(), 1, 3, "lost"
 	if stale, err := store.Update(t.Context(), time.Now(), []hooks.Change{{Delivery: d}}); err != nil || len(stale) > 0 {
 		t.Fatalf("Update = %v, %v; want it done", stale, err)
 	}
