@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"example.com/hooks/egress"
@@ -63,7 +64,13 @@ type Config struct {
 	// another in tests, or to go through an egress proxy: NewTransport with the
 	// same policy and a Proxy. A panic in it fails the attempt; one in a goroutine
 	// that it starts, such as net/http's that dials, ends the process all the same.
+	// Run closes the idle connections of the default when it ends, and never those of
+	// a Transport that is given. Its requests may carry an Idempotency-Key without
+	// values, which net/http does not send; see docs/guarantees.md.
 	Transport http.RoundTripper
+	// UserAgent is the User-Agent of every request: printable ASCII. Empty:
+	// "hooks/" and [Version].
+	UserAgent string
 
 	// Keeper encrypts the secrets and header values of endpoints before the Store
 	// sees them; every process on the store needs it. Package keeper has one. Nil:
@@ -130,6 +137,9 @@ func (c Config) check() error {
 	if c.Timeout > day {
 		errs = append(errs, invalid("Config.Timeout", "%v: at most 24 h, and zero for the default", c.Timeout))
 	}
+	if !isUserAgent(c.UserAgent) {
+		errs = append(errs, invalid("Config.UserAgent", "%q: write printable ASCII without spaces around it, such as shop/1.0", c.UserAgent))
+	}
 	if err := checkPolicy(c.Retry); err != nil {
 		errs = append(errs, invalid("Config.Retry", "%v", err).because(err))
 	}
@@ -145,6 +155,12 @@ func (c Config) check() error {
 func holdsNil(v any) bool {
 	r := reflect.ValueOf(v)
 	return (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil()
+}
+
+// isUserAgent reports whether s can be sent as it is, in one line. The empty string
+// stands for the default.
+func isUserAgent(s string) bool {
+	return s == strings.TrimSpace(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // checkPolicy asks a policy whether it is sound, if it can tell.
@@ -171,17 +187,26 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.IdempotencyWindow, keyWindow)
 	orDefault(&c.Retention, 30*day)
 	orDefault(&c.FailedRetention, 90*day)
+	orDefault(&c.UserAgent, "hooks/"+Version)
 	if c.Retry == nil {
 		c.Retry = retry.Standard()
-	}
-	if c.Transport == nil {
-		c.Transport = egress.NewTransport(egress.Config{Policy: c.Egress, IdlePerHost: c.Concurrency})
 	}
 	if c.Instance == "" {
 		host, _ := os.Hostname() // a name for people; an empty one will do
 		c.Instance = host + "-" + strconv.Itoa(os.Getpid()) + "-" + rand.Text()[:4]
 	}
 	return c
+}
+
+// withTransport returns c with a Transport, and what closes its idle connections: those
+// of an application's own are not ours to close, for others may use it as well.
+func (c Config) withTransport() (with Config, closeIdle func()) {
+	if c.Transport != nil {
+		return c, func() {}
+	}
+	t := egress.NewTransport(egress.Config{Policy: c.Egress, IdlePerHost: c.Concurrency})
+	c.Transport = t
+	return c, t.CloseIdleConnections
 }
 
 func orDefault[T comparable](field *T, value T) {

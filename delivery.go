@@ -132,9 +132,10 @@ type Attempt struct {
 	Start       time.Time // when it began
 	// DNS, Connect and TLS are what the connection cost, zero when an idle one
 	// was used; Wait is from the request being written to the first byte of
-	// the response. Took is the whole attempt.
+	// the response. They are those of the request that was answered, if an attempt had
+	// to send it more than once. Took is the whole attempt.
 	DNS, Connect, TLS, Wait, Took time.Duration
-	URL                           string        // as called, without its query; empty for handlers
+	URL                           string        // as called, without its query, and long segments of its path masked; empty for handlers
 	Code                          int           // HTTP status; 0 when there was no response
 	Error                         string        // class of failure, such as "timeout"; empty on success
 	RetryAfter                    time.Duration // what the subscriber asked for

@@ -103,9 +103,7 @@ func (d *dispatcher) run(ctx context.Context) {
 	d.deadline.Store(&deadline)
 	d.drain(deadline, &running)
 	d.ledger.close(deadline)
-	if t, ok := d.h.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
-		contain(t.CloseIdleConnections) // what it does is nobody's concern any more
-	}
+	d.h.closeIdle()
 }
 
 // loop claims what is due and sleeps until something else is.

@@ -42,6 +42,9 @@ import (
 	"github.com/google/uuid"
 )
 
+// Version is the version of this library, as [Config].UserAgent tells it to receivers.
+const Version = "0.2.0"
+
 // Hooks publishes events and delivers them. Make one with [New]; its methods
 // are safe for concurrent use. A nil context is an [*InvalidError].
 type Hooks struct {
@@ -50,6 +53,8 @@ type Hooks struct {
 	log      *slog.Logger
 	dir      *directory
 	reporter *reporter // of subscribers that fail
+
+	closeIdle func() // ends the idle connections of the transport that New made
 
 	anchor atomic.Pointer[anchor] // of the clock that everything is dated by; nil: not read yet
 	wall   func() time.Time       // the machine's clock; nil: that of time.Now
@@ -69,15 +74,16 @@ func New(c Config) (*Hooks, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	c = c.withDefaults().contained()
+	c, closeIdle := c.withDefaults().contained().withTransport()
 	return &Hooks{
-		cfg:      c,
-		store:    c.Store,
-		log:      c.Logger,
-		dir:      newDirectory(c.Logger, c.Keeper),
-		types:    make(map[string]bool),
-		handlers: make(map[string]Handler),
-		reporter: newReporter(),
+		cfg:       c,
+		store:     c.Store,
+		log:       c.Logger,
+		dir:       newDirectory(c.Logger, c.Keeper),
+		closeIdle: closeIdle,
+		types:     make(map[string]bool),
+		handlers:  make(map[string]Handler),
+		reporter:  newReporter(),
 	}, nil
 }
 

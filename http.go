@@ -21,13 +21,16 @@ const (
 	readBody   = 64 << 10 // bytes of a response's body that are read
 	keepBody   = 4 << 10  // and kept
 	keepHeader = 8 << 10  // bytes of its header that are kept
-	userAgent  = "example.com/hooks"
+
+	// bodyTime is how the envelope writes a time: always of the same width, because
+	// receivers compare and sort timestamps as text.
+	bodyTime = "2006-01-02T15:04:05.000Z"
 )
 
 // post makes one request. Redirects are not followed, for a Transport does
 // not; success is 2xx with a body that ends properly or is longer than we read.
 func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdict {
-	a.URL, _, _ = strings.Cut(e.URL, "?") // what follows may be a token
+	a.URL = maskURL(e.URL)
 	clock := &stopwatch{a: a}
 	defer clock.stop()
 	req, err := h.request(httptrace.WithClientTrace(ctx, clock.trace()), e, j, a.Start)
@@ -104,11 +107,22 @@ func (h *Hooks) request(ctx context.Context, e *endpoint, j job, at time.Time) (
 	}
 	// Ours come last, so that nothing replaces them.
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", userAgent)
+	req.Header.Set("User-Agent", h.cfg.UserAgent)
 	req.Header.Set(signer.HeaderID, j.Event)
 	req.Header.Set(signer.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
 	req.Header.Set(signer.HeaderSignature, signature)
+	allowRepeat(req)
 	return req, nil
+}
+
+// allowRepeat tells net/http that it may send req once more if the receiver closes a
+// kept connection as the request arrives, before the first byte of a response. An
+// endpoint's own Idempotency-Key says the same. A field without values is never sent.
+func allowRepeat(req *http.Request) {
+	const field = "Idempotency-Key"
+	if _, ok := req.Header[field]; !ok {
+		req.Header[field] = []string{}
+	}
 }
 
 // envelope is the body that Standard Webhooks recommends, with the data byte
@@ -119,7 +133,7 @@ func envelope(ev Event) []byte {
 	b = append(b, `{"type":`...)
 	b = append(b, typ...)
 	b = append(b, `,"timestamp":"`...)
-	b = ev.Time.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = ev.Time.UTC().AppendFormat(b, bodyTime)
 	b = append(b, `","data":`...)
 	b = append(b, ev.Data...)
 	return append(b, '}')
@@ -154,11 +168,15 @@ func cut(b []byte, n int) ([]byte, bool) {
 	return bytes.Clone(b[:n]), true
 }
 
-// boundHeader returns as many fields of a response's header as are kept.
+// boundHeader returns as many fields of a response's header as are kept. A Location
+// often repeats the URL that was called, tokens included, so it is masked as that is.
 func boundHeader(from http.Header) http.Header {
 	kept, size := make(http.Header, len(from)), 0
 	for name, values := range from {
 		for _, v := range values {
+			if name == "Location" {
+				v = maskURL(v)
+			}
 			if n := len(name) + len(v); size+n <= keepHeader {
 				size += n
 				kept[name] = append(kept[name], v)
@@ -217,6 +235,7 @@ func (s *stopwatch) trace() *httptrace.ClientTrace {
 		ConnectDone:          func(_, _ string, _ error) { s.measure(connectBegan, connect) },
 		TLSHandshakeStart:    func() { s.mark(tlsBegan) },
 		TLSHandshakeDone:     func(tls.ConnectionState, error) { s.measure(tlsBegan, handshake) },
+		WroteHeaders:         func() { s.mark(waitBegan) }, // for a response may be there before WroteRequest is called
 		WroteRequest:         func(httptrace.WroteRequestInfo) { s.mark(waitBegan) },
 		GotFirstResponseByte: func() { s.measure(waitBegan, wait) },
 	}

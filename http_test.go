@@ -53,12 +53,12 @@ func TestRequest(t *testing.T) {
 	if r.Method != "POST" || r.Target != "/a%2Fb/hooks?token=t%20k&b" || "http://"+r.Host != url {
 		t.Errorf("request = %s %s to %s; want POST /a%%2Fb/hooks?token=t%%20k&b to %s", r.Method, r.Target, r.Host, url)
 	}
-	const body = `{"type":"invoice.paid","timestamp":"2026-02-03T03:05:06.123456Z","data":{"number":7}}`
+	const body = `{"type":"invoice.paid","timestamp":"2026-02-03T03:05:06.123Z","data":{"number":7}}`
 	if r.Body != body {
 		t.Errorf("body = %s; want %s", r.Body, body)
 	}
 	for name, want := range map[string]string{
-		"Webhook-Id": "evt_1", "Content-Type": "application/json", "User-Agent": "example.com/hooks",
+		"Webhook-Id": "evt_1", "Content-Type": "application/json", "User-Agent": "hooks/" + hooks.Version,
 		"Authorization": "Bearer x", "Content-Length": strconv.Itoa(len(body)),
 	} {
 		if got := r.Header[name]; !slices.Equal(got, []string{want}) {
@@ -91,7 +91,7 @@ func TestBodyIsVerbatim(t *testing.T) {
 			mustPublish(t, h, ev)
 			want := data
 			if !isRaw {
-				want = `{"type":"invoice.paid","timestamp":"1970-01-01T00:00:00Z","data":` + data + `}`
+				want = `{"type":"invoice.paid","timestamp":"1970-01-01T00:00:00.000Z","data":` + data + `}`
 			}
 			r := soon(t, got)
 			if r.Body != want {
@@ -249,6 +249,39 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		if len(got) != 1 || len(followed) != 0 {
 			t.Errorf("%d: %d requests, %d to where it redirects; want 1 and none", code, len(got), len(followed))
 		}
+	}
+}
+
+// Slack's, Discord's and many others' tokens are in the path of the URL, and a
+// redirect repeats it.
+func TestTokensOfURLsAreNotKept(t *testing.T) {
+	const token = "T0PSECRETT0PSECRET"
+	url, got := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, r.RequestURI, http.StatusFound)
+	})
+	o := attemptOnce(t, hooks.Config{}, hooks.Endpoint{URL: url + "/hooks/" + token + "?key=" + token})
+	if target := soon(t, got).Target; target != "/hooks/"+token+"?key="+token {
+		t.Errorf("request for %s; want the whole URL to be called", target)
+	}
+	if want := url + "/hooks/T0PS***"; o.Attempt.URL != want {
+		t.Errorf("URL of the attempt = %s; want %s", o.Attempt.URL, want)
+	}
+	if got, want := o.Attempt.Header.Get("Location"), "/hooks/T0PS***"; got != want {
+		t.Errorf("Location that is kept = %s; want %s", got, want)
+	}
+}
+
+func TestUserAgent(t *testing.T) {
+	for agent, want := range map[string]string{"": "hooks/0.2.0", "shop/1.0 (+https://shop.example)": "shop/1.0 (+https://shop.example)"} {
+		url, got := receiver(t, nil)
+		attemptOnce(t, hooks.Config{UserAgent: agent}, hooks.Endpoint{URL: url})
+		if r := soon(t, got); !slices.Equal(r.Header["User-Agent"], []string{want}) {
+			t.Errorf("User-Agent with Config.UserAgent %q = %q; want %q once", agent, r.Header["User-Agent"], want)
+		}
+	}
+	for _, agent := range []string{"a\r\nX-B: c", "a\n", "\x00", "caf\u00e9", "a\x7f", " a", "a ", "\t", " "} {
+		_, err := hooks.New(hooks.Config{Store: memory.New(), UserAgent: agent})
+		wantInvalid(t, err, "Config.UserAgent", nil, "printable ASCII")
 	}
 }
 

@@ -44,6 +44,7 @@ func TestNewReportsAllMistakesAtOnce(t *testing.T) {
 		IdempotencyWindow:     -1,
 		Retention:             -1,
 		FailedRetention:       -1,
+		UserAgent:             "\n",
 		Egress:                egress.Policy{AllowPorts: []uint16{0}},
 	})
 	joined, ok := err.(interface{ Unwrap() []error })
@@ -60,7 +61,7 @@ func TestNewReportsAllMistakesAtOnce(t *testing.T) {
 	}
 	want := []string{
 		"Store", "Retry", "Timeout", "Concurrency", "SubscriberConcurrency", "DrainTimeout",
-		"MaxPayload", "IdempotencyWindow", "Retention", "FailedRetention", "Egress",
+		"MaxPayload", "IdempotencyWindow", "Retention", "FailedRetention", "UserAgent", "Egress",
 	}
 	for _, field := range want {
 		if !got["Config."+field] {

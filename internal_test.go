@@ -11,6 +11,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -149,7 +150,7 @@ func FuzzHeader(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header.Set("User-Agent", userAgent)
+		req.Header.Set("User-Agent", "hooks/"+Version)
 		req.Header.Set(name, value)
 		var wire bytes.Buffer
 		if err := req.Write(&wire); err != nil {
@@ -360,4 +361,55 @@ func TestMatchesAreThoseOfEveryPattern(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestMaskURL(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://example.com":               "https://example.com",
+		"https://example.com/":              "https://example.com/",
+		"https://example.com:8443/hooks/in": "https://example.com:8443/hooks/in",
+		"https://hooks.slack.com/services/T00000000/B00000000/XXXXYYYYZZZZ0123456789ab": "https://hooks.slack.com/services/T00000000/B00000000/XXXX***",
+		"https://example.com/123456789012345":                                           "https://example.com/123456789012345",
+		"https://example.com/1234567890123456":                                          "https://example.com/1234***",
+		"https://example.com/1234567890123456/":                                         "https://example.com/1234***/",
+		"https://example.com/ab%2F%2F%2F%2F%2F%2F":                                      "https://example.com/ab%2F%2F***",
+		"https://example.com/%E2%82%AC%E2%82%AC%E2%82%AC":                               "https://example.com/%E2%82%AC***",
+		"https://example.com/%F0%9F%8D%B5%F0%9F%8D%B5":                                  "https://example.com/%F0%9F%8D%B5***",
+		"https://example.com/€€€€€€":                                                    "https://example.com/%E2%82%AC***",
+		"https://example.com/%FF%FE%FD%FC%FB%FA":                                        "https://example.com/%FF%FE%FD%FC***",
+		"https://example.com/%80%80%80%80%80%80":                                        "https://example.com/***",
+		"https://user:password@example.com/in?token=1#part":                             "https://example.com/in",
+		"https://[2001:db8::1]/in":                                                      "https://[2001:db8::1]/in",
+		"/hooks/1234567890123456?token":                                                 "/hooks/1234***",
+		"//example.com/hooks":                                                           "//example.com/hooks",
+		"mailto:secret@example.com":                                                     "",
+		"https://example.com/%zz":                                                       "",
+		"\x7f":                                                                          "",
+		"":                                                                              "",
+	} {
+		if got := maskURL(raw); got != want {
+			t.Errorf("maskURL(%q) = %q; want %q", raw, got, want)
+		}
+	}
+}
+
+func FuzzMaskURL(f *testing.F) {
+	f.Add("1234567890123456")
+	f.Add("%E2%82%AC%E2%82%AC%E2%82%AC")
+	f.Add("a/b?c#d")
+	f.Fuzz(func(t *testing.T, segment string) {
+		masked := maskURL("https://example.com/" + segment)
+		if again := maskURL(masked); masked != "" && again == "" {
+			t.Errorf("maskURL(%q) = %q, which is no URL", segment, masked)
+		}
+		u, err := url.Parse(masked)
+		if err != nil {
+			t.Fatalf("maskURL(%q) = %q: %v; want a URL", segment, masked, err)
+		}
+		for s := range strings.SplitSeq(u.EscapedPath(), "/") {
+			if len(s) >= longSegment && !strings.HasSuffix(s, hidden) {
+				t.Errorf("maskURL(%q) = %q; want no long segment", segment, masked)
+			}
+		}
+	})
 }

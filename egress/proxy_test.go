@@ -27,6 +27,7 @@ type connectProxy struct {
 	mu      sync.Mutex // guards what follows
 	asked   []string   // method and destination of each request
 	auth    []string   // its Proxy-Authorization
+	agents  []string   // its User-Agent, if it is a CONNECT
 	tunnels []net.Conn
 	done    sync.WaitGroup
 }
@@ -50,6 +51,9 @@ func (p *connectProxy) serve(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.asked = append(p.asked, r.Method+" "+r.RequestURI)
 	p.auth = append(p.auth, r.Header.Get("Proxy-Authorization"))
+	if r.Method == http.MethodConnect {
+		p.agents = append(p.agents, r.Header["User-Agent"]...)
+	}
 	p.mu.Unlock()
 	addr, known := p.routes[r.Host]
 	switch {
@@ -164,6 +168,9 @@ func TestProxyCarriesEverything(t *testing.T) {
 			credentials := "Basic " + base64.StdEncoding.EncodeToString([]byte("hooks:"+password))
 			if p.auth[0] != credentials {
 				t.Errorf("Proxy-Authorization: %s; want %s", p.auth[0], credentials)
+			}
+			if len(p.agents) != 0 {
+				t.Errorf("CONNECT has the User-Agent %q; want none", p.agents)
 			}
 		})
 	}

@@ -59,8 +59,8 @@ type Config struct {
 	// Proxy is the URL of a CONNECT proxy, http or https, which every request
 	// goes through, plain http ones too; then nothing but the proxy is connected
 	// to, at whatever address it has. A user name and password in it are sent to
-	// the proxy and told to nobody else. Nil means none: the environment's
-	// HTTP_PROXY and HTTPS_PROXY are never obeyed.
+	// the proxy and told to nobody else; a CONNECT has no User-Agent. Nil means none:
+	// the environment's HTTP_PROXY and HTTPS_PROXY are never obeyed.
 	//
 	// The proxy resolves the receivers' names, so Policy cannot see what they
 	// resolve to, and Refused is not called: the rule about addresses is the
@@ -151,6 +151,7 @@ func newTransport(c Config, check func(netip.AddrPort) error) *http.Transport {
 		p := newProxy(c, d)
 		t.Proxy, t.DialContext, t.DialTLSContext = p.route, p.dial, p.dialTLS
 		t.OnProxyConnectResponse = checkConnect
+		t.ProxyConnectHeader = http.Header{"User-Agent": {""}} // send none: net/http would send its own
 	}
 	if !c.Policy.AllowHTTP {
 		t.RegisterProtocol("http", noPlaintext{})
