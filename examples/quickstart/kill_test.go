@@ -23,7 +23,7 @@ import (
 func TestKilledShopLosesNothing(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "shop.db")
 	acknowledged := killedShop(t, db)
-	if !slices.ContainsFunc(deliveries(t, db), unfinished) {
+	if !slices.ContainsFunc(deliveries(t, db), isUnfinished) {
 		t.Fatal("the killed shop left nothing to do; kill it earlier")
 	}
 
@@ -54,7 +54,7 @@ func TestExitStatusTellsOfFailure(t *testing.T) {
 	}
 }
 
-func unfinished(d hooks.Delivery) bool { return !d.Status.Final() }
+func isUnfinished(d hooks.Delivery) bool { return !d.Status.Final() }
 
 // killedShop starts a shop that is busy with orders of its own, places others,
 // kills it, and returns the events of those that it acknowledged.

@@ -30,6 +30,11 @@ func main() {
 	flag.DurationVar(&o.timeout, "timeout", time.Minute, "how long -once may take")
 	flag.StringVar(&o.db, "db", "quickstart.db", "the `file` that keeps the events, also for the next run")
 	flag.Parse()
+	if err := o.check(flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		flag.Usage()
+		os.Exit(2)
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second Ctrl-C ends the program at once
@@ -37,4 +42,17 @@ func main() {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
 	}
+}
+
+// check refuses what the flags cannot mean.
+func (o options) check(rest []string) error {
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("%q is not a flag; there are no other arguments", rest[0])
+	case o.orders < 0:
+		return fmt.Errorf("-n %d is negative; write how many orders to place, or 0", o.orders)
+	case o.timeout <= 0:
+		return fmt.Errorf("-timeout %v is no time; write one such as 30s", o.timeout)
+	}
+	return nil
 }

@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"example.com/hooks"
 	"example.com/hooks/store/memory"
@@ -41,7 +43,7 @@ func TestDeliversEveryOrder(t *testing.T) {
 	}
 	want := []row{
 		{"mailer", tally{attempts: 3, succeeded: 3}, false, 0, 0},
-		{"crm", tally{attempts: 3, succeeded: 3}, true, 3, 0},
+		{"crm", tally{attempts: 4, succeeded: 3, failed: 1, replayed: 1}, true, 3, 0},
 		{"warehouse", tally{attempts: 9, succeeded: 3, retried: 6}, true, 3, 0},
 		{"bank", tally{attempts: 3, succeeded: 3}, true, 3, 0},
 	}
@@ -54,18 +56,88 @@ func TestDeliversEveryOrder(t *testing.T) {
 		t.Errorf("run(3 orders) = %+v; want 3 published, 0 left, %d rows", got, len(want))
 	}
 	for text, times := range map[string]int{
-		"published: 4 deliveries to make": 3,
-		"503 closed for stocktaking":      6,
-		"next attempt in ":                6,
-		"200 verified":                    9,
-		"forgery  401 refused":            1,
+		"4 to deliver":           3,
+		"503 stocktaking":        6,
+		"next try in ":           6,
+		"200 verified":           9,
+		"410 no account":         1,
+		"failed: rejected":       1,
+		"401 refused":            1,
+		"POST /hooks HTTP/1.1":   1,
+		"Webhook-Signature: v1":  1,
+		"User-Agent: hooks/":     1,
+		`{"type":"order.placed"`: 1,
+		"whsec_":                 0,
 	} {
 		if n := strings.Count(out.String(), text); n != times {
 			t.Errorf("run(3 orders) printed %q %d times; want %d", text, n, times)
 		}
 	}
+	wantNarrow(t, out.String())
 	if t.Failed() {
 		t.Log(out.String())
+	}
+}
+
+// The output is read in terminals and in documents.
+func wantNarrow(t *testing.T, out string) {
+	t.Helper()
+	for line := range strings.SplitSeq(out, "\n") {
+		if n := utf8.RuneCountInString(line); n > 80 {
+			t.Errorf("a line has %d columns; want at most 80: %s", n, line)
+		}
+	}
+}
+
+func TestFold(t *testing.T) {
+	long := strings.Repeat("ä", 100)
+	for _, c := range []struct{ text, indent, want string }{
+		{"", "", ""},
+		{"\na\n\nb", "  ", "\n  a\n\n  b"},
+		{long[:160], "", long[:160]},
+		{long, "", long[:160] + "\n  " + long[160:]},
+		{long, "  ", "  " + long[:156] + "\n    " + long[156:]},
+		{strings.Repeat("word ", 17), "", strings.Repeat("word ", 16) + "\n  word "},
+		{strings.Repeat("x", 200), "", strings.Repeat("x", 80) + "\n  " + strings.Repeat("x", 78) + "\n  " + strings.Repeat("x", 42)},
+	} {
+		if got := fold(c.text, c.indent); got != c.want {
+			t.Errorf("fold(%q, %q) = %q; want %q", c.text, c.indent, got, c.want)
+		}
+		wantNarrow(t, fold(c.text, c.indent))
+	}
+}
+
+// A second run shows requests that are signed with the former secrets as well, and
+// replays what another one left failed.
+func TestRunsAgain(t *testing.T) {
+	db := filepath.Join(t.TempDir(), strings.Repeat("a-long-name-", 8)+".db")
+	for range 3 {
+		var out strings.Builder
+		if _, err := run(t.Context(), options{orders: 1, once: true, timeout: time.Minute, db: db}, &out); err != nil {
+			t.Errorf("run = %v; want nil\n%s", err, &out)
+		}
+		wantNarrow(t, out.String())
+	}
+}
+
+func TestRefusesBadArguments(t *testing.T) {
+	for args, want := range map[string]string{
+		"-n -3":          "quickstart: -n -3 is negative",
+		"tea":            `quickstart: "tea" is not a flag`,
+		"-once 5":        `quickstart: "5" is not a flag`,
+		"-timeout -1s":   "quickstart: -timeout -1s is no time",
+		"-timeout 0":     "quickstart: -timeout 0s is no time",
+		"-n many":        "invalid value",
+		"-n 1 -once=tea": "invalid boolean value",
+	} {
+		cmd := program(t, strings.Fields(args)...)
+		cmd.Dir = t.TempDir()
+		out, err := cmd.CombinedOutput()
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		first, usage, _ := strings.Cut(string(out), "\n")
+		if !ok || exit.ExitCode() != 2 || !strings.Contains(first, want) || !strings.Contains(usage, "Usage") {
+			t.Errorf("quickstart %s: %v; want exit status 2, %q in the first line and the usage\n%s", args, err, want, out)
+		}
 	}
 }
 
@@ -113,11 +185,13 @@ func TestTotalsMustMatch(t *testing.T) {
 		{"a function verifies nothing", row{"mailer", tally{attempts: 2, succeeded: 2}, false, 0, 0}, true},
 		{"lost", row{"crm", tally{attempts: 2, succeeded: 2}, true, 1, 0}, false},
 		{"not noticed", row{"crm", tally{attempts: 2, succeeded: 1}, true, 2, 0}, false},
-		{"given up", row{"crm", tally{attempts: 9, succeeded: 1, retried: 7, failed: 1}, true, 1, 0}, false},
 	} {
 		if err := (totals{rows: []row{c.row}}).check(); (err == nil) != c.ok {
 			t.Errorf("%s: check(%+v) = %v; want ok %v", c.name, c.row, err, c.ok)
 		}
+	}
+	if err := (totals{failed: 1}).check(); err == nil {
+		t.Error("given up: check of a delivery that failed for good = nil; want an error")
 	}
 }
 

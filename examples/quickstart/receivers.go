@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net/http"
+	"net/http/httputil"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type receiver struct {
 	server *server
 
 	mu       sync.Mutex     // guards what follows
+	rejects  int            // how many events it still answers with 410, which is for good
 	tries    map[string]int // verified requests by webhook-id
 	accepted map[string]int // those of them answered with 200
 	last     capture
@@ -27,15 +29,17 @@ type receiver struct {
 
 // A capture is a request that somebody has recorded on its way.
 type capture struct {
+	head   []byte // the request line and the header, as they are written on the wire
 	header http.Header
 	body   []byte
 }
 
-func newReceiver(name string, closed int) *receiver {
+func newReceiver(name string, closed, rejects int) *receiver {
 	return &receiver{
 		name:     name,
 		secret:   signer.NewSecret(),
 		closed:   closed,
+		rejects:  rejects,
 		tries:    make(map[string]int),
 		accepted: make(map[string]int),
 	}
@@ -54,10 +58,19 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if !r.open(req.Header.Get(signer.HeaderID)) {
-		http.Error(w, "closed for stocktaking", http.StatusServiceUnavailable)
+		http.Error(w, "stocktaking", http.StatusServiceUnavailable)
 		return
 	}
-	r.accept(capture{req.Header, body})
+	if r.reject() {
+		http.Error(w, "no account", http.StatusGone)
+		return
+	}
+	head, err := httputil.DumpRequest(req, false)
+	if err != nil {
+		http.Error(w, "unreadable", http.StatusBadRequest)
+		return
+	}
+	r.accept(capture{head, req.Header, body})
 	io.WriteString(w, "verified")
 }
 
@@ -67,6 +80,24 @@ func (r *receiver) open(id string) bool {
 	defer r.mu.Unlock()
 	r.tries[id]++
 	return r.tries[id] > r.closed
+}
+
+// reject reports whether the receiver refuses an event, and counts it.
+func (r *receiver) reject() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rejects == 0 {
+		return false
+	}
+	r.rejects--
+	return true
+}
+
+// mend makes the receiver take every event from now on.
+func (r *receiver) mend() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rejects = 0
 }
 
 // accept takes an event. A real receiver acts on the first one with its id only.

@@ -31,14 +31,14 @@ type timeline struct {
 }
 
 // A tally counts what hooks did for one subscriber.
-type tally struct{ attempts, succeeded, retried, failed int }
+type tally struct{ attempts, succeeded, retried, failed, replayed int }
 
 func newTimeline(out io.Writer) *timeline {
 	return &timeline{
 		out:         out,
 		began:       time.Now(),
 		changed:     make(chan struct{}, 1),
-		detail:      5,
+		detail:      3,
 		shown:       make(map[string]bool),
 		subscribers: make(map[string]*tally),
 	}
@@ -57,7 +57,7 @@ func (t *timeline) onPublished(ev hooks.Event, r hooks.Receipt) {
 	defer t.mu.Unlock()
 	t.published++
 	t.expected += r.Deliveries
-	t.line(ev.ID, "", "", "", fmt.Sprintf("published: %d deliveries to make", r.Deliveries))
+	t.line(ev.ID, "", "", "", fmt.Sprintf("%d to deliver", r.Deliveries))
 }
 
 func (t *timeline) onFinished(d hooks.Delivery, a hooks.Attempt) {
@@ -67,6 +67,9 @@ func (t *timeline) onFinished(d hooks.Delivery, a hooks.Attempt) {
 	counts.attempts++
 	if d.Status == hooks.Retrying {
 		counts.retried++
+	}
+	if d.Status == hooks.Failed {
+		t.shown[d.Event] = true // what fails for good is always worth a line
 	}
 	t.line(d.Event, d.Subscriber, strconv.Itoa(a.Number), answer(a), outcome(d))
 	t.end(d)
@@ -123,11 +126,11 @@ func (t *timeline) orders() int {
 func answer(a hooks.Attempt) string {
 	switch {
 	case a.Code != 0: // an endpoint that answered
-		return fmt.Sprintf("%d %.40s", a.Code, bytes.TrimSpace(a.Body))
+		return fmt.Sprintf("%d %s", a.Code, bytes.TrimSpace(a.Body))
 	case a.Error == "": // a handler
 		return "ok"
 	default:
-		return fmt.Sprintf("%s %.40s", a.Error, a.Body)
+		return a.Error
 	}
 }
 
@@ -135,7 +138,7 @@ func answer(a hooks.Attempt) string {
 func outcome(d hooks.Delivery) string {
 	switch d.Status {
 	case hooks.Retrying:
-		return fmt.Sprintf("next attempt in %d ms", d.Due.Sub(d.Updated).Milliseconds())
+		return fmt.Sprintf("next try in %d ms", d.Due.Sub(d.Updated).Milliseconds())
 	case hooks.Failed:
 		return "failed: " + string(d.Reason)
 	default:
@@ -143,12 +146,13 @@ func outcome(d hooks.Delivery) string {
 	}
 }
 
-const columns = "%8s  %-14s  %-9s  %-7s  %-26s  %s\n"
+// What a line of the timeline has; it fits 80 columns.
+const columns = "%8s  %-14s %-9s %3s  %-18.18s  %s\n"
 
 func (t *timeline) heading() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fmt.Fprintf(t.out, columns, "time", "event", "to", "attempt", "answer", "outcome")
+	fmt.Fprintf(t.out, columns, "time", "event", "to", "try", "answer", "outcome")
 }
 
 // line prints a line about an event, if it is one of those shown. t.mu is held.
@@ -162,16 +166,19 @@ func (t *timeline) line(event, to, attempt, answer, outcome string) {
 		return
 	}
 	if !t.hidden {
-		fmt.Fprintf(t.out, columns, t.clock(), "...", "", "", "", "the other events are counted only")
+		t.remark("the other events are counted only")
 	}
 	t.hidden = true
 }
+
+// remark prints a line about all events. t.mu is held.
+func (t *timeline) remark(text string) { fmt.Fprintf(t.out, "%8s  ... %s\n", t.clock(), text) }
 
 // forged prints what a receiver said to a forgery.
 func (t *timeline) forged(event, to, answer string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fmt.Fprintf(t.out, columns, t.clock(), event, to, "forgery", answer, "its price was changed after signing")
+	fmt.Fprintf(t.out, columns, t.clock(), event, to, "-", answer, "not believed")
 }
 
 // showAll shows every event from now on.
@@ -185,7 +192,16 @@ func (t *timeline) showAll() {
 func (t *timeline) say(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fmt.Fprintf(t.out, format+"\n", args...)
+	fmt.Fprintln(t.out, fold(fmt.Sprintf(format, args...), ""))
+}
+
+// replay expects a delivery once more, and shows it.
+func (t *timeline) replay(id hooks.DeliveryID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.shown[id.Event] = true
+	t.tally(id.Subscriber).replayed++
+	t.expected++
 }
 
 // resume expects the deliveries that a former run has left.
@@ -225,8 +241,7 @@ func (t *timeline) progress() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.hidden && t.ended < t.expected {
-		fmt.Fprintf(t.out, columns, t.clock(), "...", "", "", "",
-			fmt.Sprintf("%d orders published, %d of %d deliveries made", t.published, t.ended, t.expected))
+		t.remark(fmt.Sprintf("%d orders published, %d of %d deliveries ended", t.published, t.ended, t.expected))
 	}
 }
 
@@ -237,4 +252,10 @@ func (t *timeline) settled() bool {
 	return t.ended == t.expected
 }
 
-func (t *timeline) clock() string { return fmt.Sprintf("%.3f s", time.Since(t.began).Seconds()) }
+func (t *timeline) clock() string {
+	now := time.Since(t.began).Seconds()
+	if now < 100 {
+		return fmt.Sprintf("%.3f s", now)
+	}
+	return fmt.Sprintf("%.0f s", now)
+}

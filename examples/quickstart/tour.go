@@ -10,13 +10,14 @@ import (
 	"strings"
 	"time"
 
+	"example.com/hooks"
 	"example.com/hooks/signer"
 )
 
 var errTooSlow = errors.New("not everything was delivered in time (see -timeout)")
 
-// tour places the orders, waits until they are delivered, tries a forgery,
-// and leaves the shop to the reader.
+// tour places the orders, waits until they are delivered, shows a webhook, tries a
+// forgery, replays what failed for good, and leaves the shop to the reader.
 func (d *demo) tour(ctx context.Context) error {
 	if d.once {
 		var cancel context.CancelFunc
@@ -33,6 +34,10 @@ func (d *demo) tour(ctx context.Context) error {
 	if err := d.forge(ctx); err != nil {
 		return d.stopped(ctx, err)
 	}
+	if err := d.replay(ctx); err != nil {
+		return d.stopped(ctx, err)
+	}
+	d.toured = true
 	if d.once {
 		return nil
 	}
@@ -56,9 +61,10 @@ func (d *demo) stopped(ctx context.Context, err error) error {
 }
 
 func (d *demo) introduce() {
-	d.timeline.say("A shop takes orders at %s/orders and keeps its events in %s.", d.shop.URL, d.db)
-	d.timeline.say("Each order goes to a function, mailer, and to the receivers crm, warehouse and bank.")
-	d.timeline.say("warehouse answers 503 twice before it takes an order; bank is sent a forgery, too.")
+	d.timeline.say("A shop takes orders at %s/orders\nand keeps its events in %s.", d.shop.URL, d.db)
+	d.timeline.say("Each order goes to a function, mailer, and to three receivers: warehouse answers\n" +
+		"503 twice before it takes an order, crm refuses one order for good, and bank is\n" +
+		"sent a forgery, too.")
 	if d.resumed > 0 {
 		d.timeline.say("Deliveries that a former run has left, and this one makes: %d.", d.resumed)
 	}
@@ -109,13 +115,15 @@ func (d *demo) placeOrder(ctx context.Context, body string) error {
 	return nil
 }
 
-// forge sends bank a webhook that it got before, at another price.
+// forge shows a webhook that bank got, and sends it again at another price.
 func (d *demo) forge(ctx context.Context) error {
 	bank := d.receivers[len(d.receivers)-1]
 	genuine, ok := bank.capture()
 	if !ok {
 		return nil // there was none
 	}
+	d.timeline.say("\nThe last webhook that bank took, as it came over the wire (long lines folded):\n\n%s", genuine.text())
+	d.timeline.say("\nSomebody changes its price and sends it to bank, with the signature as it was:\n")
 	forged := bytes.Replace(genuine.body, []byte(`"cents":`), []byte(`"cents":9`), 1)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, bank.server.URL+"/hooks", bytes.NewReader(forged))
 	if err != nil {
@@ -131,6 +139,27 @@ func (d *demo) forge(ctx context.Context) error {
 		return errors.New("bank believed a forged webhook")
 	}
 	return nil
+}
+
+// replay mends the receivers and delivers once more what has failed for good, be it in
+// a former run.
+func (d *demo) replay(ctx context.Context) error {
+	for _, r := range d.receivers {
+		r.mend()
+	}
+	var failed []hooks.DeliveryID
+	note := func(id hooks.DeliveryID) error { failed = append(failed, id); return nil }
+	if err := d.each(ctx, note, hooks.Failed); err != nil || len(failed) == 0 {
+		return err
+	}
+	d.timeline.say("\nThe receivers are mended; what failed for good is replayed (%d):\n", len(failed))
+	for _, id := range failed {
+		d.timeline.replay(id)
+		if _, err := d.hooks.Replay(ctx, id); err != nil {
+			return err
+		}
+	}
+	return d.timeline.wait(ctx)
 }
 
 // send makes a request and returns the answer.
