@@ -65,8 +65,10 @@ type Config struct {
 	// same policy and a Proxy. A panic in it fails the attempt; one in a goroutine
 	// that it starts, such as net/http's that dials, ends the process all the same.
 	// Run closes the idle connections of the default when it ends, and never those of
-	// a Transport that is given. Its requests may carry an Idempotency-Key without
-	// values, which net/http does not send; see docs/guarantees.md.
+	// a Transport that is given. A request without an Idempotency-Key of the endpoint's
+	// has one without values, which net/http does not send; see docs/guarantees.md. What
+	// net/http says of an [http.Transport] goes to the standard logger; that of
+	// NewTransport keeps the words of receivers from it.
 	Transport http.RoundTripper
 	// UserAgent is the User-Agent of every request: printable ASCII. Empty:
 	// "hooks/" and [Version].

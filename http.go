@@ -209,6 +209,22 @@ func (s *stopwatch) mark(i int) {
 	s.marks[i] = time.Now()
 }
 
+// forget undoes a mark.
+func (s *stopwatch) forget(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marks[i] = time.Time{}
+}
+
+// markFirst is mark, but that an earlier one stays.
+func (s *stopwatch) markFirst(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.marks[i].IsZero() {
+		s.marks[i] = time.Now()
+	}
+}
+
 func (s *stopwatch) measure(i int, field func(*Attempt) *time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,9 +247,9 @@ func (s *stopwatch) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		DNSStart:             func(httptrace.DNSStartInfo) { s.mark(dnsBegan) },
 		DNSDone:              func(httptrace.DNSDoneInfo) { s.measure(dnsBegan, dns) },
-		ConnectStart:         func(_, _ string) { s.mark(connectBegan) },
+		ConnectStart:         func(_, _ string) { s.mark(connectBegan); s.forget(tlsBegan) },
 		ConnectDone:          func(_, _ string, _ error) { s.measure(connectBegan, connect) },
-		TLSHandshakeStart:    func() { s.mark(tlsBegan) },
+		TLSHandshakeStart:    func() { s.markFirst(tlsBegan) }, // net/http calls it once more for HTTP/2, when all is done
 		TLSHandshakeDone:     func(tls.ConnectionState, error) { s.measure(tlsBegan, handshake) },
 		WroteHeaders:         func() { s.mark(waitBegan) }, // for a response may be there before WroteRequest is called
 		WroteRequest:         func(httptrace.WroteRequestInfo) { s.mark(waitBegan) },

@@ -112,7 +112,8 @@ func TestConnectionThatEndsAsTheNextRequestArrives(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newShortLived()
-			h, finished := atReceiver(t, c.receiver(m), c.endpoint)
+			r := c.receiver(m)
+			h, finished := atReceiver(t, r, c.endpoint)
 			for i := range deliveries {
 				send(t, h)
 				o := soon(t, finished)
@@ -120,6 +121,9 @@ func TestConnectionThatEndsAsTheNextRequestArrives(t *testing.T) {
 					t.Errorf("delivery %d is %v (%s) after %d attempts; want succeeded after 1", i, o.Status, o.Error, o.Attempts)
 				}
 				a := o.Attempt
+				if secure := r.speak != ""; a.Connect > 0 && (a.TLS >= 100*time.Microsecond) != secure {
+					t.Errorf("attempt %d shook hands for %v; want a time with TLS only", i, a.TLS)
+				}
 				if parts := a.DNS + a.Connect + a.TLS + a.Wait; a.Wait <= 0 || parts > a.Took {
 					t.Errorf("attempt %d waited %v and its parts took %v; want them within %v", i, a.Wait, parts, a.Took)
 				}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http/httptrace"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -85,14 +86,42 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	return conn, err
 }
 
-// secure speaks TLS on conn from now on, or closes it.
-func (d *dialer) secure(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
+// dialTLS returns the function that connects to hosts which speak TLS, as config then
+// says. It does what net/http does without it, the calls of a trace included.
+func (d *dialer) dialTLS(config func() *tls.Config) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		c := cmp.Or(config().Clone(), new(tls.Config))
+		if c.ServerName == "" {
+			c.ServerName, _, _ = net.SplitHostPort(address)
+		}
+		trace := httptrace.ContextClientTrace(ctx)
+		if trace != nil && trace.TLSHandshakeStart != nil {
+			trace.TLSHandshakeStart()
+		}
+		client, err := d.secure(ctx, conn, c)
+		if trace != nil && trace.TLSHandshakeDone != nil {
+			trace.TLSHandshakeDone(client.ConnectionState(), err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return client, nil
+	}
+}
+
+// secure speaks TLS on conn from now on, or closes it. The connection that it returns is
+// never nil.
+func (d *dialer) secure(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	client := tls.Client(conn, config)
 	if err := client.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, err
+		return client, err
 	}
 	return client, nil
 }

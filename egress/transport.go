@@ -118,6 +118,14 @@ func (c Config) Validate() error {
 // A host has at most 64 connections open, and two more for each of IdlePerHost; a
 // request that needs another one is refused with [ErrCrowded].
 //
+// What a receiver says behind a response of HTTP/1 ends the connection, and is not
+// written to the standard logger, as net/http does with any other transport. That does
+// not hold for https through c.Proxy. Of an HTTP/2 connection net/http may write that a
+// frame was unexpected, in words of its own.
+//
+// It begins TLS itself, as its TLSClientConfig says, which may be changed before the
+// first request; a Clone goes by that of the original.
+//
 // Call its RoundTrip method directly. An [http.Client] follows redirects, which
 // would hand the body and its signature to whomever the receiver names, unless
 // its CheckRedirect returns [http.ErrUseLastResponse].
@@ -147,12 +155,15 @@ func newTransport(c Config, check func(netip.AddrPort) error) *http.Transport {
 			WriteByteTimeout:          writeTimeout,
 		},
 	}
+	t.DialTLSContext = d.dialTLS(func() *tls.Config { return t.TLSClientConfig })
 	if c.Proxy != nil {
 		p := newProxy(c, d)
 		t.Proxy, t.DialContext, t.DialTLSContext = p.route, p.dial, p.dialTLS
 		t.OnProxyConnectResponse = checkConnect
 		t.ProxyConnectHeader = http.Header{"User-Agent": {""}} // send none: net/http would send its own
 	}
+	t.DialContext = quiet(t.DialContext, t.MaxResponseHeaderBytes)
+	t.DialTLSContext = quiet(t.DialTLSContext, t.MaxResponseHeaderBytes)
 	if !c.Policy.AllowHTTP {
 		t.RegisterProtocol("http", noPlaintext{})
 	}
