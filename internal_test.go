@@ -363,6 +363,19 @@ func TestMatchesAreThoseOfEveryPattern(t *testing.T) {
 	}
 }
 
+func TestIsID(t *testing.T) {
+	form := regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+	texts := []string{"", "evt_1", "a-b", "a.b", "a b", "é", "a\n", "\x00", strings.Repeat("a", 128), strings.Repeat("a", 129)}
+	for c := range 256 {
+		texts = append(texts, "x"+string([]byte{byte(c)}))
+	}
+	for _, s := range texts {
+		if got, want := isID(s), form.MatchString(s); got != want {
+			t.Errorf("isID(%q) = %v; want %v", s, got, want)
+		}
+	}
+}
+
 func TestMaskURL(t *testing.T) {
 	for raw, want := range map[string]string{
 		"https://example.com":               "https://example.com",

@@ -130,7 +130,7 @@ func (h *Hooks) checkEvent(ev Event) error {
 		return invalid("Event.Data", "encode %s: %v", ev.Type, ev.err).because(ev.err)
 	case !known:
 		return invalid("Event.Type", "%q is not registered; give its EventType to Register first", ev.Type).because(ErrUnknownType)
-	case !idForm.MatchString(ev.ID):
+	case !isID(ev.ID):
 		return invalid("Event.ID", "%q: write 1 to 128 letters, digits, _ and -", ev.ID)
 	case len(ev.Data) > h.cfg.MaxPayload:
 		return invalid("Event.Data", "%d bytes; at most %d: send a reference instead, or raise Config.MaxPayload",

@@ -235,7 +235,7 @@ const maxWaits = 50
 
 func (h *Hooks) checkEndpoint(e Endpoint) error {
 	switch {
-	case !idForm.MatchString(e.ID):
+	case !isID(e.ID):
 		return invalid("Endpoint.ID", "%q: write 1 to 128 letters, digits, _ and -", e.ID)
 	case e.Concurrency < 0:
 		return invalid("Endpoint.Concurrency", "%d is negative; leave it zero for the default", e.Concurrency)
