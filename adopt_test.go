@@ -15,6 +15,9 @@ func TestTheReadmesRenameWorks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds every module once more under another path")
 	}
+	if !strings.HasPrefix(module, "example.com/") {
+		t.Skip("it is done")
+	}
 	const path = "git.example.org/acme/hooks"
 	copied := filepath.Join(t.TempDir(), "hooks")
 	copyTree(t, ".", copied)

@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -96,7 +97,7 @@ func (h *Hooks) try(ctx context.Context, w *worker, t target, j job, a Attempt) 
 		select {
 		case f = <-done:
 		case <-time.After(grace):
-			h.log.Warn("hooks: an attempt does not return; its goroutine is left behind", "delivery", j.DeliveryID.String())
+			h.logAttempt(slog.LevelWarn, "hooks: an attempt ignores that its time is over; its goroutine is left behind", j.DeliveryID)
 			w.leave()
 			a.Error = classTimeout
 			return a, verdict{}
@@ -119,7 +120,7 @@ func (h *Hooks) failed(a Attempt, j job, f *fault) Attempt {
 	} else {
 		detail = f.careful()
 	}
-	h.log.Error("hooks: attempt ended by a "+f.class, "delivery", j.DeliveryID.String(), "detail", detail)
+	h.logAttempt(slog.LevelError, "hooks: attempt ended by a "+f.class, j.DeliveryID, "detail", detail)
 	return a
 }
 

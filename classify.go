@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"syscall"
 
@@ -71,6 +72,10 @@ func classify(ctx context.Context, err error) string {
 // is not to learn what the internal network looks like.
 func (h *Hooks) logRefused(j job, err error) {
 	if e, ok := errors.AsType[*egress.Error](err); ok {
-		h.log.Warn("hooks: destination not allowed", "delivery", j.DeliveryID.String(), "rule", e.Rule, "address", e.Addr.String())
+		args := []any{"rule", e.Rule, "reason", e.Reason}
+		if e.Addr.IsValid() { // a host name was refused before it was resolved
+			args = append(args, "address", e.Addr.String())
+		}
+		h.logAttempt(slog.LevelWarn, "hooks: destination not allowed", j.DeliveryID, args...)
 	}
 }

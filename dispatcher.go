@@ -283,7 +283,7 @@ func (h *Hooks) storeError(err error, failures int, wait time.Duration) {
 		return
 	}
 	if failures == 1 {
-		h.log.Error("hooks: the store fails; trying again until it works", "error", err)
+		h.log.Error("hooks: the store fails; trying again", "error", err)
 	}
 	if f := h.cfg.Trace.StoreError; f != nil {
 		f(err, wait)

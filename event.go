@@ -86,6 +86,9 @@ func (t EventType[T]) Decode(ev Event) (T, error) {
 // [Hooks.Subscribe]; its other fields are the caller's to set. Data that does
 // not decode fails the delivery at once, for trying again cannot mend it.
 func (t EventType[T]) Handler(name string, f func(context.Context, Event, T) error) Handler {
+	if f == nil {
+		return Handler{Name: name, Events: []string{t.name}} // Subscribe refuses it
+	}
 	return Handler{Name: name, Events: []string{t.name}, Func: func(ctx context.Context, ev Event) error {
 		data, err := t.Decode(ev)
 		if err != nil {

@@ -3,6 +3,8 @@ package hooks
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"maps"
 	"strings"
 	"time"
@@ -93,8 +95,12 @@ func (h *Hooks) call(ctx context.Context, s Handler, j job, a *Attempt) verdict 
 	ev := j.event
 	ev.Metadata = maps.Clone(ev.Metadata) // the event's other handlers have the same
 	err := s.Func(ctx, ev)
-	if err == nil {
+	switch {
+	case err == nil:
 		return verdict{ok: true}
+	case holdsNil(err):
+		h.logAttempt(slog.LevelError, "hooks: a handler returned an error that holds a nil pointer; it should return nil itself",
+			j.DeliveryID, "type", fmt.Sprintf("%T", err))
 	}
 	err = finite(err)
 	a.Error = classError

@@ -5,8 +5,8 @@
 // The application declares its event types and subscribers in code. Publish
 // saves an event, and one delivery for each subscriber, in a [Store] before
 // anything is sent; Run delivers what is stored. There is no broker and no
-// second deployment: memory for tests, SQLite for one machine, or a Store of
-// your own, which package storetest checks.
+// second deployment: memory for tests, SQLite for one machine, PostgreSQL
+// for several, or a Store of your own, which package storetest checks.
 //
 //	var InvoicePaid = hooks.NewEventType[Invoice]("invoice.paid")
 //
@@ -52,6 +52,7 @@ type Hooks struct {
 	log      *slog.Logger
 	dir      *directory
 	reporter *reporter // of subscribers that fail
+	throttle throttle  // of lines about attempts
 
 	closeIdle func() // ends the idle connections of the transport that New made
 

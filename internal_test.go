@@ -426,3 +426,34 @@ func FuzzMaskURL(f *testing.F) {
 		}
 	})
 }
+
+// Of lines that are alike one passes in ten minutes, and the next one says how many were
+// left out. What has not come for long is forgotten.
+func TestThrottle(t *testing.T) {
+	var q throttle
+	at, line := time.Unix(0, 0), throttled{"crm", "no"}
+	for i, want := range []struct {
+		after   time.Duration
+		line    throttled
+		leftOut int
+		ok      bool
+	}{
+		{0, line, 0, true},
+		{0, line, 0, false},
+		{quietFor - 1, line, 0, false},
+		{quietFor - 1, throttled{"crm", "another"}, 0, true},
+		{quietFor - 1, throttled{"audit", "no"}, 0, true},
+		{quietFor, line, 2, true},
+		{2 * quietFor, line, 0, true},
+	} {
+		if leftOut, ok := q.pass(want.line, at.Add(want.after)); leftOut != want.leftOut || ok != want.ok {
+			t.Errorf("call %d: pass = %d, %v; want %d, %v", i, leftOut, ok, want.leftOut, want.ok)
+		}
+	}
+	for i := range 10_000 {
+		q.pass(throttled{strconv.Itoa(i), "no"}, at.Add(time.Duration(i)*time.Minute))
+	}
+	if n := len(q.lines); n > 1100 {
+		t.Errorf("%d lines are remembered; want about a thousand at most", n)
+	}
+}

@@ -158,7 +158,7 @@ var (
 	// ErrConflict: a record or delivery was changed by somebody else.
 	ErrConflict = errors.New("hooks: changed meanwhile; read it again")
 	// ErrLocked: an Exclusive store has a dispatcher already.
-	ErrLocked = errors.New("hooks: another dispatcher runs on this store; one store has one")
+	ErrLocked = errors.New("hooks: another Run delivers from this store, and only one may; stop it, or only publish here")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("hooks: store is closed")
 	// ErrTooNew: a later version of this library wrote the store, which was

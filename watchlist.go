@@ -122,7 +122,7 @@ func (w *watchlist) tell(at time.Time, id string, s *watched, all bool) {
 	switch {
 	case !all && at.Before(s.quiet):
 	case s.fails() && !s.warned:
-		w.write(slog.LevelWarn, "hooks: a subscriber fails", id, append(s.attrs(), slog.Int("left_out", s.leftOut))...)
+		w.write(slog.LevelWarn, "hooks: a subscriber fails", id, append(s.attrs(), some("left_out", s.leftOut)...)...)
 		s.warned, s.leftOut, s.quiet = true, 0, w.quiet(at)
 	case s.leftOut > 0 && !s.fails():
 		w.write(slog.LevelInfo, "hooks: a subscriber failed again and works again", id, slog.Int("left_out", s.leftOut))
@@ -165,10 +165,17 @@ func (s *streak) fail(d Delivery) {
 }
 
 func (s streak) attrs() []slog.Attr {
-	return []slog.Attr{
-		slog.Int("failures", s.failures), slog.Time("since", s.since),
-		slog.String("class", s.class), slog.Int("code", s.code),
+	return append([]slog.Attr{
+		slog.Int("failures", s.failures), slog.Time("since", s.since), slog.String("class", s.class),
+	}, some("code", s.code)...)
+}
+
+// some returns an attribute for a number that says something.
+func some(key string, n int) []slog.Attr {
+	if n == 0 {
+		return nil
 	}
+	return []slog.Attr{slog.Int(key, n)}
 }
 
 // end adds a delivery that failed for good.
@@ -180,11 +187,11 @@ func (s *watched) end(d Delivery) {
 }
 
 func (e ended) attrs() []slog.Attr {
-	return []slog.Attr{
+	return append([]slog.Attr{
 		slog.Int("deliveries", e.deliveries), slog.Time("since", e.since),
 		slog.String("event", e.last.Event), slog.String("reason", string(e.last.Reason)),
-		slog.String("class", e.last.Error), slog.Int("code", e.last.Code),
-	}
+		slog.String("class", e.last.Error),
+	}, some("code", e.last.Code)...)
 }
 
 // forgettable reports whether the subscriber works and nothing is held back.
