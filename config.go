@@ -30,7 +30,7 @@ type Config struct {
 
 	// Retry says when a failed delivery is tried again, for subscribers that
 	// do not say so themselves. Nil: [retry.Standard], ten attempts in about
-	// three days; it also counts where a policy panics. [retry.Jitter] is added to
+	// three days; it is also used when a policy panics. [retry.Jitter] is added to
 	// every wait.
 	Retry retry.Policy
 	// Timeout is how long an attempt may take, the response's body included,

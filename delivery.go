@@ -93,7 +93,7 @@ const (
 	Exhausted Reason = "exhausted" // the retry policy gave up
 	Rejected  Reason = "rejected"  // the subscriber said never to try again
 	Expired   Reason = "expired"   // its event's ExpiresAt has passed
-	Lost      Reason = "lost"      // the process ended whenever it was attempted, at last with nothing else under way
+	Lost      Reason = "lost"      // the process died during each attempt, the last time while nothing else was running
 )
 
 // A StatusError says that a delivery cannot go from one status to another,
@@ -132,8 +132,8 @@ type Attempt struct {
 	Start       time.Time // when it began
 	// DNS, Connect and TLS are what the connection cost, zero when an idle one
 	// was used; Wait is from the request being written to the first byte of
-	// the response. They are those of the request that was answered, if an attempt had
-	// to send it more than once. Took is the whole attempt.
+	// the response. If the request was sent again within the attempt, they are
+	// those of the last sending. Took is the whole attempt.
 	DNS, Connect, TLS, Wait, Took time.Duration
 	URL                           string        // as called, without its query, and long segments of its path masked; empty for handlers
 	Code                          int           // HTTP status; 0 when there was no response

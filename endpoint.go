@@ -32,8 +32,8 @@ type Endpoint struct {
 	Secret signer.Secret
 	// Ed25519 signs the requests with a key pair instead of a Secret (v1a of
 	// Standard Webhooks): receivers have the public key, with which nobody can
-	// sign. The pair is made here, and the private key never leaves. Changing
-	// it changes over as another Secret does.
+	// sign. The pair is generated here, and the private key never leaves. When you
+	// change this field, the old key signs beside the new one for 24 h.
 	Ed25519 bool
 	// PublicKey is the newest one of an Ed25519 endpoint, to be given to its
 	// owner. It is read only: what is put is ignored.

@@ -22,8 +22,9 @@ type Handler struct {
 	// segment and "**" for the rest, at most 64. Each must match a registered type.
 	Events []string
 	// Func is called once per attempt, possibly by several goroutines. An
-	// error makes it be called again later; see [Permanent] and [RetryAfter]. So does
-	// a panic, here or in a method of the error, such as that of a nil pointer.
+	// error makes it be called again later; see [Permanent] and [RetryAfter]. A panic
+	// counts as an error, also one in err.Error(), as a nil pointer returned as an
+	// error may cause.
 	// An event may come more than once (after a crash, say), and its ID is
 	// then the same. ctx ends with the attempt's time.
 	Func func(ctx context.Context, ev Event) error
@@ -49,9 +50,9 @@ func Permanent(err error) error {
 	return &advice{err, verdict{permanent: true}}
 }
 
-// RetryAfter wraps err to say when to try again: not earlier than wait from
-// now, of which at most 24 h count. The attempt is charged. RetryAfter(nil,
-// wait) is nil.
+// RetryAfter wraps err to say when to try again: not earlier than wait from now.
+// Waits above 24 h are cut to 24 h. The attempt counts as any other that failed.
+// RetryAfter(nil, wait) is nil.
 func RetryAfter(err error, wait time.Duration) error {
 	if err == nil {
 		return nil

@@ -17,32 +17,32 @@ const (
 )
 
 // A Rotation says how to change what an endpoint's requests are signed with. The
-// zero Rotation makes something new up, and has what signed before sign beside it
+// zero Rotation generates a new secret or key pair. What signed before signs beside it
 // for another 24 h, so that receivers can change over.
 type Rotation struct {
 	// Secret becomes the newest one. Zero: one is made up; or a key pair, if the
 	// endpoint signs with Ed25519, which takes no Secret.
 	Secret signer.Secret
-	// Overlap is how long the newest one so far signs beside it; those before end
-	// when they were to end. At most 30 days. Zero: 24 h. Negative: all before end
-	// at once, for one of them has leaked.
+	// Overlap is how long the newest one so far signs beside it, at most 30 days; older
+	// ones keep the end that they already had. Zero means 24 h. A negative Overlap ends
+	// all older ones now, because one of them has leaked.
 	Overlap time.Duration
 }
 
 // RotateSecret changes what the requests of an endpoint are signed with, from the
 // next attempt on in this process, and within a second or so in others. It returns
-// the endpoint as PutEndpoint does: the Secret is set if this call made it up, to be
-// shown now and never again; PublicKey is the new one if it signs with Ed25519.
+// the endpoint as PutEndpoint does: the Secret is set if this call generated it, and
+// cannot be read later; PublicKey is the new one if it signs with Ed25519.
 //
 // At most five sign at a time: another one ends the oldest. A Secret that is the
 // newest already stays it, and a negative Overlap ends the others. If an
 // error of the store leaves open whether it was written, call it again: one
-// that was made up and never shown ends with the next rotation's overlap.
+// that was generated and never shown ends with the next rotation's overlap.
 //
 // An id that does not exist is [ErrNotFound]; what is wrong with r is an
 // [*InvalidError]. An endpoint whose secrets cannot be decrypted is [ErrSealed],
-// unless Overlap is negative: then they are given up, and its Header, too, which is to
-// be put again.
+// unless Overlap is negative: that discards the secrets and the headers that cannot be
+// decrypted. Put the Header again then.
 func (h *Hooks) RotateSecret(ctx context.Context, id string, r Rotation) (Endpoint, error) {
 	if err := checkContext(ctx); err != nil {
 		return Endpoint{}, err

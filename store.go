@@ -29,9 +29,9 @@ import (
 // outcome is unknown: the caller repeats the call. A store reads its own
 // writes: what a method that returned has written, every later call sees.
 // Slices and maps that a store returns belong to the caller, except
-// [Event].Data, which nobody may alter. It alters nothing that it is given. Its caller
-// does not either until the call has returned, and after an error never: the store
-// may still be reading it.
+// [Event].Data, which nobody may alter. A store does not modify its arguments. A caller
+// must not modify them until the call returns; after an error never, because the store
+// may still be reading them.
 type Store interface {
 	Tx
 
@@ -188,8 +188,8 @@ type Receipt struct {
 	EventID string
 	// Deliveries is how many were written for it; of a duplicate, none.
 	Deliveries int
-	// Duplicate says that nothing was written, for the event, or another with
-	// its idempotency key, was there already.
+	// Duplicate reports that nothing was written because this event, or another one
+	// with its idempotency key, is stored already.
 	Duplicate bool
 }
 
@@ -197,7 +197,7 @@ type Receipt struct {
 type Lane struct {
 	Subscriber string
 	Max        int       // how many deliveries at most
-	Before     time.Time // those due at or before; later than now takes scheduled ones, but no running lease
+	Before     time.Time // the latest Due to take; it may lie in the future, to take scheduled ones too, but never running leases
 	LeaseUntil time.Time // when the leases end
 }
 
@@ -211,7 +211,7 @@ type Waiting struct {
 type Change struct {
 	Delivery Delivery // Token as it was read
 	Attempt  *Attempt // appended; nil when nothing was sent
-	Emit     []Entry  // enqueued in the same write, unless stale; an error of one is that of the Update
+	Emit     []Entry  // enqueued in the same write, unless stale; if one fails, Update returns its error
 }
 
 // A Record is a versioned value of Hooks' own: an endpoint or a handler.

@@ -14,14 +14,14 @@ import (
 	"example.com/hooks/signer"
 )
 
-// PutEndpoint creates the endpoint, or makes the one with its ID equal to it;
-// equal content writes nothing. It takes effect at once in this process, and
+// PutEndpoint creates the endpoint, or changes the existing one with its ID to equal
+// it; equal content writes nothing. It takes effect at once in this process, and
 // within a second or so in others on the same store. What already waits for
 // the endpoint is sent as it now says.
 //
 // What it returns is the endpoint as stored. Its Secret is set only if this
-// call made one up: show it to the endpoint's owner now, for it is not to be
-// had again. (If an error of the store leaves open whether the endpoint was
+// call generated one: show it to the endpoint's owner now, because it cannot be read
+// later. (If an error of the store leaves open whether the endpoint was
 // created, call RotateSecret.) A Secret that is given becomes the newest one; the
 // one before signs beside it for another 24 h, so that receivers can change over.
 //

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -25,6 +27,7 @@ type options struct {
 type demo struct {
 	options
 	timeline  *timeline
+	log       *slog.Logger // what hooks tells an operator; its lines are too long for the timeline
 	hooks     *hooks.Hooks
 	shop      *server
 	receivers []*receiver
@@ -43,7 +46,12 @@ func run(ctx context.Context, o options, out io.Writer) (t totals, err error) {
 	if err := alone(ctx, store); err != nil {
 		return t, err
 	}
-	d := &demo{options: o, timeline: newTimeline(out)}
+	log, err := os.OpenFile(o.db+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return t, err
+	}
+	defer log.Close()
+	d := &demo{options: o, timeline: newTimeline(out), log: slog.New(slog.NewTextHandler(log, nil))}
 	defer d.close()
 	if err := d.open(ctx, store); err != nil {
 		return t, err
@@ -80,6 +88,7 @@ func (d *demo) open(ctx context.Context, store hooks.Store) (err error) {
 	}
 	d.hooks, err = hooks.New(hooks.Config{
 		Store:  store,
+		Logger: d.log,
 		Keeper: keys,
 		Trace:  d.timeline.trace(),
 		Egress: egress.Policy{AllowHTTP: true, AllowLoopback: true}, // for development only

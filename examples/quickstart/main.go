@@ -7,7 +7,7 @@
 // to a function of its own and to three receivers, all on 127.0.0.1. Kill it
 // whenever you like: what it has accepted is in quickstart.db, and the next
 // run delivers it. The receivers' secrets are encrypted in it, with the key in
-// quickstart.db.key.
+// quickstart.db.key; quickstart.db.log is the library's log.
 //
 // Read shop.go for what an application writes, and receivers.go for what the
 // others write; demo.go sets them up. The rest shows what happens.
@@ -29,6 +29,10 @@ func main() {
 	flag.BoolVar(&o.once, "once", false, "end when everything is delivered, with status 0 if it is")
 	flag.DurationVar(&o.timeout, "timeout", time.Minute, "how long -once may take")
 	flag.StringVar(&o.db, "db", "quickstart.db", "the `file` that keeps the events, also for the next run")
+	flag.Usage = func() {
+		fmt.Fprintln(os.Stderr, "Usage of quickstart:")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	if err := o.check(flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)

@@ -97,7 +97,7 @@ func TestFold(t *testing.T) {
 		{long[:160], "", long[:160]},
 		{long, "", long[:160] + "\n  " + long[160:]},
 		{long, "  ", "  " + long[:156] + "\n    " + long[156:]},
-		{strings.Repeat("word ", 17), "", strings.Repeat("word ", 16) + "\n  word "},
+		{strings.Repeat("word ", 17), "", strings.TrimSuffix(strings.Repeat("word ", 16), " ") + "\n  word "},
 		{strings.Repeat("x", 200), "", strings.Repeat("x", 80) + "\n  " + strings.Repeat("x", 78) + "\n  " + strings.Repeat("x", 42)},
 	} {
 		if got := fold(c.text, c.indent); got != c.want {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -61,7 +62,8 @@ func (d *demo) stopped(ctx context.Context, err error) error {
 }
 
 func (d *demo) introduce() {
-	d.timeline.say("A shop takes orders at %s/orders\nand keeps its events in %s.", d.shop.URL, d.db)
+	d.timeline.say("A shop takes orders at %s/orders\nand keeps its events in %s. Process %d can be killed at any time.\n"+
+		"What hooks tells an operator is in %s.log.", d.shop.URL, d.db, os.Getpid(), d.db)
 	d.timeline.say("Each order goes to a function, mailer, and to three receivers: warehouse answers\n" +
 		"503 twice before it takes an order, crm refuses one order for good, and bank is\n" +
 		"sent a forgery, too.")

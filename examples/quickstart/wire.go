@@ -25,7 +25,7 @@ func fold(text, indent string) string {
 		}
 		for room := width - len(indent); utf8.RuneCountInString(line) > room; room = width - len(indent) - 2 {
 			at := cutAt(line, room)
-			b.WriteString(indent + line[:at] + "\n  ")
+			b.WriteString(indent + strings.TrimRight(line[:at], " ") + "\n  ")
 			line = line[at:]
 		}
 		if line != "" {
