@@ -15,6 +15,7 @@ type anchor struct {
 	wall  time.Time // what this machine's clock said
 
 	steps time.Duration // by how much that clock was set since New, in all
+	count int64         // and how often
 	set   time.Time     // local time of the last step
 	doubt time.Duration // how far ahead the recent steps took it, see [Hooks.prunable]
 }
@@ -61,13 +62,18 @@ func (h *Hooks) reading() (at time.Time, steps time.Duration) {
 // returns the present one. It notices whether the clock was set.
 func (h *Hooks) reanchor(a *anchor, next anchor) *anchor {
 	if a != nil {
-		next.steps, next.set, next.doubt = a.steps, a.set, a.doubtful(next.local)
+		next.steps, next.count, next.set, next.doubt = a.steps, a.count, a.set, a.doubtful(next.local)
 		if by := next.store.Sub(a.at(next.local)); by.Abs() > step {
 			next.steps += by
+			next.count++
 			next.set, next.doubt = next.local, max(next.doubt+by, 0)
 		}
 	}
-	h.anchor.CompareAndSwap(a, &next)
+	if h.anchor.CompareAndSwap(a, &next) && a != nil && next.count > a.count {
+		if wake := h.stepped.Load(); wake != nil {
+			(*wake)()
+		}
+	}
 	return h.anchor.Load()
 }
 

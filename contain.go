@@ -34,15 +34,17 @@ func (f *fault) detail() string {
 	return f.text + "\n\n" + string(f.stack)
 }
 
-// careful is the detail without the panic's value, which may quote what must not be
-// logged, such as a URL's token. Errors of the Go runtime quote nothing of that kind.
-func (f *fault) careful() string {
-	what := f.text
+// kind says what happened without the panic's value, which may quote what nobody may read,
+// such as a secret. Errors of the Go runtime quote nothing of that kind.
+func (f *fault) kind() string {
 	if _, ok := f.value.(runtime.Error); !ok && f.value != nil {
-		what = fmt.Sprintf("panic: a %T", f.value)
+		return fmt.Sprintf("panic: a %T", f.value)
 	}
-	return what + "\n\n" + string(f.stack)
+	return f.text
 }
+
+// careful is the detail without the panic's value.
+func (f *fault) careful() string { return f.kind() + "\n\n" + string(f.stack) }
 
 // contained calls f in a goroutine of its own and returns a channel that receives nil
 // when f has returned, or a fault. The goroutine is needed because runtime.Goexit,
@@ -264,6 +266,7 @@ func (k containedKeeper) Decrypt(ciphertext, associated []byte) (b []byte, err e
 }
 
 func (k containedKeeper) invalid(method string, f *fault) error {
+	f = &fault{class: f.class, text: f.kind()} // the value may quote the plain text
 	return invalid("Config.Keeper", "%s of a %T did not return: %v", method, k.keeper, f).because(f)
 }
 

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -164,3 +166,26 @@ type handles struct {
 
 func (h handles) Enabled(context.Context, slog.Level) bool  { return true }
 func (h handles) Handle(context.Context, slog.Record) error { h.ill(); return nil }
+
+// A Keeper that panics with what it was given does not tell it to anybody.
+func TestKeepersThatPanicWithASecret(t *testing.T) {
+	h := newHooks(t, hooks.Config{Keeper: tellingKeeper{}, Logger: silent})
+	_, err := h.PutEndpoint(t.Context(), hooks.Endpoint{
+		ID: "a", URL: anyURL, Events: []string{"**"}, Header: hooks.Header{"X-Key": "topsecret"},
+	})
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if text := fmt.Sprintf("%v %+v", e, e); strings.Contains(text, "topsecret") || strings.Contains(text, "whsec_") {
+			t.Errorf("PutEndpoint = %s; want no secret", text)
+		}
+	}
+	if err == nil {
+		t.Error("PutEndpoint = nil; want an error")
+	}
+}
+
+type tellingKeeper struct{}
+
+func (tellingKeeper) Encrypt(plain, _ []byte) ([]byte, error) {
+	panic(fmt.Sprintf("cannot encrypt %q", plain))
+}
+func (tellingKeeper) Decrypt([]byte, []byte) ([]byte, error) { panic("no") }

@@ -356,5 +356,6 @@ func (dir *directory) isEndpoint(id string) bool { return dir.endpoint(id) != ni
 func (dir *directory) isDeleted(id string) bool {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
-	return dir.deleted[id]
+	_, isHandler := dir.handlers[id] // the id may have been an endpoint's before
+	return dir.deleted[id] && !isHandler && dir.endpoints.byID[id] == nil
 }

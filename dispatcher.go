@@ -28,6 +28,7 @@ type dispatcher struct {
 	deadline atomic.Pointer[time.Time] // when Run must have returned; nil until it is told to stop
 
 	dated  atomic.Int64  // the steps of the clock that waits in the store follow; see [dispatcher.redate]
+	seen   atomic.Int64  // how many they were
 	dating chan struct{} // holds one while outcomes are written, or waits moved
 
 	attempts sync.WaitGroup
@@ -77,6 +78,9 @@ func newDispatcher(h *Hooks) *dispatcher {
 	}
 	_, steps := h.reading()
 	d.dated.Store(int64(steps))
+	if a := h.anchor.Load(); a != nil {
+		d.seen.Store(a.count)
+	}
 	d.store = &boundedStore{
 		Store: h.store, calls: &h.calls, remaining: d.remaining, failed: d.fail, doubtful: d.doubt,
 	}
@@ -94,11 +98,14 @@ func (d *dispatcher) run(ctx context.Context) {
 	running.Go(func() { d.watch(ctx) })
 	running.Go(func() { d.prune(ctx) })
 	running.Go(func() { d.reopen(ctx) })
+	wake := d.wake
+	d.h.stepped.Store(&wake)
 	running.Go(func() { d.loop(ctx) })
 	if !d.flushing {
 		running.Go(func() { d.h.warnOfWeaknesses(ctx) })
 	}
 	<-ctx.Done()
+	d.h.stepped.Store(nil)
 	deadline := time.Now().Add(d.drainTime())
 	d.deadline.Store(&deadline)
 	d.drain(deadline, &running)

@@ -58,8 +58,10 @@ type Hooks struct {
 
 	anchor atomic.Pointer[anchor] // of the clock that everything is dated by; nil: not read yet
 	wall   func() time.Time       // the machine's clock; nil: that of time.Now
-	plain  atomic.Bool            // the log was told that secrets are stored in plain text
-	calls  openCalls              // of the store, that have not returned
+	// stepped is called when the clock was set, while Run runs; it takes no lock.
+	stepped atomic.Pointer[func()]
+	plain   atomic.Bool // the log was told that secrets are stored in plain text
+	calls   openCalls   // of the store, that have not returned
 
 	mu sync.Mutex // guards what follows
 	// types are the registered ones; handlers those of this process, by name.

@@ -48,7 +48,8 @@ func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdic
 	}
 	defer resp.Body.Close()
 	a.Code = resp.StatusCode
-	a.Header = boundHeader(resp.Header)
+	tokens := urlTokens(e.URL)
+	a.Header = boundHeader(resp.Header, tokens)
 	limit := int64(readBody)
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		limit = 0 // the body is the connection, and ctx does not end reading it
@@ -56,6 +57,9 @@ func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdic
 	var body []byte
 	if resp.Body != http.NoBody { // for which memory would be allocated as well
 		body, err = io.ReadAll(io.LimitReader(resp.Body, limit))
+	}
+	if len(tokens) > 0 {
+		body = []byte(hide(string(body), tokens))
 	}
 	a.Body, a.BodyCut = cut(body, keepBody)
 	switch {
@@ -168,15 +172,16 @@ func cut(b []byte, n int) ([]byte, bool) {
 	return bytes.Clone(b[:n]), true
 }
 
-// boundHeader returns as many fields of a response's header as are kept. A Location
-// often repeats the URL that was called, tokens included, so it is masked as that is.
-func boundHeader(from http.Header) http.Header {
+// boundHeader returns as many fields of a response's header as are kept, without the
+// tokens of the URL that was called. A Location is masked as that is.
+func boundHeader(from http.Header, tokens []string) http.Header {
 	kept, size := make(http.Header, len(from)), 0
 	for name, values := range from {
 		for _, v := range values {
 			if name == "Location" {
 				v = maskURL(v)
 			}
+			v = hide(v, tokens)
 			if n := len(name) + len(v); size+n <= keepHeader {
 				size += n
 				kept[name] = append(kept[name], v)

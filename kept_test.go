@@ -3,6 +3,7 @@ package hooks_test
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/retry"
 	"example.com/hooks/store/memory"
 )
 
@@ -257,4 +259,50 @@ func TestRunClosesItsOwnIdleConnections(t *testing.T) {
 	soon(t, finished)
 	stop()
 	soon(t, ended)
+}
+
+// Data that looks like the beginning of a request, wherever it is cut when it is written,
+// does not decide how the response is read.
+func TestDataThatLooksLikeARequest(t *testing.T) {
+	url, got := receiver(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "thank you") })
+	cfg := hooks.Config{Egress: loopback, UserAgent: "x", Retry: retry.Schedule{}}
+	finished := traced(&cfg)
+	h := newHooks(t, cfg)
+	put(t, h, hooks.Endpoint{ID: "a", URL: url, Raw: true})
+	start(t, h)
+	for pad := 3750; pad < 3850; pad++ { // net/http writes 4,096 bytes at a time
+		ev := invoicePaid.New(invoice{1})
+		ev.Data = []byte(`"` + strings.Repeat("x", pad) + "HEAD over heels" + strings.Repeat("y", 2000) + `"`)
+		mustPublish(t, h, ev)
+		<-got
+		if o := soon(t, finished); o.Status != hooks.Succeeded {
+			t.Fatalf("with %d bytes before it is %v (%s, %d); want succeeded", pad, o.Status, o.Attempt.Error, o.Attempt.Code)
+		}
+	}
+}
+
+// What a receiver repeats of the URL in its answer is kept without the tokens.
+func TestTokensThatAreEchoedAreNotKept(t *testing.T) {
+	const token, key = "T0k3n/T0k3nT0k3nT0k3nT0k3n", "key=querysecret"
+	url, _ := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Location", r.URL.String())
+		w.Header().Set("Link", "<"+r.URL.String()+">; rel=self")
+		http.Error(w, "Cannot POST "+r.URL.String(), http.StatusNotFound)
+	})
+	cfg := hooks.Config{Egress: loopback, Logger: silent}
+	finished := traced(&cfg)
+	h := newHooks(t, cfg)
+	put(t, h, hooks.Endpoint{ID: "a", URL: url + "/" + token + "?" + key})
+	start(t, h)
+	send(t, h)
+	a := soon(t, finished).Attempt
+	text := fmt.Sprintf("%+v %s", a, a.Body)
+	for _, secret := range []string{token, "nT0k3n", "querysecret"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("the attempt has %s: %s", secret, text)
+		}
+	}
+	if !strings.Contains(string(a.Body), "Cannot POST /T0k3n/***?***") {
+		t.Errorf("the body is %q; want the rest of it as it was", a.Body)
+	}
 }

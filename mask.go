@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -46,4 +47,44 @@ func maskSegment(s string) string {
 		n--
 	}
 	return url.PathEscape(s[:n]) + hidden
+}
+
+// urlTokens returns what in a URL may be a secret, as a receiver may repeat it in its
+// answer: the query, and the segments of the path that maskURL hides.
+func urlTokens(raw string) (tokens []string) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil
+	}
+	add := func(s string) {
+		if s != "" && !slices.Contains(tokens, s) {
+			tokens = append(tokens, s)
+		}
+	}
+	add(u.RawQuery)
+	for _, values := range u.Query() {
+		for _, v := range values {
+			if len(v) >= longSegment {
+				add(v)
+			}
+		}
+	}
+	for s := range strings.SplitSeq(u.EscapedPath(), "/") {
+		if len(s) < longSegment {
+			continue
+		}
+		add(s)
+		if plain, err := url.PathUnescape(s); err == nil {
+			add(plain)
+		}
+	}
+	return tokens
+}
+
+// hide replaces tokens in what a receiver has answered.
+func hide(text string, tokens []string) string {
+	for _, t := range tokens {
+		text = strings.ReplaceAll(text, t, hidden)
+	}
+	return text
 }

@@ -14,7 +14,7 @@ import (
 // written meanwhile, so that all waits in the store are dated by the old time before,
 // and by the new one afterwards.
 func (d *dispatcher) redate(ctx context.Context) error {
-	if _, steps := d.h.reading(); int64(steps) == d.dated.Load() {
+	if d.h.now(); d.h.anchor.Load() == nil || d.h.anchor.Load().count == d.seen.Load() {
 		return nil
 	}
 	select {
@@ -24,21 +24,23 @@ func (d *dispatcher) redate(ctx context.Context) error {
 		return ctx.Err()
 	}
 	at, steps := d.h.reading()
-	by := steps - time.Duration(d.dated.Load())
-	if by == 0 {
+	a := d.h.anchor.Load()
+	if a.count == d.seen.Load() {
 		return nil // it was done meanwhile
 	}
+	by := steps - time.Duration(d.dated.Load()) // perhaps zero, if the clock was set back again
 	if d.datesAlone() {
 		backlog, err := d.store.Backlog(ctx)
 		if err != nil {
 			return err
 		}
-		m := mover{h: d.h, store: d.store, by: by, at: at, set: d.h.anchor.Load().store}
+		m := mover{h: d.h, store: d.store, by: by, at: at, set: a.store}
 		for _, w := range backlog {
 			m.move(ctx, w.Subscriber)
 		}
 	}
 	d.dated.Store(int64(steps))
+	d.seen.Store(a.count)
 	d.unsure.Store(true)
 	d.h.log.Warn("hooks: the clock was set; retries keep their waits, scheduled deliveries follow the clock", "by", by)
 	return nil
@@ -59,7 +61,7 @@ func (d *dispatcher) date(o *outcome) {
 	if !d.open || !d.datesAlone() || o.echo {
 		return
 	}
-	if o.Delivery.Status == Retrying {
+	if s := o.Delivery.Status; s == Retrying || s == Pending { // pending: given back
 		by := dated - o.steps
 		o.Delivery.Due, o.Delivery.Updated = micro(o.Delivery.Due.Add(by)), micro(o.Delivery.Updated.Add(by))
 	}
@@ -88,9 +90,8 @@ func (m mover) move(ctx context.Context, subscriber string) {
 			}
 			q.Cursor = next
 			for _, dl := range page {
-				if m.moves(dl) {
-					dl.Due, dl.Updated = micro(dl.Due.Add(m.by)), micro(dl.Updated.Add(m.by))
-					changes = append(changes, Change{Delivery: dl})
+				if moved := m.moved(dl); moved != dl {
+					changes = append(changes, Change{Delivery: moved})
 				}
 			}
 			return nil
@@ -113,7 +114,18 @@ func (m mover) insist(ctx context.Context, f func() error) {
 	retry.reset()
 }
 
-// moves reports whether the wait of a delivery is to be moved.
+// moved returns a delivery with its wait moved, if it is to be.
+func (m mover) moved(dl Delivery) Delivery {
+	switch {
+	case m.moves(dl):
+		dl.Due, dl.Updated = micro(dl.Due.Add(m.by)), micro(dl.Updated.Add(m.by))
+	case dl.Status == Pending && dl.Due.Equal(dl.Created) && dl.Due.After(m.at):
+		dl.Due = m.at // published while the clock was ahead, for at once
+	}
+	return dl
+}
+
+// moves reports whether the wait of a delivery moves with the clock.
 func (m mover) moves(dl Delivery) bool {
 	wasDue := !dl.Due.After(m.at.Add(-m.by))
 	switch {

@@ -147,6 +147,7 @@ func (d *dispatcher) drop(was Delivery) {
 	}
 	i := slices.IndexFunc(l.queue, func(j *job) bool { return j.DeliveryID == was.DeliveryID })
 	if i >= 0 && d.held[was.DeliveryID].token == was.Token {
+		defer d.resume(d.held[was.DeliveryID].again) // a replay may have been leased already
 		delete(d.held, was.DeliveryID)
 		l.queue = slices.Delete(l.queue, i, i+1)
 		d.release(l)

@@ -385,3 +385,75 @@ func TestStoresClockSetDuringAttempts(t *testing.T) {
 		})
 	}
 }
+
+// What is published while the clock is wrong for a moment does not wait until it would
+// have been right, also if the lane is full and the store has nothing to tell.
+func TestClockSetForwardAndBack(t *testing.T) {
+	bySteps(t, func(t *testing.T, cfg hooks.Config, by time.Duration) {
+		a, calls := busyFor(10*time.Second, 1)
+		h, w := settable(t, cfg, a)
+		var events []string
+		for i := range 6 { // a lane takes 5
+			events = append(events, publish(t, h, i).EventID)
+		}
+		time.Sleep(time.Second)
+		w.set(by)
+		time.Sleep(time.Second)
+		events = append(events, publish(t, h, 7).EventID)
+		time.Sleep(time.Second)
+		w.set(-by)
+		time.Sleep(5 * time.Minute)
+		wantOnce(t, h, calls, events)
+	})
+}
+
+// A slowWriter takes a second to write, and says of an Enqueue that it failed.
+type slowWriter struct {
+	*memory.Store
+	slow, fail atomic.Bool
+}
+
+func (s *slowWriter) Update(ctx context.Context, now time.Time, changes []hooks.Change) ([]hooks.DeliveryID, error) {
+	if s.slow.Load() {
+		time.Sleep(time.Second)
+	}
+	return s.Store.Update(ctx, now, changes)
+}
+
+func (s *slowWriter) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
+	receipts, err := s.Store.Enqueue(ctx, now, entries)
+	if err == nil && s.fail.Load() {
+		return nil, errFault
+	}
+	return receipts, err
+}
+
+// What is given back before the clock is set back, and written afterwards, is due.
+func TestGivenBackWhileTheClockIsSetBack(t *testing.T) {
+	for range 20 { // of the goroutines that meet, any may be first
+		synctest.Test(t, func(t *testing.T) {
+			s := &slowWriter{Store: memory.New()}
+			a, _ := busyFor(time.Millisecond, 4)
+			h, w := settable(t, hooks.Config{Store: s, Logger: silent}, a)
+			time.Sleep(time.Second)
+			s.slow.Store(true)
+			publish(t, h, 1)
+			time.Sleep(100 * time.Millisecond)
+			s.fail.Store(true)
+			ev := orderPlaced.New(order{2})
+			ev.ID = "evt_2"
+			if _, err := h.Publish(t.Context(), ev); err == nil {
+				t.Fatal("Publish = nil; want the store's error")
+			}
+			s.fail.Store(false)
+			time.Sleep(100 * time.Millisecond)
+			w.set(-time.Hour)
+			h.Wake()
+			mustPublish(t, h, ev) // a duplicate
+			time.Sleep(30 * time.Second)
+			if d := delivery(t, h, "evt_2", "a"); d.Status != hooks.Succeeded {
+				t.Errorf("30 s later it is %v, due in %v; want succeeded", d.Status, d.Due.Sub(w.now()))
+			}
+		})
+	}
+}

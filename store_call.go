@@ -162,10 +162,19 @@ func (s *boundedStore) patience() time.Duration {
 	return max(min(s.remaining()/2, mostPatience), leastPatience)
 }
 
-// Claim is [Store]'s. What one that was left behind has leased is doubtful.
+// claimGrace is how much longer than its caller waits a claim may take.
+const claimGrace = 5 * time.Second
+
+// Claim is [Store]'s. It does not end with Run's context: a store may answer that the
+// context has ended, and lease all the same a moment later, which nobody would see to.
+// What a claim that was left behind has leased is doubtful.
 func (s *boundedStore) Claim(ctx context.Context, now time.Time, lanes []Lane) ([]Entry, error) {
 	return call(ctx, s, "Claim", callTimeout,
-		func(ctx context.Context) ([]Entry, error) { return s.Store.Claim(ctx, now, lanes) },
+		func(ctx context.Context) ([]Entry, error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout+claimGrace)
+			defer cancel()
+			return s.Store.Claim(ctx, now, lanes)
+		},
 		func([]Entry, error) { s.doubtful(lanes) })
 }
 
@@ -226,7 +235,7 @@ func (s *boundedStore) Wait(ctx context.Context) error {
 // While an earlier call is left behind, that one may hold the lock, so that ErrLocked
 // does not say that another dispatcher does.
 func (s *boundedStore) Lock(ctx context.Context, now time.Time) (unlock func() error, err error) {
-	earlier := s.calls.anyLeft("Lock")
+	earlier := s.calls.anyLeft("Lock") || s.calls.anyLeft("unlock")
 	free, err := call(ctx, s, "Lock", callTimeout, func(ctx context.Context) (func() error, error) {
 		free, err := s.Store.(Exclusive).Lock(ctx, now)
 		if earlier && errors.Is(err, ErrLocked) {

@@ -43,8 +43,9 @@ func newQuietConn(c net.Conn, headerLimit int64) *quietConn {
 // Write notices the beginnings of requests. The rest of one may be written when its
 // response has ended already.
 func (c *quietConn) Write(p []byte) (int, error) {
-	method, _, _ := bytes.Cut(p, []byte(" "))
-	if len(method) > 0 && len(bytes.Trim(method, tokenChars)) == 0 {
+	line, _, _ := bytes.Cut(p, []byte("\n"))
+	method, _, _ := bytes.Cut(line, []byte(" "))
+	if bytes.HasSuffix(line, []byte(" HTTP/1.1\r")) && len(bytes.Trim(method, tokenChars)) == 0 {
 		if last := c.method.Load(); last == nil || *last != string(method) {
 			m := string(method)
 			c.method.Store(&m)
@@ -54,8 +55,8 @@ func (c *quietConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// What a method is made of, RFC 9110 section 5.6.2. Hardly any JSON goes on with a
-// space after such a beginning.
+// What a method is made of, RFC 9110 section 5.6.2. JSON has no carriage return within a
+// text, so that no body has a line like that of a request.
 const tokenChars = lowerAlnum + "ABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%&'*+-.^_`|~"
 
 // Read hands on what belongs to responses. With the last byte of one behind which
@@ -80,7 +81,7 @@ func (c *quietConn) Read(p []byte) (int, error) {
 func (c *quietConn) head(data []byte) (used int) {
 	before := len(c.line)
 	c.line = append(c.line, data...)
-	end := endOfHead(c.line)
+	end := endOfHead(c.line, before)
 	if end < 0 {
 		if int64(len(c.line)) > c.limit {
 			c.follow = nil
@@ -110,9 +111,10 @@ func (c *quietConn) head(data []byte) (used int) {
 	return end - before
 }
 
-// endOfHead returns the index behind the empty line, or -1.
-func endOfHead(b []byte) int {
-	for i := 0; ; {
+// endOfHead returns the index behind the empty line, or -1. It is not in the first
+// bytes that were looked at before.
+func endOfHead(b []byte, before int) int {
+	for i := max(0, before-len("\n\r")); ; {
 		n := bytes.IndexByte(b[i:], '\n')
 		if n < 0 {
 			return -1
