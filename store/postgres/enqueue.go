@@ -51,10 +51,14 @@ func insert(list []insertion, bold bool) (sts []statement) {
 	return sts
 }
 
+// usualGroup is how many different rows room is made for. With room for all that are
+// left, a batch of one event again and again would take the square of its length.
+const usualGroup = 64
+
 // apart returns how many of the first entries have nothing in common, and are all
 // to be added to or none.
 func apart(list []insertion) int {
-	ids, keys := make(map[string]bool, len(list)), make(map[[2]string]bool)
+	ids, keys := make(map[string]bool, min(len(list), usualGroup)), make(map[[2]string]bool)
 	for i, in := range list {
 		ev := &in.Event
 		key := [2]string{ev.Tenant, ev.IdempotencyKey}
@@ -76,14 +80,16 @@ var (
 	inputSQL = `WITH input AS ` + keyedEventInput.table(1)
 
 	// takenSQL takes the idempotency keys of events that are not there yet, where
-	// nobody has them.
+	// nobody has them, or not any more. The time at which an event is stored is not in
+	// the row that conflicts; it is looked up in an object that is made once, because a
+	// subquery on input would read all of it for each key.
 	takenSQL = `, taken AS (
 		INSERT INTO hooks.keys AS k (tenant, key, event_id, until)
 		SELECT i.tenant, i.idempotency_key, i.id, i.key_until FROM input i
 		WHERE i.idempotency_key <> '' AND (SELECT e.id FROM hooks.events e WHERE e.id = i.id) IS NULL
 		ORDER BY i.tenant, i.idempotency_key
 		ON CONFLICT (tenant, key) DO UPDATE SET event_id = excluded.event_id, until = excluded.until
-		WHERE k.until <= (SELECT i.stored FROM input i WHERE i.id = excluded.event_id)
+		WHERE k.until <= ((SELECT jsonb_object_agg(i.id, i.stored) FROM input i) ->> excluded.event_id)::timestamptz
 		RETURNING event_id
 	)`
 	storedSQL = `, stored AS (

@@ -127,7 +127,7 @@ func revise(list []revision) (sts []statement) {
 
 // distinct returns how many of the first changes are of different deliveries.
 func distinct(list []revision) int {
-	seen := make(map[hooks.DeliveryID]bool, len(list))
+	seen := make(map[hooks.DeliveryID]bool, min(len(list), usualGroup))
 	for i := range list {
 		id := list[i].Delivery.DeliveryID
 		if seen[id] {

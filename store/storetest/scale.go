@@ -40,6 +40,11 @@ var scaleRules = []rule{
 		asFast(t, "Claim and Update of its own", claimTime(t, s, "dead"), usual)
 		asFast(t, "Backlog", backlogTime(t, s), usualList)
 	}},
+	{"a batch of four times as many entries takes about four times as long", func(t *testing.T, s hooks.Store) {
+		for _, b := range batches {
+			linear(t, b, func(entries []hooks.Entry) { enqueue(t, s, at(0), entries...) })
+		}
+	}},
 }
 
 // samples is how often a time is taken.

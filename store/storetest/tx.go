@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"example.com/hooks"
@@ -22,7 +23,11 @@ type Transaction struct {
 // with t. One transaction is open at a time; while it is, the rules only read
 // from the store.
 func RunTx(t *testing.T, open func(t *testing.T) (s hooks.Store, begin func() Transaction)) {
-	for _, r := range txRules {
+	rules := txRules
+	if !testing.Short() && !race {
+		rules = slices.Concat(rules, scaleTxRules)
+	}
+	for _, r := range rules {
 		t.Run(r.name, func(t *testing.T) {
 			s, begin := open(t)
 			r.check(t, s, begin)
