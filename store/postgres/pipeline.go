@@ -151,6 +151,9 @@ func (p *pipeline) receive() {
 	var err error
 	for i := 0; ; i++ {
 		results, failed := p.wire.GetResults()
+		if failed != nil {
+			results = nil // some versions of the driver return a nil pointer
+		}
 		switch r := results.(type) {
 		case *pgconn.PipelineSync:
 			p.sent = p.sent[1:]
