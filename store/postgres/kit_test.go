@@ -26,10 +26,19 @@ var shared struct {
 	server *pgserver.Server
 	config *pgx.ConnConfig
 	err    error
+
+	poolerOnce sync.Once
+	pooler     *pgserver.Pooler // before that server
+	poolerErr  error
 }
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if shared.pooler != nil {
+		if err := shared.pooler.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
 	if shared.server != nil {
 		if err := shared.server.Stop(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -50,6 +59,26 @@ func server(t testing.TB) *pgx.ConnConfig {
 		t.Fatal(shared.err)
 	}
 	return shared.config.Copy()
+}
+
+// pooled returns how to connect to a database of the shared server through PgBouncer,
+// in transaction mode.
+func pooled(t testing.TB, config *pgx.ConnConfig) *pgx.ConnConfig {
+	t.Helper()
+	shared.poolerOnce.Do(func() {
+		shared.pooler, shared.poolerErr = pgserver.StartPooler(context.Background(), pgserver.PoolerConfig{
+			Host: config.Host, Port: config.Port, User: config.User, Password: config.Password,
+		})
+	})
+	if errors.Is(shared.poolerErr, pgserver.ErrNoPooler) && os.Getenv("CI") == "" {
+		t.Skip(shared.poolerErr)
+	}
+	if shared.poolerErr != nil {
+		t.Fatal(shared.poolerErr)
+	}
+	config = config.Copy()
+	config.Host, config.Port, config.TLSConfig, config.Fallbacks = "127.0.0.1", shared.pooler.Port, nil, nil
+	return config
 }
 
 func startShared() (*pgx.ConnConfig, error) {
