@@ -13,8 +13,8 @@ type array interface {
 	// slice returns it as drivers take it.
 	slice() any
 	// binary appends it as the server's array_recv reads it: the number of dimensions,
-	// whether there are nulls, the elements' type, their number, the first index, and
-	// then each element behind its length, which is -1 for null.
+	// that there are no nulls, the elements' type, their number, the first index, and
+	// then each element behind its length.
 	binary(buf []byte) []byte
 }
 
@@ -30,59 +30,69 @@ func given(args []any) []any {
 	return list
 }
 
-// A kind is a type of column, of which a V is a value.
+// A kind is a type of column, of which a V is a value. None is null: with array_nulls
+// off, the server takes NULL in an array for a text. The statements make null of what
+// stands for it.
 type kind[V any] struct {
 	typ    string
 	oid    uint32
 	append func(buf []byte, v V) []byte
-	isNull func(V) bool // nil: none is
 }
 
 func text[T any](name string, f func(*T) string) column[T] {
-	return newColumn(name, kind[string]{"text", pgtype.TextOID, appendText, nil}, f)
+	return newColumn(name, kind[string]{"text", pgtype.TextOID, appendText}, f)
 }
 
-// textOrNull has null for an empty text.
-func textOrNull[T any](name string, f func(*T) string) column[T] {
-	isNull := func(s string) bool { return s == "" }
-	return withNulls(name, kind[string]{"text", pgtype.TextOID, appendText, isNull}, f)
+// jsonText is stored as JSON, and an empty one as null.
+func jsonText[T any](name string, f func(*T) string) column[T] {
+	c := text(name, f)
+	c.stored = "nullif(" + name + ", '')::json"
+	return c
 }
 
 func timestamptz[T any](name string, f func(*T) time.Time) column[T] {
-	return newColumn(name, kind[time.Time]{"timestamptz", pgtype.TimestamptzOID, appendTime, nil}, f)
+	return newColumn(name, kind[time.Time]{"timestamptz", pgtype.TimestamptzOID, appendTime}, f)
 }
 
-// timeOrNull has null for the zero time.
+// timeOrNull is stored as null if it is the zero time.
 func timeOrNull[T any](name string, f func(*T) time.Time) column[T] {
-	return withNulls(name, kind[time.Time]{"timestamptz", pgtype.TimestamptzOID, appendTime, time.Time.IsZero}, f)
+	c := timestamptz(name, f)
+	c.stored = "nullif(" + name + ", '0001-01-01 00:00:00+00')"
+	return c
 }
 
 func boolean[T any](name string, f func(*T) bool) column[T] {
-	return newColumn(name, kind[bool]{"boolean", pgtype.BoolOID, appendBool, nil}, f)
+	return newColumn(name, kind[bool]{"boolean", pgtype.BoolOID, appendBool}, f)
 }
 
 func smallint[T any](name string, f func(*T) int16) column[T] {
-	return newColumn(name, kind[int16]{"smallint", pgtype.Int2OID, appendInt16, nil}, f)
+	return newColumn(name, kind[int16]{"smallint", pgtype.Int2OID, appendInt16}, f)
 }
 
 func integer[T any](name string, f func(*T) int32) column[T] {
-	return newColumn(name, kind[int32]{"int", pgtype.Int4OID, appendInt32, nil}, f)
+	return newColumn(name, kind[int32]{"int", pgtype.Int4OID, appendInt32}, f)
 }
 
 func bigint[T any](name string, f func(*T) int64) column[T] {
-	return newColumn(name, kind[int64]{"bigint", pgtype.Int8OID, appendInt64, nil}, f)
+	return newColumn(name, kind[int64]{"bigint", pgtype.Int8OID, appendInt64}, f)
 }
 
-// bytea has null for nil.
+// bytea is stored as null if there are none.
 func bytea[T any](name string, f func(*T) []byte) column[T] {
-	isNull := func(b []byte) bool { return b == nil }
-	return newColumn(name, kind[[]byte]{"bytea", pgtype.ByteaOID, appendBytes, isNull}, f)
+	c := newColumn(name, kind[[]byte]{"bytea", pgtype.ByteaOID, appendBytes}, func(row *T) []byte {
+		if b := f(row); b != nil {
+			return b
+		}
+		return []byte{} // the driver makes null of nil
+	})
+	c.stored = "nullif(" + name + ", '')"
+	return c
 }
 
 // newColumn returns a column with what f says of each row.
 func newColumn[T, V any](name string, k kind[V], f func(*T) V) column[T] {
 	return column[T]{
-		name: name, typ: k.typ,
+		name: name, typ: k.typ, stored: name,
 		slice: func(rows []T) any {
 			values := make([]V, len(rows))
 			for i := range rows {
@@ -94,34 +104,13 @@ func newColumn[T, V any](name string, k kind[V], f func(*T) V) column[T] {
 	}
 }
 
-// withNulls is newColumn for values whose type has none that drivers take for null.
-func withNulls[T, V any](name string, k kind[V], f func(*T) V) column[T] {
-	c := newColumn(name, k, f)
-	c.slice = func(rows []T) any {
-		values := make([]*V, len(rows))
-		for i := range rows {
-			if v := f(&rows[i]); !k.isNull(v) {
-				values[i] = &v
-			}
-		}
-		return values
-	}
-	return c
-}
-
 func appendArray[T, V any](buf []byte, k kind[V], rows []T, f func(*T) V) []byte {
-	begin := len(buf)
 	for _, n := range [...]uint32{1, 0, k.oid, uint32(len(rows)), 1} {
 		buf = binary.BigEndian.AppendUint32(buf, n)
 	}
 	for i := range rows {
 		v, at := f(&rows[i]), len(buf)
 		buf = append(buf, 0, 0, 0, 0)
-		if k.isNull != nil && k.isNull(v) {
-			binary.BigEndian.PutUint32(buf[begin+4:], 1)
-			binary.BigEndian.PutUint32(buf[at:], ^uint32(0))
-			continue
-		}
 		buf = k.append(buf, v)
 		binary.BigEndian.PutUint32(buf[at:], uint32(len(buf)-at-4))
 	}

@@ -17,6 +17,7 @@ type input[T any] []column[T]
 // A column has a value for each row.
 type column[T any] struct {
 	name, typ string
+	stored    string                            // what is stored of it, in SQL
 	slice     func([]T) any                     // the values as the driver takes them
 	binary    func(buf []byte, rows []T) []byte // the same, as the server takes them
 }
@@ -28,6 +29,15 @@ func (in input[T]) names() string {
 		names = append(names, c.name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// stored returns what is stored of each column, as a list.
+func (in input[T]) stored() string {
+	var list []string
+	for _, c := range in {
+		list = append(list, c.stored)
+	}
+	return strings.Join(list, ", ")
 }
 
 // args returns the arguments that have the rows, one for each column.
@@ -72,7 +82,7 @@ var eventInput = input[insertion]{
 	text("idempotency_key", func(i *insertion) string { return i.Event.IdempotencyKey }),
 	timeOrNull("deliver_at", func(i *insertion) time.Time { return i.Event.DeliverAt }),
 	timeOrNull("expires_at", func(i *insertion) time.Time { return i.Event.ExpiresAt }),
-	textOrNull("metadata", func(i *insertion) string { return asJSON(i.Event.Metadata) }),
+	jsonText("metadata", func(i *insertion) string { return asJSON(i.Event.Metadata) }),
 	integer("fanout", func(i *insertion) int32 { return int32(i.Event.Fanout) }),
 	timestamptz("stored", func(i *insertion) time.Time { return i.now }),
 	boolean("unheard", func(i *insertion) bool { return len(i.Deliveries) == 0 }),
@@ -166,7 +176,7 @@ var changeInput = input[revision]{
 	integer("attempt_code", func(r *revision) int32 { return int32(r.attempt().Code) }),
 	text("failure", func(r *revision) string { return clean(r.attempt().Error) }),
 	bigint("retry_after", func(r *revision) int64 { return int64(r.attempt().RetryAfter) }),
-	textOrNull("header", func(r *revision) string { return asJSON(r.attempt().Header) }),
+	jsonText("header", func(r *revision) string { return asJSON(r.attempt().Header) }),
 	bytea("body", func(r *revision) []byte { return r.attempt().Body }),
 	boolean("body_cut", func(r *revision) bool { return r.attempt().BodyCut }),
 	text("instance", func(r *revision) string { return clean(r.attempt().Instance) }),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"example.com/hooks"
@@ -73,9 +72,6 @@ func apart(list []insertion) int {
 	return len(list)
 }
 
-// eventSQL, a list of columns, makes an event of a row of eventInput.
-var eventSQL = strings.Replace(eventInput.names(), "metadata", "metadata::json", 1)
-
 var (
 	inputSQL = `WITH input AS ` + keyedEventInput.table(1)
 
@@ -94,7 +90,7 @@ var (
 	)`
 	storedSQL = `, stored AS (
 		INSERT INTO hooks.events (` + eventInput.names() + `)
-		SELECT ` + eventSQL + ` FROM input `
+		SELECT ` + eventInput.stored() + ` FROM input `
 
 	// deliveriesSQL ends the statement. IS TRUE has the events looked up in a hash
 	// table; without it there would be a join.
@@ -126,7 +122,7 @@ var (
 		SELECT ` + deliveryInput.names() + ` FROM ` + deliveryInput.table(1+len(eventInput)) + ` AS d
 	)
 	INSERT INTO hooks.events (` + eventInput.names() + `)
-	SELECT ` + eventSQL + ` FROM ` + eventInput.table(1) + ` AS i`
+	SELECT ` + eventInput.stored() + ` FROM ` + eventInput.table(1) + ` AS i`
 
 	addSQL = `WITH added AS (
 		INSERT INTO hooks.deliveries (` + deliveryInput.names() + `)

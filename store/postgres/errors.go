@@ -35,8 +35,8 @@ var (
 	// ErrPermission: the role may not use the tables.
 	ErrPermission = errors.New("the role may not use the tables of hooks;" +
 		" grant it usage of the schema, and all privileges on its tables and sequences")
-	// ErrTimeout: statement_timeout or lock_timeout, or a lock that somebody's
-	// transaction has held for long.
+	// ErrTimeout: a lock that somebody's transaction has held for long; or, in the
+	// application's transaction, statement_timeout or lock_timeout.
 	ErrTimeout = errors.New("a statement or a lock took too long; look for transactions" +
 		" that stay open, and at statement_timeout")
 	// ErrSerialization: other transactions stood in the way, and trying again did
@@ -46,11 +46,19 @@ var (
 	ErrFull = errors.New("the database has no space or memory left; free some and try again")
 )
 
+// errPooler is not exported, because it is for whoever sets up a program.
+var errPooler = errors.New("a pooler or the server refused what the driver sent; behind a pooler in transaction" +
+	" mode set Config.PollOnly, add default_query_exec_mode=exec to the connection string," +
+	" and have the pooler ignore parameters that the string sets (PgBouncer: ignore_startup_parameters)")
+
 // causes are the SQLSTATEs that an error stands for, by their first five
 // characters or first two, which are their class.
 // https://www.postgresql.org/docs/15/errcodes-appendix.html
 var causes = map[string]error{
 	"08":    ErrUnavailable, // connection exception
+	"08P01": errPooler,      // protocol violation
+	"26000": errPooler,      // a prepared statement is not there
+	"42P05": errPooler,      // or is there already
 	"53300": ErrUnavailable, // too many connections
 	"57P01": ErrUnavailable, // shutdown, or pg_terminate_backend
 	"57P02": ErrUnavailable, // crash of another process
@@ -63,6 +71,8 @@ var causes = map[string]error{
 	"42501": ErrPermission,
 	"57014": ErrTimeout, // statement_timeout, or canceled
 	"55P03": ErrTimeout, // lock_timeout
+	"25P03": ErrTimeout, // idle_in_transaction_session_timeout
+	"25P04": ErrTimeout, // transaction_timeout
 	"40":    ErrSerialization,
 	"53":    ErrFull,
 	"58":    ErrFull, // the operating system's errors

@@ -162,7 +162,7 @@ func (w *writer) commit(conn *pgxpool.Conn, group []*op) error {
 	defer cancel()
 	try := func() *batch {
 		b := w.begin(group)
-		w.end(b, w.store.transact(ctx, conn, shortly, b.list))
+		w.end(b, w.store.transact(ctx, conn, whole(shortly, b.list)))
 		return b
 	}
 	return again(ctx, func() error {

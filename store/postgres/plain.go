@@ -21,12 +21,8 @@ func literal(arg any) any {
 	switch a := arg.(type) {
 	case []string:
 		return list(a, quote)
-	case []*string:
-		return list(a, orNone(quote))
 	case []time.Time:
 		return list(a, timestamp)
-	case []*time.Time:
-		return list(a, orNone(timestamp))
 	case []bool:
 		return list(a, strconv.FormatBool)
 	case []int16:
@@ -58,22 +54,8 @@ var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 func quote(s string) string { return `"` + escape.Replace(s) + `"` }
 
-func orNone[T any](text func(T) string) func(*T) string {
-	return func(p *T) string {
-		if p == nil {
-			return "NULL"
-		}
-		return text(*p)
-	}
-}
-
 func timestamp(t time.Time) string { return quote(t.UTC().Format("2006-01-02 15:04:05.999999Z07:00")) }
 
 func number[T int16 | int32 | int64](n T) string { return strconv.FormatInt(int64(n), 10) }
 
-func hexadecimal(b []byte) string {
-	if b == nil {
-		return "NULL"
-	}
-	return quote(`\x` + hex.EncodeToString(b))
-}
+func hexadecimal(b []byte) string { return quote(`\x` + hex.EncodeToString(b)) }

@@ -30,9 +30,12 @@
 // has begun. Errors say what ails the database, see [ErrUnavailable] and those after
 // it.
 //
-// Every transaction of the store's own is READ COMMITTED, whatever the default
-// of the database, and short; none is open while a delivery is attempted. How
-// durable a commit is, synchronous_commit says: leave it on.
+// Every transaction of the store's own is READ COMMITTED and short; none is open while
+// a delivery is attempted. What a role or a database sets (DateStyle, bytea_output,
+// array_nulls, statement_timeout, search_path and the like) changes nothing in them, in
+// any exec mode of the driver. What the driver itself refuses is a [*hooks.InvalidError]
+// that names the setting. How durable a commit is, synchronous_commit says: leave it on,
+// see [Store.Weaknesses].
 package postgres
 
 import (
@@ -69,6 +72,7 @@ var (
 	_ hooks.Store = (*Store)(nil)
 	_ hooks.Waker = (*Store)(nil)
 	_ hooks.Clock = (*Store)(nil)
+	_ hooks.Weak  = (*Store)(nil)
 )
 
 // A Config says where a [Store] keeps its tables and how it hears of news.
@@ -80,6 +84,13 @@ type Config struct {
 	// through a pooler such as PgBouncer in transaction mode, where LISTEN does not
 	// work. What other processes publish is then found by looking, within about a
 	// second.
+	//
+	// Such a pooler gives each transaction another connection to the server, where
+	// statements that the driver has prepared may be missing. Unless the pooler keeps
+	// track of them (PgBouncer since 1.21, with max_prepared_statements), choose another
+	// mode of the driver in the connection string, as in
+	// "postgres://…/app?default_query_exec_mode=exec"; cache_describe and
+	// simple_protocol work as well.
 	PollOnly bool
 }
 

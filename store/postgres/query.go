@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"example.com/hooks"
 )
 
@@ -187,17 +185,25 @@ func (s *Store) Attempts(ctx context.Context, id hooks.DeliveryID) ([]hooks.Atte
 	return rows(ctx, s, "attempts", attemptsSQL, []any{id.Event, id.Subscriber}, scanAttempt)
 }
 
-// rows returns what each makes of the rows of a query, outside any transaction.
-func rows[T any](ctx context.Context, s *Store, verb, sql string, args []any, each func(row) (T, error)) ([]T, error) {
+// rows returns what each makes of the rows of a query.
+func rows[T any](ctx context.Context, s *Store, verb, sql string, args []any, each func(row) (T, error)) (list []T, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	found, err := s.pool.Query(limited, s.text(sql), args...)
+	conn, err := s.pool.Acquire(limited)
 	if err != nil {
 		return nil, explain(ctx, verb, err)
 	}
-	list, err := pgx.AppendRows([]T(nil), found, func(r pgx.CollectableRow) (T, error) { return each(r) })
-	return list, explain(ctx, verb, err)
+	defer conn.Release()
+	err = s.transact(limited, conn, view(statement{sql, args, func(r row) error {
+		v, err := each(r)
+		list = append(list, v)
+		return err
+	}}))
+	if err != nil {
+		return nil, explain(ctx, verb, err)
+	}
+	return list, nil
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/hex"
 	"time"
 
 	"example.com/hooks"
@@ -16,7 +17,9 @@ const (
 			FROM hooks.records r WHERE r.key = $1), 0)
 		ON CONFLICT (key) DO UPDATE SET version = excluded.version, data = excluded.data
 		RETURNING version`
-	recordsSQL = `SELECT key, version, data FROM hooks.records WHERE version > $1 ORDER BY version`
+	// In the application's transaction a bytea may be written in two ways. A text that
+	// is null, of a record that was deleted, gives nil.
+	recordsSQL = `SELECT key, version, encode(data, 'hex') FROM hooks.records WHERE version > $1 ORDER BY version`
 )
 
 // Put is [hooks.Store]'s. Dispatchers that listen hear of it at once.
@@ -51,11 +54,15 @@ func (s *Store) Records(ctx context.Context, since int64) ([]hooks.Record, error
 }
 
 func scanRecord(r row) (rec hooks.Record, err error) {
-	err = r.Scan(&rec.Key, &rec.Version, &rec.Data)
+	var data *string
+	if err = r.Scan(&rec.Key, &rec.Version, &data); err == nil && data != nil {
+		rec.Data, err = hex.DecodeString(*data)
+	}
 	return rec, err
 }
 
-const clockSQL = `SELECT clock_timestamp()`
+// clockSQL is a number, because a time is written in as many ways as DateStyle has.
+const clockSQL = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
 
 // Now is [hooks.Clock]'s: the database's time.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
@@ -67,6 +74,7 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 }
 
 func scanTime(r row) (t time.Time, err error) {
-	err = r.Scan(&t)
-	return t.UTC(), err
+	var micros int64
+	err = r.Scan(&micros)
+	return time.UnixMicro(micros).UTC(), err
 }

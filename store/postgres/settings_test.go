@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -248,55 +245,6 @@ func beginIn(t *testing.T, s *postgres.Store, pool *pgxpool.Pool) storetest.Tran
 		Tx:       s.Tx(tx),
 		Commit:   func() error { return tx.Commit(ctx) },
 		Rollback: func() error { return tx.Rollback(ctx) },
-	}
-}
-
-const awkward = "é\"'\\{},$1 ?\t\u2028\x7f;--/*"
-
-// checkRoundTrip writes every column with something awkward, and reads it again.
-func checkRoundTrip(t *testing.T, s *postgres.Store) {
-	t.Helper()
-	e := keyed(entry("evt_1", "crm"), "key "+awkward, at(60))
-	e.Event.Tenant, e.Event.OrderingKey = "tenant "+awkward, "ordering "+awkward
-	e.Event.DeliverAt, e.Event.ExpiresAt = at(-1), at(1000)
-	e.Event.Metadata = map[string]string{"a" + awkward: awkward, "zero": "\x00"}
-	e.Event.Data = []byte("{\"x\":\"" + `\u0000` + "\"}")
-	e.Deliveries[0].Tenant, e.Deliveries[0].OrderingKey = e.Event.Tenant, e.Event.OrderingKey
-	mustEnqueue(t, s, e)
-
-	entries, err := s.Claim(t.Context(), at(0), []hooks.Lane{lane("crm", 5)})
-	if err != nil || len(entries) != 1 {
-		t.Fatalf("Claim = %v, %v; want one entry", entries, err)
-	}
-	got := entries[0].Event
-	e.Event.Seq = got.Seq
-	if !reflect.DeepEqual(got, e.Event) {
-		t.Errorf("Claim has the event\n%+v; want\n%+v", got, e.Event)
-	}
-	d := entries[0].Deliveries[0]
-	d.Status, d.Reason, d.Due, d.Attempts, d.Lost, d.Updated = hooks.Failed, hooks.Rejected, at(2), 1, 3, at(3)
-	d.Code, d.Error = 418, "error "+awkward
-	a := hooks.Attempt{
-		Run: 1, Number: 1, Token: d.Token, Start: at(1), DNS: 1, Connect: 2, TLS: 3, Wait: 4, Took: 5 * time.Hour,
-		URL: "https://example.com/" + awkward, Code: 418, Error: "class", RetryAfter: 7 * time.Second,
-		Header: http.Header{"X-" + awkward: {awkward, ""}}, Body: []byte{0, 255, '\\', 'x'}, BodyCut: true, Instance: awkward,
-	}
-	if stale, err := s.Update(t.Context(), at(3), []hooks.Change{{Delivery: d, Attempt: &a}}); err != nil || len(stale) > 0 {
-		t.Fatalf("Update = %v, %v; want it applied", stale, err)
-	}
-	d.Token++
-	q := hooks.Query{
-		Event: "evt_1", Subscriber: "crm", Tenant: e.Event.Tenant, Types: []string{"x", "invoice.paid"},
-		Statuses: []hooks.Status{hooks.Failed, hooks.Canceled}, From: at(-1), To: at(10),
-	}
-	if page, _, err := s.Deliveries(t.Context(), q); err != nil || len(page) != 1 || page[0] != d {
-		t.Errorf("Deliveries = %+v, %v; want\n%+v", page, err, d)
-	}
-	if page, _, err := s.Events(t.Context(), q); err != nil || len(page) != 1 || !reflect.DeepEqual(page[0], e.Event) {
-		t.Errorf("Events = %+v, %v; want\n%+v", page, err, e.Event)
-	}
-	if list, err := s.Attempts(t.Context(), d.DeliveryID); err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], a) {
-		t.Errorf("Attempts = %+v, %v; want\n%+v", list, err, a)
 	}
 }
 

@@ -23,14 +23,25 @@ type row interface {
 	Scan(dest ...any) error
 }
 
-// settings hold for one transaction of our own. Statements are planned once, and
-// not anew for each number of rows; and since that may be when the tables are
-// nearly empty, they are to be read by an index and in its order, and never whole.
-// What cannot be looks dear enough to compile, which it is not. And a process that dies or freezes
-// between two statements does not keep its locks.
+// The settings hold for one transaction of our own.
+//
+// sameSQL makes it independent of those that a role or a database has. What is sent
+// and read as text has one form; and what is given up for its time is so by us, after
+// patience.
+//
+// settingsSQL are for what writes. Statements are planned once, and not anew for each
+// number of rows; and since that may be when the tables are nearly empty, they are to be
+// read by an index and in its order, and never whole. What cannot be looks dear enough
+// to compile, which it is not. And a process that dies or freezes between two
+// statements does not keep its locks.
 const (
-	beginSQL    = `BEGIN ISOLATION LEVEL READ COMMITTED`
-	settingsSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+	beginSQL = `BEGIN ISOLATION LEVEL READ COMMITTED`
+	viewSQL  = `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY`
+
+	sameSQL = `SELECT set_config('client_encoding', 'UTF8', true), set_config('DateStyle', 'ISO', true),
+		set_config('bytea_output', 'hex', true), set_config('statement_timeout', '0', true)`
+	settingsSQL = sameSQL + `,
+		set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
 		set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true),
 		set_config('enable_sort', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
 		set_config('jit', 'off', true), set_config('lock_timeout', $1, true),
@@ -55,10 +66,18 @@ func whole(lock string, list []statement) []statement {
 	return slices.Concat([]statement{{sql: beginSQL}, {sql: settingsSQL, args: []any{lock}}}, list, []statement{{sql: commitSQL}})
 }
 
-// transact runs statements in a transaction, in a single round trip.
-func (s *Store) transact(ctx context.Context, conn *pgxpool.Conn, lock string, list []statement) error {
+// view returns a transaction of a statement that only reads, with a plan of its own.
+func view(st statement) []statement {
+	return []statement{{sql: viewSQL}, {sql: sameSQL}, st, {sql: commitSQL}}
+}
+
+// transact runs the statements of a transaction in a single round trip.
+func (s *Store) transact(ctx context.Context, conn *pgxpool.Conn, list []statement) error {
+	if err := s.suits(conn.Conn()); err != nil {
+		return err
+	}
 	b := &pgx.Batch{}
-	for _, st := range whole(lock, list) {
+	for _, st := range list {
 		addTo(b, s.text(st.sql), st)
 	}
 	err := conn.SendBatch(ctx, b).Close()
@@ -91,6 +110,9 @@ type pgxSession struct {
 const appMark = "/* in the application's transaction */ "
 
 func (p pgxSession) run(ctx context.Context, s *Store, list ...statement) error {
+	if err := s.suitsApp(p.Tx); err != nil {
+		return err
+	}
 	if len(list) == 0 {
 		return nil
 	}
@@ -105,6 +127,9 @@ func (p pgxSession) run(ctx context.Context, s *Store, list ...statement) error 
 type sqlSession struct{ *sql.Tx }
 
 func (q sqlSession) run(ctx context.Context, s *Store, list ...statement) error {
+	if q.Tx == nil {
+		return noTx("sql.DB.BeginTx")
+	}
 	for _, st := range list {
 		if err := q.runOne(ctx, appMark+s.text(st.sql), st); err != nil {
 			return err
@@ -130,6 +155,9 @@ func (q sqlSession) runOne(ctx context.Context, text string, st statement) error
 // inTx runs f in a transaction of its own.
 func (s *Store) inTx(ctx context.Context, lock string, f func(session) error) error {
 	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		if err := s.suits(tx.Conn()); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, settingsSQL, lock); err != nil {
 			return err
 		}
@@ -146,7 +174,7 @@ func (s *Store) submit(ctx context.Context, prepare func() []statement) error {
 			return err
 		}
 		defer conn.Release()
-		return s.transact(ctx, conn, long, prepare())
+		return s.transact(ctx, conn, whole(long, prepare()))
 	})
 }
 

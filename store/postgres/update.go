@@ -40,7 +40,8 @@ func updateStatement(input, seq string) string {
 		INSERT INTO hooks.attempts (event_id, subscriber, run, number, token, start,
 			dns, connect, tls, wait, took, url, code, error, retry_after, header, body, body_cut, instance)
 		SELECT event_id, subscriber, attempt_run, number, attempt_token, start,
-			dns, connect, tls, wait, took, url, attempt_code, failure, retry_after, header::json, body, body_cut, instance
+			dns, connect, tls, wait, took, url, attempt_code, failure, retry_after,
+			nullif(header, '')::json, nullif(body, ''), body_cut, instance
 		FROM changed WHERE tried
 	)
 	SELECT ord FROM changed`
