@@ -47,6 +47,12 @@ type Store interface {
 	// or when a claim meets them; so a claim may return fewer than there are,
 	// even none, and Backlog then tells whether something is still due.
 	//
+	// A store that others write to may look in vain for what they make due late: for
+	// about half a minute at most, Claim and Backlog may miss a delivery that another
+	// process, or a transaction of the application's, made claimable more than a second
+	// after its Due. They never miss a lease that ends, nor what an Enqueue, Update or
+	// Claim of the store itself has written that returned no error.
+	//
 	// Subscribers without deliveries, or that appear in no record, are no
 	// error. A lane whose Max is not positive is passed over.
 	Claim(ctx context.Context, now time.Time, lanes []Lane) ([]Entry, error)
@@ -63,6 +69,10 @@ type Store interface {
 	// could next lease one of theirs, ends of leases included; deliveries that
 	// wait for another of their ordering key do not count once Claim has met
 	// them. It costs a seek per subscriber, never a scan.
+	//
+	// Where Claim may miss something, see there, Backlog may for as long tell an
+	// earlier Due in the future than there still is, or leave out a subscriber of whom
+	// nothing is due yet.
 	Backlog(ctx context.Context) ([]Waiting, error)
 
 	// Put writes a record if the version of its key is still r.Version (0: it

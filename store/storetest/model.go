@@ -12,6 +12,10 @@ import (
 
 // A model is the store that other stores are compared with: as plain as can
 // be, with lists that it searches from end to end. It is never clever.
+//
+// Its Claim and Backlog miss nothing. A store may miss for half a minute what somebody
+// else made claimable more than a second after its Due; so nothing here is compared
+// after a transaction that commits late, and all writes come through the store itself.
 type model struct {
 	mu sync.Mutex // guards what follows
 	modelState
