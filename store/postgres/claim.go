@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -43,8 +42,8 @@ func (s *Store) giveBack(now time.Time, leased []hooks.Entry) {
 }
 
 const (
-	lanesTable = `unnest($1::text[], $2::int[], $3::timestamptz[], $4::timestamptz[]) WITH ORDINALITY
-		AS l (subscriber, most, before, lease_until, lane)`
+	lanesTable = `unnest($1::text[], $2::int[], $3::timestamptz[], $4::timestamptz[], $6::timestamptz[], $7::bigint[])
+		WITH ORDINALITY AS l (subscriber, most, before, lease_until, from_due, from_seq, lane)`
 	isDue = ` d.due <= l.before AND d.status <= 3 AND (d.status <> 3 OR d.due <= $5::timestamptz) `
 	lease = ` status = 3, parked = false, lost = d.lost + (d.status = 3)::int, token = d.token + 1 `
 
@@ -53,10 +52,14 @@ const (
 	eventColumnsSQL = `e.seq, e.id, e.type, e.tenant, e.time, e.ordering_key, e.idempotency_key, e.deliver_at,
 		e.expires_at, e.metadata, e.fanout, e.data`
 
+	// claimSQL leases what is due and has no ordering key. What is due and has one it
+	// only lists, with a status that no delivery has, so that nobody has to look again:
+	// beside a held snapshot looking is what a claim costs, see [bounds].
 	claimSQL = `WITH due AS MATERIALIZED (
 			SELECT c.*, l.lane, l.lease_until FROM ` + lanesTable + ` CROSS JOIN LATERAL (
-				SELECT d.ctid AS place, d.due, d.ordering_key FROM hooks.deliveries d
-				WHERE d.subscriber = l.subscriber AND NOT d.parked AND ` + isDue + `
+				SELECT d.ctid AS place, d.due, d.seq, d.tenant, d.ordering_key FROM hooks.deliveries d
+				WHERE d.subscriber = l.subscriber AND (d.due, d.seq) >= (l.from_due, l.from_seq)
+					AND NOT d.parked AND ` + isDue + `
 				ORDER BY d.due, d.seq LIMIT l.most FOR UPDATE SKIP LOCKED) AS c
 		), leased AS (
 			UPDATE hooks.deliveries d SET due = due.lease_until, ` + lease + `
@@ -64,14 +67,12 @@ const (
 			RETURNING due.lane, due.due AS was, d.*
 		)
 		SELECT d.lane, d.was, ` + deliveryColumnsSQL + `, ` + eventColumnsSQL + `
-		FROM leased d CROSS JOIN LATERAL (SELECT * FROM hooks.events e WHERE e.id = d.event_id LIMIT 1) AS e`
-	// metSQL lists those that stand in the way because they have a key.
-	metSQL = `SELECT l.lane, c.tenant, c.ordering_key, c.seq
-		FROM ` + lanesTable + ` CROSS JOIN LATERAL (
-			SELECT d.tenant, d.ordering_key, d.due, d.seq FROM hooks.deliveries d
-			WHERE d.subscriber = l.subscriber AND NOT d.parked AND ` + isDue + `
-			ORDER BY d.due, d.seq LIMIT l.most) AS c
-		WHERE c.ordering_key <> '' ORDER BY l.lane, c.due, c.seq`
+		FROM leased d CROSS JOIN LATERAL (SELECT * FROM hooks.events e WHERE e.id = d.event_id LIMIT 1) AS e
+		UNION ALL
+		SELECT m.lane, m.due, m.seq, '', '', '', m.tenant, m.ordering_key, 0::smallint, '',
+			m.due, 0, 0, 0, 0::bigint, m.due, m.due, 0, '',
+			0::bigint, '', '', '', m.due, '', '', NULL::timestamptz, NULL::timestamptz, NULL::json, 0, NULL::bytea
+		FROM due m WHERE m.ordering_key <> ''`
 )
 
 // parkings is how often one claim looks again after it has set something aside.
@@ -84,6 +85,7 @@ func (s *Store) claim(ctx, caller context.Context, now time.Time, lanes []hooks.
 	for _, l := range lanes {
 		found.room = append(found.room, l.Max)
 	}
+	s.bounds.told(now)
 	for range parkings {
 		parked, err := s.claimOnce(ctx, now, lanes, &found)
 		if err != nil {
@@ -93,7 +95,9 @@ func (s *Store) claim(ctx, caller context.Context, now time.Time, lanes []hooks.
 			break
 		}
 	}
-	return found.entries(), nil
+	entries := found.entries()
+	s.bounds.wrote(entries, nil)
+	return entries, nil
 }
 
 // claimOnce leases what has no ordering key, and then the first of each line that
@@ -106,14 +110,14 @@ func (s *Store) claimOnce(ctx context.Context, now time.Time, lanes []hooks.Lane
 		before = append(before, l.Before)
 		until = append(until, l.LeaseUntil)
 	}
-	args := []any{subscribers, slices.Clone(found.room), before, until, now}
+	dues, seqs := s.bounds.of(now, subscribers)
+	args := []any{subscribers, slices.Clone(found.room), before, until, now, dues, seqs}
 	had := *found
-	var met metLines
 	err = s.submit(ctx, func() []statement {
 		*found = had.clone()
-		met = metLines{lanes: lanes, found: found}
-		return []statement{{claimSQL, args, found.add}, {metSQL, args, met.add}}
+		return []statement{{claimSQL, args, found.add}}
 	})
+	met := found.lines(lanes)
 	if err == nil && len(met.keys) > 0 {
 		parked, err = s.claimLines(ctx, met, now, found)
 	}
@@ -126,46 +130,11 @@ const maxLines = 200
 
 // metLines are the lines that a claim has met, each once, as columns.
 type metLines struct {
-	lanes []hooks.Lane
-	found *gathering
-	room  []int // how many more may be met in each lane
-	seen  map[line]bool
-	seqs  []int64 // of the deliveries that were met
+	seqs []int64 // of the deliveries that were met
 
 	lane                       []int
 	subscribers, tenants, keys []string
 	before, until              []time.Time
-}
-
-// add takes in a line of which a delivery was met, unless that comes too late for
-// its lane to have room.
-func (m *metLines) add(r row) error {
-	var lane int
-	var l line
-	var seq int64
-	if err := r.Scan(&lane, &l.tenant, &l.key, &seq); err != nil {
-		return err
-	}
-	if m.room == nil {
-		m.room, m.seen = slices.Clone(m.found.room), make(map[line]bool)
-	}
-	i := lane - 1
-	l.subscriber = m.lanes[i].Subscriber
-	if m.room[i]--; m.room[i] < 0 {
-		return nil
-	}
-	m.seqs = append(m.seqs, seq)
-	if m.seen[l] || len(m.keys) == maxLines {
-		return nil
-	}
-	m.seen[l] = true
-	m.lane = append(m.lane, lane)
-	m.subscribers = append(m.subscribers, l.subscriber)
-	m.tenants = append(m.tenants, l.tenant)
-	m.keys = append(m.keys, l.key)
-	m.before = append(m.before, m.lanes[i].Before)
-	m.until = append(m.until, m.lanes[i].LeaseUntil)
-	return nil
 }
 
 const (
@@ -246,98 +215,3 @@ func (m *metLines) lock(ctx context.Context, s *Store, in session) (ours metLine
 }
 
 func (m *metLines) names() []any { return []any{m.subscribers, m.tenants, m.keys} }
-
-// A gathering is what a claim has leased.
-type gathering struct {
-	room   []int // how many more may be leased in each lane
-	leased []*leased
-	next   *nextRow
-}
-
-// A nextRow is what a row is read into.
-type nextRow struct {
-	lane int
-	leased
-	fields []any // all of the above
-}
-
-func newNextRow() *nextRow {
-	n := &nextRow{}
-	n.fields = slices.Concat([]any{&n.lane, &n.was}, deliveryFields(&n.delivery[0]), eventFields(&n.event))
-	return n
-}
-
-// A leased delivery, with its event, and when it was due.
-type leased struct {
-	was      time.Time
-	event    hooks.Event
-	delivery [1]hooks.Delivery // as an entry has it
-}
-
-func (g gathering) clone() gathering {
-	return gathering{slices.Clone(g.room), slices.Clip(g.leased), g.next}
-}
-
-func (g *gathering) add(r row) error {
-	g.next.leased = leased{}
-	if err := r.Scan(g.next.fields...); err != nil {
-		return err
-	}
-	l := g.next.leased
-	g.room[g.next.lane-1]--
-	g.leased = append(g.leased, &l)
-	return nil
-}
-
-// entries puts each delivery to its event, in the order in which they were due.
-func (g *gathering) entries() (list []hooks.Entry) {
-	slices.SortFunc(g.leased, func(a, b *leased) int {
-		return cmp.Or(a.was.Compare(b.was), cmp.Compare(a.delivery[0].Seq, b.delivery[0].Seq))
-	})
-	place := make(map[string]int, len(g.leased))
-	list = make([]hooks.Entry, 0, len(g.leased))
-	for _, l := range g.leased {
-		l.delivery[0] = deliveryInUTC(l.delivery[0])
-		if i, ok := place[l.event.ID]; ok {
-			list[i].Deliveries = append(list[i].Deliveries, l.delivery[0])
-			continue
-		}
-		place[l.event.ID] = len(list)
-		list = append(list, hooks.Entry{Event: eventInUTC(l.event), Deliveries: l.delivery[:]})
-	}
-	return list
-}
-
-// The recursion goes from one subscriber to the next, with a seek for each.
-const backlogSQL = `WITH RECURSIVE lanes (subscriber) AS (
-		(SELECT d.subscriber FROM hooks.deliveries d
-			WHERE d.status <= 3 AND NOT d.parked ORDER BY d.subscriber LIMIT 1)
-		UNION ALL
-		SELECT (SELECT d.subscriber FROM hooks.deliveries d
-			WHERE d.subscriber > lanes.subscriber AND d.status <= 3 AND NOT d.parked
-			ORDER BY d.subscriber LIMIT 1)
-		FROM lanes WHERE lanes.subscriber IS NOT NULL
-	)
-	SELECT l.subscriber, first.due FROM lanes l CROSS JOIN LATERAL (
-		SELECT d.due FROM hooks.deliveries d
-		WHERE d.subscriber = l.subscriber AND d.status <= 3 AND NOT d.parked
-		ORDER BY d.due LIMIT 1) AS first`
-
-// Backlog is [hooks.Store]'s. Deliveries that wait for another of their ordering
-// key do not count once a claim has met them.
-func (s *Store) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
-	list, err := detached(ctx, func(ctx context.Context) (list []hooks.Waiting, err error) {
-		err = s.submit(ctx, func() []statement {
-			list = nil
-			return []statement{{backlogSQL, nil, func(r row) error {
-				var w hooks.Waiting
-				err := r.Scan(&w.Subscriber, &w.Due)
-				w.Due = w.Due.UTC()
-				list = append(list, w)
-				return err
-			}}}
-		})
-		return list, err
-	}, nil)
-	return list, explain(ctx, "backlog", err)
-}

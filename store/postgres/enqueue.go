@@ -14,7 +14,9 @@ import (
 // written waits for that one, for about three seconds, and then is [ErrTimeout].
 func (s *Store) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
 	o := &op{now: now, entries: entries}
-	if err := s.writer.submit(ctx, o); err != nil {
+	err := s.writer.submit(ctx, o)
+	s.bounds.wrote(entries, nil)
+	if err != nil {
 		return nil, explain(ctx, "enqueue", err)
 	}
 	return o.receipts, nil

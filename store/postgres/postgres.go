@@ -50,8 +50,8 @@ import (
 	"example.com/hooks"
 )
 
-// A Store is a [hooks.Store] in a PostgreSQL database. It is a [hooks.Waker] and
-// a [hooks.Clock] as well. It needs no closing: the pool is the caller's, to be
+// A Store is a [hooks.Store] in a PostgreSQL database. It is a [hooks.Waker], a
+// [hooks.Clock] and [hooks.Weak] as well. It needs no closing: the pool is the caller's, to be
 // closed when Run has returned and no other method is under way.
 type Store struct {
 	pool     *pgxpool.Pool
@@ -64,6 +64,8 @@ type Store struct {
 	simple, pipelined bool
 
 	writer   writer
+	bounds   bounds
+	pruned   pruned
 	herald   herald
 	listener listener
 }

@@ -2,21 +2,22 @@ package postgres
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"example.com/hooks"
 )
 
-// What another dispatcher is pruning is passed over.
+// What another dispatcher is pruning is passed over. $3 is where to begin.
 const (
 	pruneDoneSQL = `DELETE FROM hooks.deliveries WHERE ctid = ANY(ARRAY(
 		SELECT ctid FROM hooks.deliveries
-		WHERE status IN (4, 6) AND updated < $1 ORDER BY updated LIMIT $2 FOR UPDATE SKIP LOCKED))
-		RETURNING event_id, subscriber`
+		WHERE status IN (4, 6) AND updated >= $3 AND updated < $1 ORDER BY updated LIMIT $2 FOR UPDATE SKIP LOCKED))
+		RETURNING updated, event_id, subscriber`
 	pruneFailedSQL = `DELETE FROM hooks.deliveries WHERE ctid = ANY(ARRAY(
 		SELECT ctid FROM hooks.deliveries
-		WHERE status = 5 AND updated < $1 ORDER BY updated LIMIT $2 FOR UPDATE SKIP LOCKED))
-		RETURNING event_id, subscriber`
+		WHERE status = 5 AND updated >= $3 AND updated < $1 ORDER BY updated LIMIT $2 FOR UPDATE SKIP LOCKED))
+		RETURNING updated, event_id, subscriber`
 	pruneAttemptsSQL = `DELETE FROM hooks.attempts WHERE ctid = ANY(ARRAY(
 		SELECT a.place FROM unnest($1::text[], $2::text[]) AS i (event_id, subscriber) CROSS JOIN LATERAL (
 			SELECT a.ctid AS place FROM hooks.attempts a
@@ -27,28 +28,61 @@ const (
 	pruneEventsSQL = `DELETE FROM hooks.events e WHERE e.id = ANY($1::text[])
 		AND (SELECT d.event_id FROM hooks.deliveries d WHERE d.event_id = e.id LIMIT 1) IS NULL RETURNING e.id`
 	pruneUnheardSQL = `DELETE FROM hooks.events WHERE ctid = ANY(ARRAY(
-		SELECT ctid FROM hooks.events WHERE unheard AND stored < $1 ORDER BY stored LIMIT $2 FOR UPDATE SKIP LOCKED))
-		RETURNING id`
+		SELECT ctid FROM hooks.events WHERE unheard AND stored >= $3 AND stored < $1 ORDER BY stored LIMIT $2 FOR UPDATE SKIP LOCKED))
+		RETURNING stored, id, ''`
 	pruneKeysSQL = `DELETE FROM hooks.keys WHERE ctid = ANY(ARRAY(
-		SELECT ctid FROM hooks.keys WHERE until < $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))
-		RETURNING key`
+		SELECT ctid FROM hooks.keys WHERE until >= $3 AND until < $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))
+		RETURNING until, key, ''`
 )
+
+// The kinds of rows that are pruned.
+const (
+	doneRows = iota
+	failedRows
+	unheardRows
+	keyRows
+	kinds
+)
+
+// pruned are the times of the last rows that were removed, by kind, if there may be
+// more. The next Prune goes on there, so that it need not read again the dead entries
+// of all that the former ones have removed. Zero: from the beginning.
+type pruned struct {
+	mu    sync.Mutex // guards times
+	times [kinds]time.Time
+}
+
+func (p *pruned) get() [kinds]time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.times
+}
+
+func (p *pruned) set(times [kinds]time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.times = times
+}
 
 // Prune is [hooks.Store]'s. A limit that is not positive removes nothing.
 func (s *Store) Prune(ctx context.Context, p hooks.Prune) (int, error) {
 	if p.Limit <= 0 {
 		p = hooks.Prune{}
 	}
-	n, err := detached(ctx, func(ctx context.Context) (n int, err error) {
-		err = again(ctx, func() error {
+	n, err := detached(ctx, func(ctx context.Context) (int, error) {
+		var c cut
+		err := again(ctx, func() error {
 			return s.inTx(ctx, long, func(in session) error {
-				c := cut{ctx: ctx, store: s, in: in}
+				c = cut{ctx: ctx, store: s, in: in, last: s.pruned.get()}
 				c.prune(p)
-				n = c.n
 				return c.err
 			})
 		})
-		return n, err
+		if err != nil {
+			return 0, err
+		}
+		s.pruned.set(c.last)
+		return c.n, nil
 	}, nil)
 	return n, explain(ctx, "prune", err)
 }
@@ -61,20 +95,25 @@ type cut struct {
 
 	n                   int // rows removed
 	events, subscribers []string
+	last                [kinds]time.Time // as in [pruned]
 	err                 error
 }
 
 func (c *cut) prune(p hooks.Prune) {
-	c.final(pruneDoneSQL, p.Done, p.Limit)
-	c.final(pruneFailedSQL, p.Failed, p.Limit-len(c.events))
+	final := func(event, subscriber string) {
+		c.events, c.subscribers = append(c.events, event), append(c.subscribers, subscriber)
+	}
+	c.remove(doneRows, pruneDoneSQL, p.Done, p.Limit, final)
+	c.remove(failedRows, pruneFailedSQL, p.Failed, p.Limit-len(c.events), final)
 	if len(c.events) > 0 {
 		c.run(
 			statement{pruneAttemptsSQL, []any{c.events, c.subscribers}, nil},
 			statement{holdEventsSQL, []any{c.events}, nil},
-			statement{pruneEventsSQL, []any{c.events}, c.count})
+			statement{pruneEventsSQL, []any{c.events}, func(row) error { c.n++; return nil }})
 	}
-	c.before(pruneUnheardSQL, p.Done, p.Limit)
-	c.before(pruneKeysSQL, p.Keys, p.Limit)
+	none := func(string, string) {}
+	c.remove(unheardRows, pruneUnheardSQL, p.Done, p.Limit, none)
+	c.remove(keyRows, pruneKeysSQL, p.Keys, p.Limit, none)
 }
 
 func (c *cut) run(list ...statement) {
@@ -83,27 +122,32 @@ func (c *cut) run(list ...statement) {
 	}
 }
 
-func (c *cut) count(row) error {
-	c.n++
-	return nil
-}
-
-// final removes deliveries, and remembers which.
-func (c *cut) final(sql string, before time.Time, limit int) {
+// remove removes up to limit rows of a kind that are older than before, and tells
+// each which. It goes on where the last call has stopped. If it then finds less than
+// it may remove it begins anew, for there may be something below.
+func (c *cut) remove(kind int, sql string, before time.Time, limit int, each func(id, subscriber string)) {
 	if before.IsZero() || limit <= 0 {
 		return
 	}
-	c.run(statement{sql, []any{before, limit}, func(r row) error {
-		var event, subscriber string
-		err := r.Scan(&event, &subscriber)
-		c.events, c.subscribers = append(c.events, event), append(c.subscribers, subscriber)
-		c.n++
-		return err
-	}})
-}
-
-func (c *cut) before(sql string, before time.Time, limit int) {
-	if !before.IsZero() {
-		c.run(statement{sql, []any{before, limit}, c.count})
+	n := 0
+	for again := true; again && n < limit; {
+		from := c.last[kind]
+		again = !from.IsZero()
+		c.last[kind] = time.Time{}
+		c.run(statement{sql, []any{before, limit - n, from}, func(r row) error {
+			var at time.Time
+			var id, subscriber string
+			err := r.Scan(&at, &id, &subscriber)
+			if at.After(c.last[kind]) {
+				c.last[kind] = at
+			}
+			n++
+			each(id, subscriber)
+			return err
+		}})
 	}
+	if n < limit {
+		c.last[kind] = time.Time{}
+	}
+	c.n += n
 }

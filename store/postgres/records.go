@@ -70,6 +70,7 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
+	s.bounds.told(times[0])
 	return times[0], nil
 }
 

@@ -12,9 +12,12 @@ import (
 // transaction, with each other and with those of Enqueue.
 func (s *Store) Update(ctx context.Context, now time.Time, changes []hooks.Change) ([]hooks.DeliveryID, error) {
 	o := &op{now: now, changes: changes}
-	if err := s.writer.submit(ctx, o); err != nil {
+	err := s.writer.submit(ctx, o)
+	s.bounds.wrote(nil, changes)
+	if err != nil {
 		return nil, explain(ctx, "update", err)
 	}
+	s.bounds.freed(o.freed())
 	return o.stale(), nil
 }
 
@@ -98,13 +101,15 @@ const (
 		) AS first
 		WHERE (SELECT d.seq FROM hooks.deliveries d WHERE ` + inLine + ` AND d.status = 3 LIMIT 1) IS NULL
 		AND (SELECT d.seq FROM hooks.deliveries d
-			WHERE ` + inLine + ` AND d.status < 3 AND NOT d.parked AND d.seq + 0 < first.seq LIMIT 1) IS NULL))`
+			WHERE ` + inLine + ` AND d.status < 3 AND NOT d.parked AND d.seq + 0 < first.seq LIMIT 1) IS NULL))
+		RETURNING subscriber, due`
 )
 
 // A revision is a change on its way into the database.
 type revision struct {
 	*hooks.Change
 	applied bool
+	freed   *[]hooks.Waiting // by this change and those that share its statements
 }
 
 func revisions(changes []hooks.Change) []revision {
@@ -141,8 +146,9 @@ func distinct(list []revision) int {
 
 func reviseWave(list []revision) []statement {
 	sql := updateSQL
+	freed := new([]hooks.Waiting)
 	for i := range list {
-		list[i].applied = false
+		list[i].applied, list[i].freed = false, freed
 		if list[i].Delivery.Run > 1 {
 			sql = replaySQL
 		}
@@ -156,7 +162,12 @@ func reviseWave(list []revision) []statement {
 		return err
 	}}}
 	if args, ok := ordered(list); ok {
-		sts = append(sts, statement{freeSQL, args, nil})
+		sts = append(sts, statement{freeSQL, args, func(r row) error {
+			var w hooks.Waiting
+			err := r.Scan(&w.Subscriber, &w.Due)
+			*freed = append(*freed, w)
+			return err
+		}})
 	}
 	return sts
 }

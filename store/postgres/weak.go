@@ -17,10 +17,14 @@ const weakSQL = `SELECT name FROM unnest(ARRAY['fsync', 'full_page_writes', 'syn
 // Weaknesses is [hooks.Weak]'s: it reports, in sentences, which settings make the
 // store's promises weaker than PostgreSQL's defaults do: what is set, what it risks and
 // what to do. It returns none when all is well. It asks one of the pool's connections.
+//
+// It also tells of a snapshot, of whatever transaction in the database, that has kept
+// thousands of dead entries from being removed when the backlog was last looked at.
 func (s *Store) Weaknesses(ctx context.Context) ([]string, error) {
-	return rows(ctx, s, "weaknesses", weakSQL, nil, func(r row) (string, error) {
+	off, err := rows(ctx, s, "weaknesses", weakSQL, nil, func(r row) (string, error) {
 		var name string
 		err := r.Scan(&name)
 		return name + " is off: " + weaknesses[name], err
 	})
+	return append(off, s.bounds.weaknesses()...), err
 }

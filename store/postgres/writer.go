@@ -76,6 +76,17 @@ func (o *op) stale() (ids []hooks.DeliveryID) {
 	return ids
 }
 
+// freed lists what its changes have freed, when a line went on.
+func (o *op) freed() (list []hooks.Waiting) {
+	var last *[]hooks.Waiting
+	for i := range o.revised {
+		if f := o.revised[i].freed; f != last {
+			list, last = append(list, *f...), f
+		}
+	}
+	return list
+}
+
 // size is about how many rows it writes.
 func (o *op) size() int { return 1 + len(o.entries) + len(o.changes) }
 

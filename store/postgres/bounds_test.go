@@ -1,0 +1,85 @@
+package postgres
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/hooks"
+)
+
+// What the store writes while a look is under way may have escaped that look: it does
+// not move a bound above it.
+func TestALookMovesNoBoundOverWhatWasWrittenMeanwhile(t *testing.T) {
+	for _, whole := range []bool{true, false} {
+		b, now := &bounds{}, time.Now()
+		b.told(now)
+		if !whole {
+			b.finish(b.begin(), nil, 2*manyDead)
+			b.until = time.Now().Add(time.Hour)
+		}
+		l := b.begin()
+		if l.whole != whole {
+			t.Fatalf("begin() = whole %v; want %v", l.whole, whole)
+		}
+		due := now.Add(-time.Hour)
+		b.freed([]hooks.Waiting{{Subscriber: "crm", Due: due}})
+		b.finish(l, nil, 2*manyDead)
+		dues, _ := b.of(now, []string{"crm", "other"})
+		if !dues[0].Equal(due) {
+			t.Errorf("whole %v: crm's bound = %v; want %v, when it was written", whole, dues[0], due)
+		}
+		if want := now.Add(-lateness); dues[1].Before(want.Add(-time.Minute)) || dues[1].After(want) {
+			t.Errorf("whole %v: the others' bound = %v; want about %v", whole, dues[1], want)
+		}
+	}
+}
+
+// finish ends a look that has found something.
+func (b *bounds) finish(l *look, found map[string]place, dead int) {
+	b.end(l, found, dead)
+	b.abandon(l)
+}
+
+// Whole looks take a twentieth of the time at most, but are never more than half a
+// minute apart; bounds that are older than that are not used.
+func TestWholeLooksAreRepeated(t *testing.T) {
+	for _, c := range []struct{ took, apart time.Duration }{
+		{time.Millisecond, time.Second},
+		{100 * time.Millisecond, 2 * time.Second},
+		{time.Second, 20 * time.Second},
+		{20 * time.Second, 29 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b, began := &bounds{}, time.Now()
+			b.told(began)
+			l := b.begin()
+			time.Sleep(c.took)
+			b.finish(l, nil, 2*manyDead)
+			time.Sleep(time.Until(began.Add(c.apart)))
+			if b.begin().whole {
+				t.Errorf("the look after %v is whole; want one that uses the bounds", c.apart)
+			}
+			time.Sleep(time.Millisecond)
+			if !b.begin().whole {
+				t.Errorf("the look after more than %v uses the bounds; want a whole one", c.apart)
+			}
+			if dues, _ := b.of(time.Now(), []string{"crm"}); dues[0].IsZero() {
+				t.Errorf("claims use no bound after %v; want one until the whole look is made", c.apart)
+			}
+			time.Sleep(grace)
+			if dues, _ := b.of(time.Now(), []string{"crm"}); !dues[0].IsZero() {
+				t.Errorf("claims use the bound %v after %v; want none", dues[0], c.apart+grace)
+			}
+		})
+	}
+}
+
+// A bound stays where it is until a time is known.
+func TestBoundsNeedToKnowTheTime(t *testing.T) {
+	b := &bounds{}
+	b.finish(b.begin(), nil, 2*manyDead)
+	if l := b.begin(); !l.whole {
+		t.Error("a look is not whole although nobody has said what time it is")
+	}
+}
