@@ -116,7 +116,7 @@ func TestLossAndRepetitionAreErrors(t *testing.T) {
 		{"of another run", [][]byte{payload(0), payload(1), payload(2)}, "of 2 payloads 0 did not come, 0 came more than once; 1 others came"},
 		{"nonsense", [][]byte{payload(0), payload(1), []byte("{}")}, "of 2 payloads 0 did not come, 0 came more than once; 1 others came"},
 	} {
-		tally := testReceiver(t).expect(2)
+		tally := testReceiver(t).expect(2, nil)
 		for _, body := range c.bodies {
 			tally.count(body)
 		}
@@ -134,14 +134,14 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errTooSlow)
 	r := testReceiver(t)
-	if err := r.expect(1).wait(ctx); !errors.Is(err, errTooSlow) || !strings.Contains(err.Error(), "1 did not come") {
+	if err := r.expect(1, nil).wait(ctx); !errors.Is(err, errTooSlow) || !strings.Contains(err.Error(), "1 did not come") {
 		t.Errorf("wait() = %v; want what was lost, and %v", err, errTooSlow)
 	}
 }
 
 func TestUnsignedRequestsDoNotCount(t *testing.T) {
 	r := testReceiver(t)
-	tally := r.expect(1)
+	tally := r.expect(1, nil)
 	forger := newSender(r.url, signer.NewSecret())
 	defer forger.close()
 	if err := forger.post(t.Context(), "msg_1", payload(0)); err == nil {
@@ -227,7 +227,7 @@ func BenchmarkPostsAlone(b *testing.B) {
 	defer r.close()
 	s := newSender(r.url, r.verify.Secrets[0])
 	defer s.close()
-	tally := r.expect(b.N)
+	tally := r.expect(b.N, nil)
 	var next atomic.Int64
 	before, err := processTime()
 	if err != nil {
@@ -253,4 +253,41 @@ func BenchmarkPostsAlone(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "posts/s")
 	b.ReportMetric((after-before).Seconds()/float64(b.N)*10_000, "CPU-s/10000")
+}
+
+// Both libraries are measured before the readers, beside them and after them, and
+// deliver everything.
+func TestSnapshotsAreMeasuredInEveryPhase(t *testing.T) {
+	var out strings.Builder
+	err := compareSnapshots(t.Context(), testServer(t), 1500*time.Millisecond, &out, io.Discard)
+	if err != nil && !strings.Contains(err.Error(), "99th percentile") { // how long they take is for the program to judge
+		t.Fatal(err)
+	}
+	for _, name := range []string{"hooks", "River"} {
+		form := fmt.Sprintf(`%s +before +[1-9].*1\.00×.*\n +%[1]s +beside +[1-9].*×.*\n +%[1]s +after +[1-9].*×.* 0 *\n`, name)
+		if !regexp.MustCompile(form).MatchString(out.String()) {
+			t.Errorf("compareSnapshots() wrote\n%s\nwant all phases of %s, and nothing left", &out, name)
+		}
+	}
+}
+
+func TestWhatIsLeftAndSlowClaimsAreErrors(t *testing.T) {
+	claims := func(before, beside time.Duration) (l [3][]time.Duration) {
+		l[0], l[1] = []time.Duration{before}, []time.Duration{beside}
+		return l
+	}
+	for _, c := range []struct {
+		run  *snapshotRun
+		want string
+	}{
+		{&snapshotRun{claims: claims(10, 20)}, ""},
+		{&snapshotRun{claims: claims(10, 21)}, "99th percentile"},
+		{&snapshotRun{claims: claims(10, 10), left: 3}, "left 3 deliveries"},
+		{&snapshotRun{}, "has not claimed"},
+	} {
+		err := c.run.judge()
+		if got := fmt.Sprint(err); (err != nil) != (c.want != "") || !strings.Contains(got, c.want) {
+			t.Errorf("judge() of %v, %d left = %v; want %q", c.run.claims, c.run.left, err, c.want)
+		}
+	}
 }

@@ -58,8 +58,12 @@ func (l *hooksLibrary) set(ctx context.Context, b bench) error {
 	if err != nil {
 		return err
 	}
+	var observed hooks.Store = store
+	if b.claimed != nil {
+		observed = observedStore{store, b.claimed, b.looked}
+	}
 	l.hooks, err = hooks.New(hooks.Config{
-		Store:                 store,
+		Store:                 observed,
 		Concurrency:           workers,
 		SubscriberConcurrency: workers,
 		Egress:                loopback,

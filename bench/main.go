@@ -5,6 +5,8 @@
 //	go run ./bench -n 20000 -rounds 5      # longer
 //	go run ./bench -only hooks,River       # some of the peers
 //	go run ./bench -claims                 # only what a claim costs in a full store
+//	go run ./bench -snapshot               # only what happens beside long reports
+//	go run ./bench -snapshot -for 90s      # the same, in less time
 //
 // All do the same. What is inserted is 1 KiB of JSON, one row at a time, from 16
 // goroutines; up to 64 deliver at once, with a POST that carries a Standard
@@ -17,7 +19,9 @@
 // in a short round before the others, for that makes the server slower.
 //
 // The exit status is 1 if a peer lost or duplicated work, or if what a claim costs
-// hooks depends on what else is in the store: a million finished deliveries, say.
+// hooks depends on what else is in the store: a million finished deliveries, say; with
+// -snapshot, if hooks leaves something undone or claims take more than twice as long
+// beside the reports.
 package main
 
 import (
@@ -40,6 +44,8 @@ type options struct {
 	n, rounds int
 	url, only string
 	claims    bool
+	snapshot  bool
+	length    time.Duration
 	timeout   time.Duration
 }
 
@@ -50,6 +56,8 @@ func main() {
 	flag.StringVar(&o.url, "url", "", "the `URL` of a PostgreSQL server to use, as superuser; else one is started")
 	flag.StringVar(&o.only, "only", "", "the `peers` to measure, such as hooks,River; else all")
 	flag.BoolVar(&o.claims, "claims", false, "measure only what claims cost")
+	flag.BoolVar(&o.snapshot, "snapshot", false, "measure only what happens beside transactions that keep their snapshots")
+	flag.DurationVar(&o.length, "for", 10*time.Minute, "how long -snapshot lets each of the peers work")
 	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long one measure of one peer may take")
 	flag.Parse()
 
@@ -77,6 +85,9 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintln(out, machine)
+	if o.snapshot {
+		return compareSnapshots(ctx, s, o.length, out, progress)
+	}
 	if !o.claims {
 		c := &comparison{options: o, peers: chosen}
 		err := c.run(ctx, s, progress)

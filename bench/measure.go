@@ -52,7 +52,7 @@ func (m measure) take(ctx context.Context, s *server, p peer, r *receiver, n int
 	if err != nil {
 		return res, err
 	}
-	if res, err = m.run(ctx, s, p, b, r.expect(n)); err != nil {
+	if res, err = m.run(ctx, s, p, b, r.expect(n, nil)); err != nil {
 		return res, err
 	}
 	after, err := s.settle(ctx, b)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -36,15 +37,21 @@ type bench struct {
 	database string // its URL
 	receiver string // its URL
 	secret   signer.Secret
+
+	// Told, after a claim or a look at the backlog, when it began; nil: nobody is.
+	claimed, looked func(began time.Time)
 }
 
 // pool returns connections to the database.
-func (b bench) pool(ctx context.Context) (*pgxpool.Pool, error) {
+func (b bench) pool(ctx context.Context, change ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	c, err := pgxpool.ParseConfig(b.database)
 	if err != nil {
 		return nil, err
 	}
 	c.MaxConns = connections
+	for _, f := range change {
+		f(c)
+	}
 	return pgxpool.NewWithConfig(ctx, c)
 }
 

@@ -38,6 +38,8 @@ type tally struct {
 
 	all  chan struct{} // closed when every payload has come
 	last time.Time     // when that was
+
+	first func(i int) // see [receiver.expect]
 }
 
 func newReceiver(secret signer.Secret) (*receiver, error) {
@@ -99,9 +101,10 @@ func (r *receiver) take(h http.Header, body []byte) int {
 	return http.StatusOK
 }
 
-// expect begins a new count.
-func (r *receiver) expect(n int) *tally {
-	t := &tally{times: make([]int, n), all: make(chan struct{})}
+// expect begins a new count, which tells first of each payload when it comes for the
+// first time; nil tells nobody.
+func (r *receiver) expect(n int, first func(i int)) *tally {
+	t := &tally{times: make([]int, n), all: make(chan struct{}), first: first}
 	r.tally.Store(t)
 	return t
 }
@@ -117,10 +120,20 @@ func (t *tally) count(body []byte) {
 	if t.times[i]++; t.times[i] > 1 {
 		return
 	}
+	if t.first != nil {
+		t.first(i)
+	}
 	if t.distinct++; t.distinct == len(t.times) {
 		t.last = time.Now()
 		close(t.all)
 	}
+}
+
+// missing returns how many payloads have not come.
+func (t *tally) missing() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.times) - t.distinct
 }
 
 // wait returns when every payload has come, or ctx ends.

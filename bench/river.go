@@ -70,7 +70,11 @@ func migrateRiver(ctx context.Context, b bench) error {
 }
 
 func openRiver(ctx context.Context, b bench) (library, error) {
-	pool, err := b.pool(ctx)
+	pool, err := b.pool(ctx, func(c *pgxpool.Config) {
+		if b.claimed != nil {
+			c.ConnConfig.Tracer = fetchTracer{b.claimed}
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
