@@ -309,7 +309,8 @@ func TestAHeldSnapshotIsAWeakness(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return list
+		// The tests' server has settings that are weaknesses, too.
+		return slices.DeleteFunc(list, func(w string) bool { return strings.Contains(w, " is off: ") })
 	}
 	if got := weaknesses(); len(got) > 0 {
 		t.Errorf("Weaknesses beside a few dead entries = %q; want none", got)
