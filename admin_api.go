@@ -114,7 +114,7 @@ func (h *Hooks) decide(ctx context.Context, id DeliveryID, how func(Delivery) (D
 		}
 		if len(stale) == 0 {
 			h.dispatcher().drop(was)
-			h.Wake()
+			h.lookNow()
 			next.Token++
 			return next, nil
 		}

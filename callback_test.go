@@ -241,7 +241,7 @@ func tellOfAStoreThatFails(t *testing.T) {
 	runUntilCleanup(t, h)
 	send(t, h)
 	store.follow(func(string) fate { return failsBefore })
-	h.Wake()
+	h.Wake(t.Context())
 	time.Sleep(time.Minute)
 	store.follow(nil)
 	time.Sleep(time.Minute)

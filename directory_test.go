@@ -33,7 +33,7 @@ func TestPublishOnlyProcessReachesRecordedHandlers(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(time.Second) // what web knows is at most that old
 		r := send(t, web)
-		worker.Wake() // the memory store cannot
+		worker.Wake(t.Context()) // the memory store cannot
 		synctest.Wait()
 		if r.Deliveries != 1 || !slices.Equal(got, []string{r.EventID}) {
 			t.Errorf("receipt = %+v, handler got %v; want it to get that event", r, got)

@@ -24,6 +24,7 @@ type dispatcher struct {
 	unsure   atomic.Bool   // something may have become due since the loop looked at the backlog
 	store    *boundedStore
 	ledger   *ledger
+	looks    looks
 	stop     context.CancelFunc        // ends Run's context
 	deadline atomic.Pointer[time.Time] // when Run must have returned; nil until it is told to stop
 
@@ -69,6 +70,7 @@ func newDispatcher(h *Hooks) *dispatcher {
 	d := &dispatcher{
 		h:       h,
 		poke:    make(chan struct{}, 1),
+		looks:   looks{sooner: make(chan struct{}, 1)},
 		stopped: make(chan struct{}),
 		lanes:   make(map[string]*lane),
 		busy:    make(map[*lane]struct{}),
@@ -96,6 +98,8 @@ func (d *dispatcher) run(ctx context.Context) {
 	d.open = true
 	d.mu.Unlock()
 	running.Go(func() { d.watch(ctx) })
+	running.Go(func() { d.lookOut(ctx) })
+	running.Go(func() { d.tellOthers(ctx) })
 	running.Go(func() { d.prune(ctx) })
 	running.Go(func() { d.reopen(ctx) })
 	wake := d.wake
@@ -198,7 +202,7 @@ func (d *dispatcher) watch(ctx context.Context) {
 		}
 		retry.reset()
 		d.news.Store(true) // it may have been a subscriber
-		d.wake()
+		d.heard()
 	}
 }
 

@@ -368,7 +368,7 @@ func TestEmptyClaimsDoNotSpin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &lyingStore{Store: memory.New()}
 		h := dispatching(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error { return nil }})
-		h.Wake()
+		h.Wake(t.Context())
 		time.Sleep(time.Minute) // never ends if the loop spins, for the bubble's clock stands still
 		if n := store.claims.Load(); n > 2000 {
 			t.Errorf("%d claims in a minute; want about one a second in the end", n)

@@ -30,6 +30,8 @@ func (s waking) Wait(ctx context.Context) error {
 	}
 }
 
+func (s waking) Wake(context.Context) error { return nil }
+
 // Two instances share the work of a store: each delivery is one's, and begins
 // within 1.1 s by polling alone.
 func TestInstancesShareTheWork(t *testing.T) {
@@ -204,7 +206,7 @@ func TestNewsDuringAReadingAreRead(t *testing.T) {
 		time.Sleep(time.Minute)
 		hold := make(chan struct{})
 		slow.hold = hold
-		there.Wake()
+		there.Wake(t.Context())
 		synctest.Wait() // it has read, and is not told yet
 		put(t, here, hooks.Endpoint{ID: "crm", URL: "https://new.example.com/"})
 		written <- struct{}{}
@@ -212,7 +214,7 @@ func TestNewsDuringAReadingAreRead(t *testing.T) {
 		close(hold)
 		synctest.Wait()
 		send(t, here)
-		there.Wake()
+		there.Wake(t.Context())
 		if url := soon(t, got); url != "https://new.example.com/" {
 			t.Errorf("called %s; want the new URL", url)
 		}

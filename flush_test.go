@@ -112,7 +112,7 @@ func TestFlushMindsWhatCameMeanwhile(t *testing.T) {
 		release := make(chan struct{})
 		block := once(release)
 		store.backlog = func() { _ = block() }
-		h.Wake()
+		h.Wake(t.Context())
 		synctest.Wait()
 		ev := orderPlaced.New(order{1})
 		ev.OrderingKey = "k"

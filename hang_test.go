@@ -166,6 +166,11 @@ func (s *hanging) Wait(ctx context.Context) error {
 	return err
 }
 
+func (s *hanging) Wake(ctx context.Context) error {
+	_, err := hangs(ctx, s, "Wake", func() (any, error) { return nil, nil })
+	return err
+}
+
 // state returns what the store has counted.
 func (s *hanging) state() (calls, inside, most int, hung time.Time) {
 	s.mu.Lock()

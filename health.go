@@ -48,7 +48,7 @@ func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
 		return nil, err
 	}
 	if h.dir.reopen() {
-		h.Wake()
+		h.lookNow()
 	}
 	backlog, err := h.store.Backlog(ctx)
 	if err != nil {

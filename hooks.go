@@ -54,7 +54,8 @@ type Hooks struct {
 	reporter *reporter // of subscribers that fail
 	throttle throttle  // of lines about attempts
 
-	closeIdle func() // ends the idle connections of the transport that New made
+	closeIdle func()    // ends the idle connections of the transport that New made
+	announcer announcer // of commits, to other processes
 
 	anchor atomic.Pointer[anchor] // of the clock that everything is dated by; nil: not read yet
 	wall   func() time.Time       // the machine's clock; nil: that of time.Now
@@ -86,6 +87,7 @@ func New(c Config) (*Hooks, error) {
 		types:     make(map[string]bool),
 		handlers:  make(map[string]Handler),
 		reporter:  newReporter(),
+		announcer: announcer{owed: make(chan struct{}, 1)},
 	}, nil
 }
 
@@ -192,15 +194,6 @@ func anyKey(m map[string]bool, f func(string) bool) bool {
 func (h *Hooks) CheckURL(raw string) error {
 	_, err := h.cfg.Egress.CheckURL(raw)
 	return err
-}
-
-// Wake tells the dispatcher of this process to look for work now, after the
-// commit of a transaction that PublishTx took part in. Without it, that work
-// begins when the store notices, and in a memory store with whatever comes next.
-func (h *Hooks) Wake() {
-	if d := h.dispatcher(); d != nil {
-		d.wake()
-	}
 }
 
 // Run delivers until ctx ends. Then it takes no new work, waits for attempts

@@ -50,7 +50,7 @@ func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error
 		}
 	}
 	if h.dispatcher() != d {
-		h.Wake() // Run has begun meanwhile, and may have looked too early
+		h.lookNow() // Run has begun meanwhile, and may have looked too early
 	}
 	return receipts, nil
 }
@@ -58,7 +58,8 @@ func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error
 // PublishTx publishes inside the application's own transaction: what it has
 // written is there if and when the transaction commits. Its tx is what the
 // store's Tx method returns. Call [Hooks.Wake] after the commit, so that
-// delivery begins at once. Errors are those of Publish; after one, roll back.
+// delivery begins at once; it does not matter if the program ends before that. Errors
+// are those of Publish; after one, roll back.
 func (h *Hooks) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, error) {
 	if err := checkContext(ctx); err != nil {
 		return nil, err
@@ -74,6 +75,7 @@ func (h *Hooks) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, 
 	if err != nil {
 		return nil, publishError(evs, err)
 	}
+	h.dispatcher().expectCommit(receipts)
 	return receipts, nil
 }
 

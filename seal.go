@@ -182,7 +182,7 @@ func (h *Hooks) writeEndpoint(ctx context.Context, old, next *endpoint) error {
 		return err
 	}
 	h.dir.update(edit{Record: next.record, endpoint: next})
-	h.Wake() // it may have waited for its key
+	h.lookNow() // it may have waited for its key
 	return nil
 }
 

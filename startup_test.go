@@ -108,6 +108,8 @@ func (s *broken) Wait(ctx context.Context) error {
 	}
 }
 
+func (s *broken) Wake(context.Context) error { return s.fail("Wake") }
+
 // brokenMethods are those that the dispatcher calls, with how many calls of each may work
 // before one fails.
 var brokenMethods = map[string][]int64{

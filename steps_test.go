@@ -130,7 +130,7 @@ func TestClockSetDuringAttempts(t *testing.T) {
 			}
 			time.Sleep(5 * time.Second)
 			w.set(by)
-			h.Wake()
+			h.Wake(t.Context())
 			time.Sleep(10 * time.Second)
 			events = append(events, publish(t, h, n).EventID, publish(t, h, n+1).EventID)
 			time.Sleep(time.Duration(n+2) * 5 * time.Second)
@@ -162,7 +162,7 @@ func TestClockSetWhileOneIsCharged(t *testing.T) {
 		time.Sleep(time.Second)
 		w.set(by)
 		publish(t, h, 1)
-		h.Wake()
+		h.Wake(t.Context())
 		time.Sleep(time.Minute)
 		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Succeeded || d.Attempts != 1 || len(calls.of(r.EventID)) != 1 {
 			t.Errorf("the delivery is %v with %d attempts, sent %d times; want succeeded with 1, once", d.Status, d.Attempts, len(calls.of(r.EventID)))
@@ -208,7 +208,7 @@ func TestClockSetWhileOutcomesAreSaved(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			w.set(by)
-			h.Wake()
+			h.Wake(t.Context())
 			time.Sleep(time.Hour)
 			for _, id := range events {
 				if got := calls.of(id); len(got) != 2 || got[1]-got[0] < 10*time.Minute || got[1]-got[0] > 14*time.Minute {
@@ -230,7 +230,7 @@ func TestClockSetBeforeAClaimThatIsSlowToAnswer(t *testing.T) {
 		events := []string{publish(t, h, 0).EventID, publish(t, h, 1).EventID}
 		time.Sleep(time.Second)
 		w.set(by)
-		h.Wake()
+		h.Wake(t.Context())
 		time.Sleep(time.Minute)
 		wantOnce(t, h, calls, events)
 	})
@@ -245,7 +245,7 @@ func TestRetryThatIsClaimedBeforeItIsKnownToBeSaved(t *testing.T) {
 		h := dispatching(t, hooks.Config{Store: store, Logger: silent, Retry: retry.Schedule{10 * time.Second}}, a)
 		r := publish(t, h, 0)
 		time.Sleep(15 * time.Second)
-		h.Wake()
+		h.Wake(t.Context())
 		time.Sleep(time.Minute)
 		got := calls.of(r.EventID)
 		if d := delivery(t, h, r.EventID, "a"); len(got) != 2 || got[1] > 21*time.Second || d.Status != hooks.Succeeded || d.Lost != 0 {
@@ -448,7 +448,7 @@ func TestGivenBackWhileTheClockIsSetBack(t *testing.T) {
 			s.fail.Store(false)
 			time.Sleep(100 * time.Millisecond)
 			w.set(-time.Hour)
-			h.Wake()
+			h.Wake(t.Context())
 			mustPublish(t, h, ev) // a duplicate
 			time.Sleep(30 * time.Second)
 			if d := delivery(t, h, "evt_2", "a"); d.Status != hooks.Succeeded {

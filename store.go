@@ -127,12 +127,24 @@ type Ephemeral interface {
 	Ephemeral()
 }
 
-// A Waker store can tell when somebody else has written. Optional.
+// A Waker store tells dispatchers in other processes of each other's writes. Optional.
 type Waker interface {
-	// Wait blocks until a commit that was not made through this store's own
-	// Enqueue, Update or Put may have made work due or changed a record, or
-	// ctx ends.
+	// Wait blocks until another process may have made work due or changed a record, or
+	// ctx ends. It returns after Enqueue, Update and Put of another store on the same
+	// data, but not after this store's own. It may return more often.
+	//
+	// The store may tell of a write up to 100 ms late if it has told of another one
+	// just before: [Hooks] looks several times after Wait has returned.
 	Wait(ctx context.Context) error
+
+	// Wake makes the Wait of others return, because a transaction of the application's
+	// was committed that [Tx] has written in. It is called outside of any transaction,
+	// seldom (see [Hooks.Wake]), and must not wait for other commits. A store whose Wait
+	// sees such commits by itself does nothing.
+	//
+	// An error means that others may not have been told. Nobody repeats the call: they
+	// find the work when they poll.
+	Wake(ctx context.Context) error
 }
 
 // A Clock store tells the time that all machines which share it agree on, such

@@ -231,6 +231,13 @@ func (s *boundedStore) Wait(ctx context.Context) error {
 	return err
 }
 
+// Wake is [Waker]'s; the store must be one.
+func (s *boundedStore) Wake(ctx context.Context) error {
+	_, err := call(ctx, s, "Wake", callTimeout,
+		func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.(Waker).Wake(ctx) }, nil)
+	return err
+}
+
 // Lock is [Exclusive]'s; the store must be one. A lock that comes too late is given up.
 // While an earlier call is left behind, that one may hold the lock, so that ErrLocked
 // does not say that another dispatcher does.

@@ -177,7 +177,7 @@ func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
 		return fmt.Errorf("hooks: unsubscribe %q: %w", id, err)
 	}
 	h.dir.update(edit{Record: Record{Key: r.Key, Version: version}})
-	h.Wake()
+	h.lookNow()
 	return nil
 }
 

@@ -25,6 +25,6 @@ func (s *shop) placeOrder(ctx context.Context, o Order) error {
 	if err := tx.Commit(ctx); err != nil {
 		return err
 	}
-	s.hooks.Wake() // deliver it now
+	s.hooks.Wake(ctx) // deliver it now
 	return nil
 }

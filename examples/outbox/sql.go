@@ -25,6 +25,6 @@ func (s *shop) placeOrderSQL(ctx context.Context, o Order) error {
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	s.hooks.Wake() // deliver it now
+	s.hooks.Wake(ctx) // deliver it now
 	return nil
 }

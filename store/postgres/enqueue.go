@@ -254,14 +254,14 @@ func subscribers(e *hooks.Entry) int {
 	return len(names)
 }
 
-// enqueueIn writes entries in a session, with more statements at the end. It
-// changes nothing if it returns [hooks.ErrNotFound].
-func (s *Store) enqueueIn(ctx context.Context, to session, now time.Time, entries []hooks.Entry, more ...statement) ([]hooks.Receipt, error) {
+// enqueueIn writes entries in a session. It changes nothing if it returns
+// [hooks.ErrNotFound].
+func (s *Store) enqueueIn(ctx context.Context, to session, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
 	if err := s.missing(ctx, to, entries); err != nil {
 		return nil, err
 	}
 	list, receipts := insertions(now, entries)
-	if err := to.run(ctx, s, append(insert(list, false), more...)...); err != nil {
+	if err := to.run(ctx, s, insert(list, false)...); err != nil {
 		return nil, err
 	}
 	return closed(receipts), nil

@@ -102,7 +102,6 @@ func (w *writer) waits() bool {
 	defer w.mu.Unlock()
 	if len(w.groups.ops) == 0 {
 		w.groups.workers--
-		w.store.herald.idle()
 		return false
 	}
 	return true
@@ -128,25 +127,22 @@ type batch struct {
 	group []*op
 	list  []statement
 	bold  bool // it takes for granted that its events are new
-	news  bool // it makes work for others
-	told  bool // it announces that
 	err   error
 }
 
 // begin makes a batch of a group.
 func (w *writer) begin(group []*op) *batch {
-	b := &batch{group: group, bold: w.isBold(), news: slices.ContainsFunc(group, (*op).announces)}
+	b := &batch{group: group, bold: w.isBold()}
 	b.list = prepare(group, b.bold)
-	if b.told = w.store.herald.begin(b.news); b.told {
-		b.list = append(b.list, w.store.announcement(w.store.name))
-	}
 	return b
 }
 
-// end notes what became of a batch.
+// end notes what became of a batch, and announces what it wrote.
 func (w *writer) end(b *batch, err error) {
 	b.err = err
-	w.store.herald.end(b.news, b.told, err)
+	if slices.ContainsFunc(b.group, (*op).announces) {
+		w.store.herald.written(err)
+	}
 	if b.refused() {
 		w.beCareful()
 	}

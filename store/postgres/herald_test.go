@@ -1,111 +1,99 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"example.com/hooks"
 )
 
-// A heraldTest is a herald whose own announcements are counted.
-type heraldTest struct {
-	*herald
-	sent *int
+// countingHerald returns a herald whose announcements are counted, with their times.
+func countingHerald() (h *herald, sent *[]time.Time) {
+	sent = new([]time.Time)
+	return &herald{send: func() { *sent = append(*sent, time.Now()) }}, sent
 }
 
-func newHeraldTest() heraldTest {
-	sent := new(int)
-	return heraldTest{&herald{send: func() { *sent++ }}, sent}
-}
-
-// group is one that takes a time, with news or without.
-func (h heraldTest) group(news bool, took time.Duration, err error) (told bool) {
-	told = h.begin(news)
-	time.Sleep(took)
-	h.end(news, told, err)
-	return told
-}
-
-// settled returns what was sent when nothing is under way any more.
-func (h heraldTest) settled() int {
-	h.idle()
+// settled lets all pass that may still be announced.
+func settled() {
 	time.Sleep(10 * heraldPause)
 	synctest.Wait()
-	return *h.sent
 }
 
-func TestGroupsTellOfWhatWasWrittenBefore(t *testing.T) {
+func TestAnnouncementsKeepTheirPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHeraldTest()
-		if !h.group(true, 0, nil) || h.group(true, 0, nil) {
-			t.Error("of two groups within a pause, the first one shall announce itself, and only that")
+		h, sent := countingHerald()
+		began := time.Now()
+		for range 250 { // one each millisecond
+			h.owe()
+			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(heraldPause)
-		synctest.Wait()
-		if *h.sent > 0 {
-			t.Error("an announcement was sent by itself while groups were being written")
+		settled()
+		if len(*sent) != 4 {
+			t.Fatalf("%d announcements were sent in 250 ms; want 4", len(*sent))
 		}
-		if !h.group(false, 0, nil) {
-			t.Error("a group without news does not announce the one before it, which could not")
-		}
-		time.Sleep(heraldPause)
-		synctest.Wait()
-		h.group(true, 0, nil)
-		if n := h.settled(); n > 0 {
-			t.Errorf("%d announcements were sent by themselves, after all was told", n)
+		for i, at := range *sent {
+			if after, want := at.Sub(began), time.Duration(i)*heraldPause; after != want {
+				t.Errorf("announcement %d was sent after %v; want %v", i+1, after, want)
+			}
 		}
 	})
 }
 
-func TestWhatNoGroupTellsIsSent(t *testing.T) {
-	ways := map[string]func(heraldTest){
-		"a second group within the pause":   func(h heraldTest) { h.group(true, 0, nil); h.group(true, 0, nil) },
-		"a slow second group":               func(h heraldTest) { h.group(true, 0, nil); h.group(true, 2*heraldPause, nil) },
-		"a group that failed, or maybe not": func(h heraldTest) { h.group(true, 0, errors.New("connection lost")) },
-		"a failed one that told for others": func(h heraldTest) {
-			h.group(true, 0, nil)
-			h.group(true, 2*heraldPause, nil)
-			h.group(false, 0, errors.New("connection lost"))
-		},
-		"something by itself": func(h heraldTest) { h.later() },
-	}
-	for name, way := range ways {
+// What was committed just after an announcement, or may have been, is announced when
+// the pause is over.
+func TestWhatMayBeCommittedIsAnnounced(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want int
+	}{
+		"committed":       {nil, 2},
+		"connection lost": {errors.New("connection lost"), 2},
+		"gave up waiting": {context.DeadlineExceeded, 2},
+		"refused":         {&pgconn.PgError{Code: "23505"}, 1},
+		"unknown event":   {hooks.ErrNotFound, 1},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHeraldTest()
-				way(h)
-				if n := h.settled(); n != 1 {
-					t.Errorf("%d announcements were sent; want 1", n)
+				h, sent := countingHerald()
+				h.owe()
+				h.written(c.err)
+				settled()
+				if n := len(*sent); n != c.want {
+					t.Errorf("%d announcements were sent; want %d", n, c.want)
 				}
 			})
 		})
 	}
 }
 
-func TestAnnouncementsKeepTheirPause(t *testing.T) {
+func TestWakeTakesWhatIsOwed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHeraldTest()
-		for range 5 {
-			h.later()
+		h, sent := countingHerald()
+		h.owe()
+		h.owe()
+		if !h.take() || h.take() {
+			t.Error("take() = false, or true twice; want true once, after something was committed in the pause")
 		}
-		synctest.Wait()
-		if *h.sent != 1 {
-			t.Errorf("%d announcements were sent at once; want 1", *h.sent)
-		}
-		if n := h.settled(); n != 2 {
-			t.Errorf("%d announcements were sent; want 2, the second one for the other four", n)
+		settled()
+		if n := len(*sent); n != 1 {
+			t.Errorf("%d announcements were sent; want 1, for the second one was taken", n)
 		}
 	})
 }
 
 func TestMuteHeraldsSayNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHeraldTest()
+		h, sent := countingHerald()
 		h.mute = true
-		told := h.group(true, 0, nil)
-		h.later()
-		if n := h.settled(); n > 0 || told {
-			t.Errorf("%d announcements were sent, and the group's is %t; want none", n, told)
+		h.owe()
+		settled()
+		if n := len(*sent); n > 0 {
+			t.Errorf("%d announcements were sent; want none", n)
 		}
 	})
 }

@@ -86,7 +86,9 @@ func startShared() (*pgx.ConnConfig, error) {
 	url := os.Getenv("HOOKS_TEST_POSTGRES")
 	if url == "" {
 		var err error
-		if shared.server, err = pgserver.Start(ctx, pgserver.Config{}); err != nil {
+		if shared.server, err = pgserver.Start(ctx, pgserver.Config{
+			Settings: map[string]string{"max_prepared_transactions": "10"},
+		}); err != nil {
 			return nil, err
 		}
 		url = shared.server.URL("postgres")

@@ -2,83 +2,64 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"example.com/hooks"
 )
 
-// announcement is the statement that tells those who listen, when and if the
-// transaction commits. from is who need not be told.
-func (s *Store) announcement(from string) statement {
-	return statement{`SELECT pg_notify($1, $2)`, []any{s.channel(), from}, nil}
-}
-
-// A herald decides which of the store's own transactions announce what they wrote.
-// The commits of those that do wait for each other, in the whole server; so there is
-// at most one each heraldPause. It tells of what the others wrote as well, and if
-// none is at hand, a transaction of its own does.
+// A herald announces what the store's own transactions have committed, each time in a
+// statement of its own. None of them announces itself: commits that do wait for each
+// other in the whole server, until each is on the disk and maybe on a standby. A
+// statement that only announces writes nothing else, so it waits for neither.
 type herald struct {
-	send func() // the announcement, by itself
+	send func() // the announcement
 	mute bool   // nobody listens
 
 	mu      sync.Mutex // guards what follows
-	resting bool       // one was sent less than a pause ago
-	owed    bool       // others have committed since
-	busy    bool       // groups are being written, which can tell of it
+	resting bool       // the last announcement is less than a pause ago
+	owed    bool       // something was committed since it was sent
 }
 
-const heraldPause = 3 * time.Millisecond
+// heraldPause is the least time between two announcements. Dispatchers that have heard
+// one look several times meanwhile, so that it costs little delay.
+const heraldPause = 100 * time.Millisecond
 
-// begin reports whether the group that is about to be written shall announce
-// itself, if it has news, and what was committed without.
-func (h *herald) begin(news bool) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.busy = true
-	if h.resting || h.mute || !news && !h.owed {
-		return false
-	}
-	h.owed = false
-	h.rest()
-	return true
-}
-
-// end says what became of the group, and whether it announced itself.
-func (h *herald) end(news, told bool, err error) {
-	if told && err != nil || news && !told && err == nil {
-		h.later()
+// written announces what a transaction wrote, unless its error says for certain that it
+// was not committed.
+func (h *herald) written(err error) {
+	if err == nil || sqlState(err) == "" && !errors.Is(err, hooks.ErrNotFound) {
+		h.owe()
 	}
 }
 
-// idle says that no group is being written any more.
-func (h *herald) idle() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.busy = false
-	h.settle()
-}
-
-// later announces what was committed without, or may have been.
-func (h *herald) later() {
+// owe announces what was committed, or may have been, now or after the pause.
+func (h *herald) owe() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.owed = !h.mute
 	h.settle()
 }
 
-// settle sends what is owed, if it is time to and no group will. h.mu is held.
-func (h *herald) settle() {
-	if h.owed && !h.resting && !h.busy {
-		h.owed = false
-		h.rest()
-		go h.send()
-	}
+// take makes the caller the one who announces what is owed, and reports whether
+// anything is.
+func (h *herald) take() (owed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	owed, h.owed = h.owed, false
+	return owed
 }
 
-// rest lets a pause pass. h.mu is held.
-func (h *herald) rest() {
-	h.resting = true
+// settle sends what is owed unless the last announcement is too young. h.mu is held.
+func (h *herald) settle() {
+	if !h.owed || h.resting {
+		return
+	}
+	h.owed, h.resting = false, true
+	go h.send()
 	time.AfterFunc(heraldPause, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -87,13 +68,30 @@ func (h *herald) rest() {
 	})
 }
 
-// announce tells those who listen, in a transaction of its own. If it cannot, they
-// find out by looking.
+// announceSQL tells those who listen. The second argument names the store, which
+// ignores announcements of its own.
+const announceSQL = `SELECT pg_notify($1, $2)`
+
+// announce tells those who listen. If it cannot, they find out by polling.
 func (s *Store) announce() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	st := s.announcement(s.name)
-	_, _ = s.pool.Exec(ctx, st.sql, st.args...)
+	_, _ = s.pool.Exec(ctx, announceSQL, s.channel(), s.name)
+}
+
+// Wake is [hooks.Waker]'s: one NOTIFY, in a transaction of its own, that makes the Wait
+// of other stores on the same tables return. It does nothing if [Config].PollOnly is
+// set. What the store's own methods have written is announced without it.
+func (s *Store) Wake(ctx context.Context) error {
+	if err := ctx.Err(); err != nil || s.pollOnly {
+		return err
+	}
+	owed := s.herald.take() // this announcement tells of that as well
+	_, err := s.pool.Exec(ctx, announceSQL, s.channel(), s.name)
+	if err != nil && owed {
+		s.herald.owe()
+	}
+	return explain(ctx, "wake", err)
 }
 
 // A listener is the connection that hears announcements.
@@ -105,8 +103,8 @@ type listener struct {
 // Wait is [hooks.Waker]'s, for one caller at a time: others wait for it. It keeps
 // a connection of its own from one call to the next, made with the pool's
 // configuration, until the context of the call that made it ends. It returns when
-// another store, or a transaction of the application's, has announced something, and
-// when it has connected, for it may have missed something before. When the
+// another store has announced what its own methods wrote, or its Wake was called, and
+// when it has connected, because it may have missed something before. When the
 // connection is lost it returns the error, and connects anew when it is called again.
 func (s *Store) Wait(ctx context.Context) error {
 	if s.pollOnly {

@@ -21,10 +21,12 @@
 // for each other, and touches finished rows never. Ordering keys are serialized by
 // advisory transaction locks.
 //
-// What is published is announced with NOTIFY; dispatchers listen on one
-// connection of their own, outside the pool. That is a hint and saves up to a
-// second: they look into the database every second whatever they hear. Time is
-// the database's, which all processes agree on.
+// What is published is announced with NOTIFY, in a statement of its own and at most ten
+// times a second; dispatchers listen on one connection of their own, outside the pool.
+// That is a hint and saves up to a second: they look into the database every second
+// whatever they hear. What is published in the application's transaction is announced by
+// [Store.Wake] only, because commits that notify wait for each other. Time is the
+// database's, which all processes agree on.
 //
 // A call may outlast its context by up to a second, to know what became of what it
 // has begun. Errors say what ails the database, see [ErrUnavailable] and those after

@@ -56,6 +56,24 @@ func TestSQLTx(t *testing.T) {
 	})
 }
 
+func TestWaker(t *testing.T) {
+	storetest.RunWaker(t, func(t *testing.T) (s, other hooks.Store, _ func() storetest.Transaction) {
+		a, b, pool := pair(t)
+		return a, b, func() storetest.Transaction {
+			tx, err := pool.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := context.Background()
+			return storetest.Transaction{
+				Tx:       a.Tx(tx),
+				Commit:   func() error { return tx.Commit(ctx) },
+				Rollback: func() error { return tx.Rollback(ctx) },
+			}
+		}
+	})
+}
+
 // sqlDB connects to a database with database/sql, until the test ends.
 func sqlDB(t testing.TB, config *pgx.ConnConfig) *sql.DB {
 	t.Helper()

@@ -44,7 +44,7 @@ func (s *Store) Put(ctx context.Context, _ time.Time, r hooks.Record) (version i
 	case version == 0:
 		return 0, hooks.ErrConflict
 	}
-	s.herald.later()
+	s.herald.owe()
 	return version, nil
 }
 

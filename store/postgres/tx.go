@@ -12,13 +12,13 @@ import (
 
 // Tx returns the part of the store that works inside the application's own
 // transaction tx, for [hooks.Hooks.PublishTx]. What it writes is visible, and
-// delivered, when tx commits, and never was when it rolls back. Dispatchers that
-// listen hear of the commit at once; call [hooks.Hooks.Wake] after it all the same,
-// for it costs nothing.
+// delivered, when tx commits, and never was when it rolls back. Call
+// [hooks.Hooks.Wake] after the commit, so that delivery begins at once: the database
+// tells nobody of it.
 //
-// The announcement is a NOTIFY. Transactions that have one commit one after the
-// other, in the whole server, and cannot be prepared for a two-phase commit; with
-// [Config].PollOnly there is none.
+// The store adds to tx the rows of events and deliveries and nothing else: no NOTIFY,
+// no lock but those of rows, no setting. So tx commits as fast as before, and may be
+// prepared for a two-phase commit.
 //
 // Publishing an event or idempotency key that another transaction has published
 // and not yet committed waits for that one. An isolation level above READ
@@ -46,11 +46,7 @@ func (a appTx) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var news []statement
-	if waiting(entries) && !a.store.pollOnly {
-		news = append(news, a.store.announcement("")) // our own dispatcher is to hear of it too
-	}
-	receipts, err := a.store.enqueueIn(ctx, a.in, now, entries, news...)
+	receipts, err := a.store.enqueueIn(ctx, a.in, now, entries)
 	return receipts, explain(ctx, "enqueue", err)
 }
 

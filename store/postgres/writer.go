@@ -227,8 +227,8 @@ func (w *writer) do(ctx context.Context, o *op, lock string) error {
 			return err
 		})
 	})
-	if err == nil && o.announces() {
-		w.store.herald.later()
+	if o.announces() {
+		w.store.herald.written(err)
 	}
 	return err
 }

@@ -143,6 +143,17 @@ func (s *Store) Wait(ctx context.Context) error {
 	}
 }
 
+// Wake is [hooks.Waker]'s. It does nothing, because Wait sees what transactions of the
+// application's have committed, in this process and, if Shared is set, in others.
+func (s *Store) Wake(ctx context.Context) error {
+	select {
+	case <-s.done:
+		return hooks.ErrClosed
+	default:
+		return ctx.Err()
+	}
+}
+
 // look reads the number. A database that is busy is looked at next time.
 func (s *Store) look(ctx context.Context) error {
 	seen, err := read(ctx, s, "wait", func(rows *sql.Rows) (n int64, err error) {

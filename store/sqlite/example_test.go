@@ -90,7 +90,7 @@ func ExampleStore_Tx() {
 		if err := tx.Commit(); err != nil {
 			return err
 		}
-		h.Wake()
+		h.Wake(ctx)
 		return nil
 	}
 	fmt.Println(pay(context.Background(), 7))

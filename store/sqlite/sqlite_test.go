@@ -104,6 +104,16 @@ func TestNewTx(t *testing.T) {
 	})
 }
 
+// TestSharedFileWakes has two stores on a file, as two processes have them.
+func TestSharedFileWakes(t *testing.T) {
+	storetest.RunWaker(t, func(t *testing.T) (s, other hooks.Store, _ func() storetest.Transaction) {
+		path := filepath.Join(t.TempDir(), "hooks.db")
+		a, b := open(t, path), open(t, path)
+		a.Shared, b.Shared = true, true
+		return a, b, begin(t, a, openDB(t, path))
+	})
+}
+
 func begin(t *testing.T, s *sqlite.Store, db *sql.DB) func() storetest.Transaction {
 	return func() storetest.Transaction {
 		tx := beginTx(t, db)

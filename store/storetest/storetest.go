@@ -14,7 +14,8 @@
 //	}
 //
 // [Run] is for every store, [RunDurable] for those that outlive the process,
-// [RunTx] for those that write in the application's transactions. Each rule
+// [RunTx] for those that write in the application's transactions, [RunWaker] for those
+// that tell other processes of their writes. Each rule
 // is a subtest, named with the sentence that a store breaks when it fails.
 // With -short and under the race detector those that need many rows are
 // smaller, and those that compare times are left out.
