@@ -104,6 +104,26 @@ func TestClaimsAreMeasuredUnderEveryLoad(t *testing.T) {
 	}
 }
 
+// Commits are measured in every way, and what they publish is delivered.
+func TestCommitsAreMeasuredInEveryWay(t *testing.T) {
+	s := testServer(t)
+	rates, err := measureNotify(t.Context(), s, options{n: 32, rounds: 1}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	printNotify(&out, rates)
+	if n := strings.Count(out.String(), "×"); n != len(settings)*len(ways) || !strings.Contains(out.String(), " 1.00×") {
+		t.Errorf("printNotify() wrote\n%s", &out)
+	}
+	for _, here := range []int{0, 1} {
+		list, err := measureDelays(t.Context(), s, way{wake: true}, here, 16)
+		if err != nil || len(list) != 16 || list.at(0) > list.at(1) {
+			t.Errorf("measureDelays() = %v, %v; want 16, sorted", list, err)
+		}
+	}
+}
+
 func TestLossAndRepetitionAreErrors(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -7,6 +7,7 @@
 //	go run ./bench -claims                 # only what a claim costs in a full store
 //	go run ./bench -snapshot               # only what happens beside long reports
 //	go run ./bench -snapshot -for 90s      # the same, in less time
+//	go run ./bench -notify                 # only what transactions cost that publish
 //
 // All do the same. What is inserted is 1 KiB of JSON, one row at a time, from 16
 // goroutines; up to 64 deliver at once, with a POST that carries a Standard
@@ -21,7 +22,8 @@
 // The exit status is 1 if a peer lost or duplicated work, or if what a claim costs
 // hooks depends on what else is in the store: a million finished deliveries, say; with
 // -snapshot, if hooks leaves something undone or claims take more than twice as long
-// beside the reports.
+// beside the reports; with -notify, if telling others after the commit makes
+// transactions slower.
 package main
 
 import (
@@ -46,6 +48,7 @@ type options struct {
 	claims    bool
 	snapshot  bool
 	length    time.Duration
+	notify    bool
 	timeout   time.Duration
 }
 
@@ -58,6 +61,7 @@ func main() {
 	flag.BoolVar(&o.claims, "claims", false, "measure only what claims cost")
 	flag.BoolVar(&o.snapshot, "snapshot", false, "measure only what happens beside transactions that keep their snapshots")
 	flag.DurationVar(&o.length, "for", 10*time.Minute, "how long -snapshot lets each of the peers work")
+	flag.BoolVar(&o.notify, "notify", false, "measure only transactions that publish, and how soon it is delivered")
 	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long one measure of one peer may take")
 	flag.Parse()
 
@@ -87,6 +91,9 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 	fmt.Fprintln(out, machine)
 	if o.snapshot {
 		return compareSnapshots(ctx, s, o.length, out, progress)
+	}
+	if o.notify {
+		return compareNotify(ctx, s, o, out, progress)
 	}
 	if !o.claims {
 		c := &comparison{options: o, peers: chosen}
