@@ -34,9 +34,9 @@ type orders struct {
 const (
 	fleetTimeout = time.Second // of an attempt
 	// fleetLease is how long a child leases at most, by that timeout: for five
-	// attempts one after the other, half a minute to save what became of them,
-	// and up to a second at random.
-	fleetLease = 5*fleetTimeout + 31*time.Second
+	// attempts one after the other, 35 s to save what became of them, and up to a
+	// second at random.
+	fleetLease = 5*fleetTimeout + 36*time.Second
 	// fleetSlots are the attempts to one endpoint at once, and fleetHeld the
 	// deliveries that a child may have leased for it: queued, under way, or being
 	// saved.
