@@ -25,12 +25,17 @@ func (h *Hooks) Wake(ctx context.Context) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	w, ok := h.store.(Waker)
-	if !ok || h.announcer.leave() || ctx.Err() != nil || !h.announcer.begin(time.Now()) {
+	if _, ok := h.store.(Waker); !ok || h.announcer.leave() || ctx.Err() != nil || !h.announcer.begin(time.Now()) {
 		return
 	}
-	defer func() { h.announcer.end(time.Now()) }()
-	h.announce(ctx, w, announceFor)
+	ctx, cancel := context.WithTimeout(ctx, announceFor)
+	defer cancel()
+	w := &boundedStore{ // a store that ignores ctx is left behind
+		Store: h.store, calls: &h.calls, remaining: func() time.Duration { return 0 }, failed: func(error) {},
+	}
+	for again := true; again; {
+		again = h.announcer.end(h.announce(ctx, w, announceFor) && ctx.Err() == nil)
+	}
 }
 
 // lookNow has the dispatcher of this process, if there is one, look for work now.
@@ -45,13 +50,16 @@ const (
 	announceFor   = time.Second
 )
 
-// announce tells other processes that something was committed, within limit.
-func (h *Hooks) announce(ctx context.Context, w interface{ Wake(context.Context) error }, limit time.Duration) {
+// announce tells other processes that something was committed, within limit. It reports
+// whether they know.
+func (h *Hooks) announce(ctx context.Context, w *boundedStore, limit time.Duration) (told bool) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if err := w.Wake(ctx); err != nil {
+	err := w.Wake(ctx)
+	if err != nil {
 		h.log.Debug("hooks: other processes were not told of new work; they find it when they poll", "error", err)
 	}
+	return err == nil
 }
 
 // An announcer sees to it that other processes are told at most once in announceEvery.
@@ -61,6 +69,7 @@ type announcer struct {
 	mu       sync.Mutex // guards what follows
 	served   bool       // Run's goroutine tells what is owed
 	telling  bool       // a caller of Wake is telling, because Run does not run
+	more     bool       // that one is to tell once more, of what was committed meanwhile
 	resumeAt time.Time  // no caller tells before
 }
 
@@ -81,17 +90,28 @@ func (a *announcer) leave() bool {
 func (a *announcer) begin(now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.telling || now.Before(a.resumeAt) {
+	switch {
+	case now.Before(a.resumeAt):
+		return false
+	case a.telling:
+		a.more = true
 		return false
 	}
-	a.telling = true
+	a.telling, a.resumeAt = true, now.Add(announceEvery)
 	return true
 }
 
-func (a *announcer) end(now time.Time) {
+// end says whether the others were told, and reports whether to tell them once more. If
+// they were not, the next call of begin need not wait.
+func (a *announcer) end(told bool) (again bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.telling, a.resumeAt = false, now.Add(announceEvery)
+	if !told {
+		a.resumeAt = time.Time{}
+	}
+	again = told && a.more
+	a.telling, a.more = again, false
+	return again
 }
 
 func (a *announcer) setServed(served bool) {

@@ -282,3 +282,48 @@ func TestWhatNobodyTellsOfIsFoundByOthers(t *testing.T) {
 		}
 	})
 }
+
+// Without Run, what is committed while others are being told slowly is told once more,
+// and a Wake after one that failed does not rest.
+func TestWakeTellsOfWhatCameMeanwhile(t *testing.T) {
+	for name, c := range map[string]struct {
+		takes time.Duration
+		err   error
+		after time.Duration // of the second Wake
+	}{
+		"slow":   {300 * time.Millisecond, nil, 200 * time.Millisecond},
+		"slower": {300 * time.Millisecond, nil, 350 * time.Millisecond},
+		"failed": {0, errFault, time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store, began := newTelling(), time.Now()
+				store.wake = func(context.Context) error { time.Sleep(c.takes); return c.err }
+				h := newHooks(t, hooks.Config{Store: store})
+				go h.Wake(t.Context())
+				time.Sleep(c.after)
+				h.Wake(t.Context())
+				time.Sleep(2 * time.Second)
+				if times := store.times(began); len(times) != 2 || times[1] < c.after {
+					t.Errorf("others are told after %v; want it at once and not before %v", times, c.after)
+				}
+			})
+		})
+	}
+}
+
+// A store that ignores its context holds up no Wake for longer than that lasts.
+func TestWakeOfAStoreThatIgnoresItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, release := newTelling(), make(chan struct{})
+		store.wake = func(context.Context) error { <-release; return nil }
+		h, began := newHooks(t, hooks.Config{Store: store}), time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		h.Wake(ctx)
+		if took := time.Since(began); took > 200*time.Millisecond {
+			t.Errorf("Wake took %v; want as long as its context lasts", took)
+		}
+		close(release)
+	})
+}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +16,12 @@ import (
 // countingHerald returns a herald whose announcements are counted, with their times.
 func countingHerald() (h *herald, sent *[]time.Time) {
 	sent = new([]time.Time)
-	return &herald{send: func() { *sent = append(*sent, time.Now()) }}, sent
+	var mu sync.Mutex // guards sent
+	return &herald{send: func() {
+		mu.Lock()
+		defer mu.Unlock()
+		*sent = append(*sent, time.Now())
+	}}, sent
 }
 
 // settled lets all pass that may still be announced.
