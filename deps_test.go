@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"signer":              {},
 	"egress":              {},
 	"keeper":              {},
+	"internal/lanes":      {},
 	"internal/pgserver":   {},
 	"store/memory":        {"hooks"},
 	"store/sqlite":        {"hooks", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
