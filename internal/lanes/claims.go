@@ -133,7 +133,7 @@ func (s *Set[J]) Refill(now time.Time) (list []Claim, read time.Time) {
 		return nil, time.Time{}
 	}
 	c := &s.claims
-	stale := (c.short || s.totals.behind > 0) && !now.Before(c.lookAt) && (c.short || s.asks())
+	stale := (c.short || s.totals.behind > 0) && !now.Before(c.lookAt) && (c.short || s.asksAny())
 	due := !c.readAt.IsZero() && !now.Before(c.readAt)
 	must := c.recheck || due || stale
 	if must && !now.Before(c.restTo) {
@@ -162,10 +162,12 @@ func (s *Set[J]) wanting() bool {
 	return false
 }
 
-// asks reports whether ask would make a claim.
-func (s *Set[J]) asks() bool {
+// asks reports whether a claim can be made for lanes of a standing.
+func (s *Set[J]) asks(of standing) bool { return s.claims.wants[of].n > 0 && s.roomy(of) }
+
+func (s *Set[J]) asksAny() bool {
 	for of := range standings {
-		if s.claims.wants[of].n > 0 && s.roomy(of) {
+		if s.asks(of) {
 			return true
 		}
 	}
@@ -178,7 +180,7 @@ func (s *Set[J]) ask() (list []Claim) {
 	s.claims.asking = true
 	defer func() { s.claims.asking = false }()
 	for of := range standings {
-		if !s.roomy(of) {
+		if !s.asks(of) {
 			continue
 		}
 		for s.claims.wants[of].n > 0 {

@@ -341,6 +341,9 @@ func (w *world) decide(id string, what int) {
 // check compares the Set with the world.
 func (w *world) check() {
 	recount(w.t, w.s)
+	if idle := len(w.claims) == 0 && w.reading == nil; idle && w.s.asksAny() && len(w.s.ready) == 0 {
+		w.t.Fatal("there is something to claim, and nobody is told")
+	}
 	for id, want := range w.stage {
 		var got stages
 		if l := w.s.lanes[id]; l != nil {

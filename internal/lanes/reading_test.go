@@ -60,6 +60,32 @@ func TestRefill(t *testing.T) {
 	}
 }
 
+// When a lane proves itself, the slow ones can have the places that it had.
+func TestALaneThatBecomesProvenLeavesItsPlaces(t *testing.T) {
+	s, now := opened(1), epoch
+	for _, id := range []string{"a", "b", "c"} {
+		put(s, id, 1, 1)
+		a, _ := s.Next(now)
+		now = now.Add(time.Second)
+		end(s, a, Failed, now)
+	}
+	put(s, "a", 1, 4)
+	a, _ := s.Next(now)
+	put(s, "a", 1, 1)
+	hand(s, now, Lane{"c", 1, timeout})
+	s.Left("b")
+	if claims, _ := s.Refill(now); claims != nil {
+		t.Fatalf("Refill = %v while all places are taken; want none", claims)
+	}
+	s.Finish(a, Worked, now)
+	if !signalled(s) {
+		t.Error("nobody is told that there are places")
+	}
+	if claims, _ := s.Refill(now); len(claims) != 1 || claims[0].ID != "b" {
+		t.Errorf("Refill = %v; want a claim for b", claims)
+	}
+}
+
 // While lanes are claimed for without end, the backlog is read now and then.
 func TestABacklogIsReadWhileItIsClaimed(t *testing.T) {
 	s, now := opened(8), epoch

@@ -40,7 +40,7 @@ func recount(t *testing.T, s *Set[*job]) {
 func recountPlaces(t *testing.T, s *Set[*job], l *lane[*job]) {
 	t.Helper()
 	var line *list[*lane[*job]]
-	if s.open && len(l.queue) > 0 && l.active < min(l.Slots, l.allowance) {
+	if len(l.queue) > 0 && l.active < min(l.Slots, l.allowance) {
 		line = &s.lines[l.standing()]
 	}
 	if l.line.in != line {

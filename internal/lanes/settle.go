@@ -43,12 +43,17 @@ func (s *Set[J]) settle(l *lane[J]) {
 		l.behind = true // newer ones must not take the room that it gets
 	}
 
+	was := l.counted.standing
 	s.totals.add(l.counted, -1)
 	l.counted = l.tally()
 	s.totals.add(l.counted, +1)
 
 	standing := l.counted.standing
-	l.line.move(s.lineFor(l, standing))
+	if l.startable() {
+		l.line.move(&s.lines[standing])
+	} else {
+		l.line.leave()
+	}
 	l.claim.move(s.claims.listFor(l, standing))
 	if len(l.queue) > 0 {
 		s.leases.set(&l.expires, l.overdueAt())
@@ -56,19 +61,12 @@ func (s *Set[J]) settle(l *lane[J]) {
 		s.leases.drop(&l.expires)
 	}
 
-	if !s.claims.asking && s.claims.wants[standing].n > 0 && s.roomy(standing) {
+	if !s.claims.asking && (s.asks(standing) || s.asks(was)) {
 		s.signal()
 	}
 	if l.removed && l.holds() == 0 {
 		delete(s.lanes, l.ID)
 	}
-}
-
-func (s *Set[J]) lineFor(l *lane[J], standing standing) *list[*lane[J]] {
-	if !s.open || !l.startable() {
-		return nil
-	}
-	return &s.lines[standing]
 }
 
 // half and quarter are the shares of the slots for lanes that are not proven.

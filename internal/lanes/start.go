@@ -29,9 +29,6 @@ const (
 func (s *Set[J]) Next(now time.Time) (start *Start[J], again time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.open {
-		return nil, time.Time{}
-	}
 	s.noteLate(now)
 	if l := s.pick(); l != nil {
 		return s.start(l, now), time.Time{}
