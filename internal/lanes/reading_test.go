@@ -42,6 +42,8 @@ func TestRefill(t *testing.T) {
 		{"one is left for a removed lane", func(s *Set[*job]) { s.Reserve(lane); s.Remove("a"); s.Left("a") }, true, nil, epoch},
 		{"a claim is short", func(s *Set[*job]) { s.Claimed(hand(s, epoch, lane)[0], 0) }, false, nil, epoch},
 		{"a claim failed", func(s *Set[*job]) { s.Unclaimed(hand(s, epoch, lane)[0]) }, false, nil, epoch},
+		{"a reading showed a later one", func(s *Set[*job]) { s.Plan(s.Read(epoch), nil, epoch.Add(second), epoch) }, false, nil, epoch.Add(second)},
+		{"one that was expected is due", func(s *Set[*job]) { s.Left("a"); s.Expect(epoch.Add(-second)) }, true, nil, epoch},
 		{"closed", func(s *Set[*job]) { s.Left("a"); s.Close() }, true, nil, time.Time{}},
 	} {
 		s := opened(8)
@@ -243,7 +245,17 @@ func TestPublishLeavesPlacesToClaims(t *testing.T) {
 	if want := 4 * 4 * queueFor * 3 / 4; n != want {
 		t.Errorf("Reserve accepts %d jobs of untried lanes; want %d", n, want)
 	}
-	if claims := hand(s, epoch, Lane{"A", 1, timeout}); len(claims) != 1 {
-		t.Errorf("claims = %v; want one", claims)
+	due := make([]Lane, 10)
+	for i := range due {
+		due[i] = Lane{string(rune('A' + i)), 1, timeout}
+	}
+	claims := hand(s, epoch, due...)
+	if n := len(claims); n != 6 || claims[5].Max != 1 {
+		t.Errorf("claims = %v; want six for 16 places", claims)
+	}
+	for i, d := range due {
+		if behind := s.lanes[d.ID].behind; behind != (i >= 6) {
+			t.Errorf("lane %s is behind: %v; want it of those that got no place", d.ID, behind)
+		}
 	}
 }

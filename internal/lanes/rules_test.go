@@ -291,6 +291,15 @@ func TestAHeldLane(t *testing.T) {
 	if claims, read := s.Refill(epoch); claims != nil || !read.IsZero() {
 		t.Errorf("Refill = %v, %v; want nothing to do", claims, read)
 	}
+	// The next lane that is held is told of as well.
+	for _, id := range []string{"b", "c"} {
+		put(s, id, 1, 1)
+		s.Reserve(Lane{id, 0, timeout})
+		if _, again := s.Next(epoch); again.IsZero() || again.After(epoch) {
+			t.Errorf("again = %v; want a time that has come, because %s is held", again, id)
+		}
+		s.Overdue(epoch)
+	}
 	if n := put(s, "a", 1, 1); n != 1 {
 		t.Error("Reserve = false when the hold has ended")
 	}
