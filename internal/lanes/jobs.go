@@ -70,18 +70,18 @@ func (s *Set[J]) Release(id string) {
 }
 
 // Saving adds a job that is being saved to a lane which does not hold it: a
-// lease that was found after a claim had failed, for example. It returns false
-// if there is no such lane.
-func (s *Set[J]) Saving(id string) bool {
+// lease that was found after a claim had failed, for example. If there is no such
+// lane, it is made, and forgotten when it is empty.
+func (s *Set[J]) Saving(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.lanes[id]
 	if l == nil {
-		return false
+		l = s.change(Lane{ID: id})
+		l.removed = true
 	}
 	l.saving++
 	s.settle(l)
-	return true
 }
 
 // Saved ends the place of a job that was being saved. left reports that the

@@ -10,13 +10,14 @@ const (
 	// covers as many timeouts, and one for the attempt itself.
 	queueFor = 4
 
-	// saving is how long a lease lasts beyond that, so that the outcome of the
-	// last job can be stored before it ends.
-	saving = 30 * time.Second
+	// SaveWithin is how long it may take to store an outcome. No attempt starts
+	// unless its lease covers that, too: a job that could not start in time is
+	// handed to the caller, who gives its lease back.
+	SaveWithin = 34 * time.Second
 
-	// givingBack is the part of saving that is left when a job which could not
-	// start in time is handed to the caller, who then gives its lease back.
-	givingBack = 10 * time.Second
+	// saving is how long a lease lasts beyond its timeouts. It is somewhat longer
+	// than SaveWithin, because attempts do not follow one another at once.
+	saving = SaveWithin + time.Second
 )
 
 // A standing is what a lane has shown so far.
@@ -177,7 +178,7 @@ func (l *lane[J]) overdueAt() time.Time {
 	if l.limit() == 0 {
 		return time.Unix(0, 0)
 	}
-	return l.queue[0].expires.Add(-l.Timeout - givingBack)
+	return l.queue[0].expires.Add(-l.Timeout - SaveWithin)
 }
 
 // pop takes the first job out of the queue.

@@ -165,7 +165,7 @@ func (w *world) start() {
 		if a.lane.active > min(a.lane.Slots, a.lane.allowance) {
 			w.t.Fatalf("%d attempts of lane %s; want %d", a.lane.active, a.Job.lane, min(a.lane.Slots, a.lane.allowance))
 		}
-		if w.now.Add(a.Timeout + givingBack).After(a.Job.until) {
+		if w.now.Add(a.Timeout + SaveWithin).After(a.Job.until) {
 			w.t.Fatal("an attempt may outlast its lease")
 		}
 		w.starts = append(w.starts, a)
@@ -332,9 +332,8 @@ func (w *world) decide(id string, what int) {
 		w.foreign = true
 		w.s.Recheck()
 	case 4:
-		if w.s.Saving(id) {
-			w.count(id, 0, 0, 0, +1)
-		}
+		w.s.Saving(id)
+		w.count(id, 0, 0, 0, +1)
 	}
 }
 

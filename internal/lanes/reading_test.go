@@ -229,8 +229,20 @@ func TestARemovedLaneIsForgottenWhenItIsEmpty(t *testing.T) {
 		t.Error("a removed lane is kept")
 	}
 	put(s, "a", 1, 1)
-	if s.lanes["a"] == nil || s.Saving("b") || !s.Saving("a") {
-		t.Error("a lane that comes again is not known, or one that does not is")
+	if s.lanes["a"] == nil {
+		t.Error("a lane that comes again is not known")
+	}
+	s.Saving("b")
+	if s.totals.holds != 2 {
+		t.Errorf("%d jobs are held; want 2, also of a lane that was not there", s.totals.holds)
+	}
+	recount(t, s)
+	s.Saved("b", true)
+	if s.lanes["b"] != nil {
+		t.Error("a lane is kept for one outcome")
+	}
+	if _, read := s.Refill(epoch); !read.Equal(epoch) {
+		t.Errorf("Refill = %v; want a reading, because it left a due job", read)
 	}
 	recount(t, s)
 }

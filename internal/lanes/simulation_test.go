@@ -76,7 +76,7 @@ func (m *simulation) push(id string, lease time.Duration) {
 func (m *simulation) settle() {
 	for {
 		for _, j := range m.s.Overdue(m.now) {
-			if left := m.leases[j].Sub(m.now); left < givingBack {
+			if left := m.leases[j].Sub(m.now); left < SaveWithin {
 				m.t.Fatalf("a job is given back with %v left of its lease", left)
 			}
 			delete(m.leases, j)
