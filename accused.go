@@ -31,24 +31,51 @@ const aloneAtMost = time.Minute
 
 func isAccused(dl Delivery) bool { return dl.Lost >= suspectLost && dl.Error == classLost }
 
-// prepare takes the precautions for a delivery that has lost leases, and reports
-// whether it may be attempted; release is to be called when that has ended.
-func (d *dispatcher) prepare(j *job, p retry.Policy, timeout time.Duration) (release func(), ok bool) {
-	release = func() {}
+// trialWait is how long an accused delivery waits for the attempt of another one
+// to end. Then it is given back, and others of its lane get their turn.
+const trialWait = time.Second
+
+// prepare takes the precautions for a delivery that has lost leases. If it is not
+// to be attempted (now), ended is true, and end is what becomes of it. The trial of
+// an accused delivery lasts until endTrial is called, which [dispatcher.enter] does
+// in either case.
+func (d *dispatcher) prepare(j *job, p retry.Policy, timeout time.Duration) (end outcome, ended bool) {
 	switch {
 	case j.Lost < suspectLost:
-		return release, true
+		return outcome{}, false
 	case !isAccused(j.Delivery):
-		return release, d.note(j, 0, timeout)
+		return d.note(j, 0, timeout)
 	case isSpent(j.Delivery, p):
-		d.endLost(*j)
-		return release, false
+		return d.lost(*j), true
+	case !d.beginTrial():
+		return d.givenBack(*j), true
 	}
+	j.endTrial = d.endTrial
 	if _, again := p.Next(j.Attempts + 1); !again {
-		release = d.makeAlone()
+		release := d.makeAlone()
+		j.endTrial = func() {
+			release()
+			d.endTrial()
+		}
 	}
-	return release, d.note(j, 1, timeout)
+	return d.note(j, 1, timeout)
 }
+
+// beginTrial waits until no other accused delivery is being attempted, but not for
+// long, and reports whether that is so.
+func (d *dispatcher) beginTrial() bool {
+	timer := time.NewTimer(trialWait)
+	defer timer.Stop()
+	select {
+	case d.trial <- struct{}{}:
+		return true
+	case <-timer.C:
+	case <-d.ctx.Done():
+	}
+	return false
+}
+
+func (d *dispatcher) endTrial() { <-d.trial }
 
 // isSpent reports whether an accused delivery has used up its attempts.
 func isSpent(dl Delivery, p retry.Policy) bool {
@@ -59,50 +86,41 @@ func isSpent(dl Delivery, p retry.Policy) bool {
 	return !again
 }
 
-func (d *dispatcher) endLost(j job) {
+// lost returns the outcome of an accused delivery that has used up its attempts.
+func (d *dispatcher) lost(j job) outcome {
 	end := j.Delivery
 	end.Status, end.Reason = Failed, Lost
 	end.Due = d.h.now()
 	end.Updated = end.Due
-	d.ledger.enter(outcome{Change: Change{Delivery: end}, lane: j.lane})
+	return outcome{Change: Change{Delivery: end}}
 }
 
-// note writes to the store that an attempt begins, with so many attempts charged, and
-// reports whether it did. If not, the delivery is given back. The note goes through the
+// note writes to the store that an attempt begins, with so many attempts charged. If
+// that fails, ended is true, and the delivery is given back. The note goes through the
 // ledger like an outcome, and is tried as often.
-func (d *dispatcher) note(j *job, charge int, timeout time.Duration) bool {
+func (d *dispatcher) note(j *job, charge int, timeout time.Duration) (end outcome, ended bool) {
 	was := j.Delivery
 	begun := was
 	begun.Attempts += charge
 	begun.Error = classLost
-	if !d.mayStart(*j, timeout) { // it may have waited to be alone
-		d.giveBack(*j)
-		return false
+	if !d.mayStart(*j, timeout) { // it may have waited for its trial, or to be alone
+		return d.givenBack(*j), true
 	}
 	noted := make(chan int64, 1)
-	d.ledger.enter(outcome{Change: Change{Delivery: begun}, lane: j.lane, noted: noted})
+	d.ledger.enter(outcome{Change: Change{Delivery: begun}, noted: noted})
 	select {
 	case begun.Token = <-noted:
 	case <-d.ctx.Done():
 		begun.Token = 0
 	}
 	if begun.Token > 0 {
-		d.noteToken(begun)
+		d.leases.noteToken(begun)
 		j.Delivery, j.was = begun, &was
 	}
 	if begun.Token == 0 || !d.mayStart(*j, timeout) {
-		d.giveBack(*j) // changes nothing if it was decided elsewhere
-		return false
+		return d.givenBack(*j), true // this changes nothing if it was decided elsewhere
 	}
-	return true
-}
-
-// mayStart reports whether attempts may begin, which ends with Run's context, and
-// whether the lease is long enough for this one.
-func (d *dispatcher) mayStart(j job, timeout time.Duration) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.open && !d.h.now().Add(timeout+saveWithin).After(j.Due)
+	return outcome{}, false
 }
 
 // makeAlone keeps further attempts from beginning and waits until the caller's is the
@@ -111,21 +129,21 @@ func (d *dispatcher) mayStart(j job, timeout time.Duration) bool {
 func (d *dispatcher) makeAlone() (release func()) {
 	waited, cancel := context.WithTimeout(d.ctx, aloneAtMost)
 	defer cancel()
-	d.mu.Lock()
 	idle := make(chan struct{}, 1)
+	d.starting.Lock()
 	d.alone = idle
-	d.checkAlone()
-	d.mu.Unlock()
+	d.checkAloneLocked()
+	d.starting.Unlock()
 	select {
 	case <-idle:
 	case <-waited.Done():
 	}
 	end := func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
+		d.starting.Lock()
+		defer d.starting.Unlock()
 		if d.alone == idle { // else it was released before
 			d.alone = nil
-			d.schedule()
+			d.launchLocked()
 		}
 	}
 	timer := time.AfterFunc(aloneAtMost, end)
@@ -135,27 +153,29 @@ func (d *dispatcher) makeAlone() (release func()) {
 	}
 }
 
-// enter enters an outcome, and waits until that of an accused delivery is stored:
-// another one, begun before that, could end the process.
-func (d *dispatcher) enter(o outcome, accused bool) {
-	if accused {
-		o.saved = make(chan struct{})
-	}
-	d.ledger.enter(o)
-	if accused {
-		select {
-		case <-o.saved:
-		case <-d.ctx.Done():
-		}
-	}
-}
-
-// checkAlone tells who waits for it that no other attempt is under way. d.mu is held.
-func (d *dispatcher) checkAlone() {
-	if d.alone != nil && d.active == 1 {
+// checkAloneLocked tells who waits for it that no other attempt is under way.
+func (d *dispatcher) checkAloneLocked() {
+	if d.alone != nil && d.underWay == 1 {
 		select {
 		case d.alone <- struct{}{}:
 		default: // it was told
 		}
+	}
+}
+
+// enter enters an outcome. If it ends the trial of an accused delivery, enter waits
+// until the outcome is stored, because another trial, begun before that, could end
+// the process. endTrial is nil if it does not.
+func (d *dispatcher) enter(o outcome, endTrial func()) {
+	if endTrial == nil {
+		d.ledger.enter(o)
+		return
+	}
+	defer endTrial()
+	o.saved = make(chan struct{})
+	d.ledger.enter(o)
+	select {
+	case <-o.saved:
+	case <-d.ctx.Done():
 	}
 }

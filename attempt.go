@@ -4,10 +4,21 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
+	"example.com/hooks/internal/lanes"
 	"example.com/hooks/retry"
 )
+
+// A job is a leased delivery with its event. It belongs to whoever holds it: its
+// lane, then the goroutine of its attempt.
+type job struct {
+	Delivery
+	event    Event
+	was      *Delivery // before the attempt under way was noted; nil: it is not
+	endTrial func()    // see [dispatcher.prepare]; nil if no trial is under way
+}
 
 // A verdict is how an attempt went, as far as it decides what happens next.
 type verdict struct {
@@ -45,18 +56,16 @@ func (h *Hooks) target(id string) (t target, ok bool) {
 	return t, true
 }
 
-// attempt tries a delivery once, enters the outcome, and reports whether the
-// subscriber works.
-func (d *dispatcher) attempt(w *worker, timeout time.Duration, j job) (works bool) {
+// attempt tries a delivery once. It returns the outcome to save, and what that
+// says about the receiver.
+func (d *dispatcher) attempt(w *worker, j *job, timeout time.Duration) (outcome, lanes.Result) {
+	d.leases.update(j)
 	t, ok := d.h.target(j.Subscriber)
-	if !ok {
-		d.giveBack(j)
-		return false
+	if end, ended := d.endUnstarted(*j, timeout, ok); ended {
+		return end, lanes.NotTried
 	}
-	release, ok := d.prepare(&j, t.policy, timeout)
-	defer release()
-	if !ok {
-		return false
+	if end, ended := d.prepare(j, t.policy, timeout); ended {
+		return end, lanes.NotTried
 	}
 	if f := d.h.cfg.Trace.Started; f != nil {
 		f(j.before())
@@ -71,15 +80,26 @@ func (d *dispatcher) attempt(w *worker, timeout time.Duration, j job) (works boo
 		Instance: d.h.cfg.Instance,
 	}
 	began := time.Now()
-	a, v := d.h.try(ctx, w, t, j, a)
+	a, v := d.h.try(ctx, w, t, *j, a)
 	a.Took = time.Since(began).Truncate(time.Microsecond)
 	if !v.ok && context.Cause(ctx) == errDraining {
-		d.giveBack(j)
-		return false
+		return d.givenBack(*j), lanes.NotTried
 	}
 	end := j.conclude(a, v, t.policy, d.h.now(), rand.Float64())
-	d.enter(outcome{Change: Change{Delivery: end, Attempt: &a}, lane: j.lane}, j.was != nil && isAccused(*j.was))
-	return v.ok
+	return outcome{Change: Change{Delivery: end, Attempt: &a}}, resultOf(a, v)
+}
+
+// resultOf returns what an attempt says about its receiver.
+func resultOf(a Attempt, v verdict) lanes.Result {
+	switch {
+	case v.ok:
+		return lanes.Worked
+	case a.Error == classTimeout,
+		a.Code == http.StatusBadGateway, a.Code == http.StatusServiceUnavailable, a.Code == http.StatusGatewayTimeout:
+		return lanes.Overloaded
+	default:
+		return lanes.Failed
+	}
 }
 
 // try makes one attempt, in the worker's goroutine and contained, with all that the

@@ -3,105 +3,72 @@ package hooks
 import (
 	"context"
 	"time"
+
+	"example.com/hooks/internal/lanes"
 )
 
 // farFuture is later than anything is due.
 var farFuture = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// lookEvery is how long the backlog may go unseen while a lane has more in the store
-// and nothing else is known to have become due.
-const lookEvery = 50 * time.Millisecond
+// emptyClaims bounds claims in a row that find nothing although something is
+// due, as happens while a store sets blocked deliveries aside. Beyond it the
+// loop claims once a second.
+const emptyClaims = 1000
 
-// claim leases what is due and fits, and returns when to look again: at once
-// if anything was claimable, else when the next delivery is due; zero if none.
-func (d *dispatcher) claim(ctx context.Context) (next time.Time, err error) {
-	if d.ledger.failing.Load() { // what it could not write yet would be sent again
-		return d.h.now().Add(pollEvery), nil
-	}
-	if err := d.refresh(ctx); err != nil {
-		return time.Time{}, err
-	}
-	if err := d.forgo(ctx); err != nil {
-		return time.Time{}, err
+// cancelStep is how many deliveries of a deleted subscriber end at a time.
+const cancelStep = 200
+
+// claim leases what is due and has a place in its lane, and returns when to call
+// it again if the lanes have nothing new before: at once, later, or not at all
+// (zero). That time is by this process's clock.
+func (d *dispatcher) claim(ctx context.Context) (again time.Time, err error) {
+	if d.ledger.failing.Load() {
+		// An unsaved outcome's lease may have ended: claiming now would send
+		// the delivery twice.
+		return time.Now().Add(pollEvery), nil
 	}
 	if err := d.redate(ctx); err != nil {
 		return time.Time{}, err
 	}
-	lanes, next := d.known()
-	if len(lanes) == 0 && next.IsZero() {
-		lanes, next, err = d.look(ctx)
+	claims, read := d.lanes.Refill(time.Now())
+	if len(claims) > 0 {
+		return d.claimFor(ctx, claims, nil)
 	}
-	if err != nil || len(lanes) == 0 {
-		return next, err
+	if read.IsZero() || time.Until(read) > 0 {
+		return read, nil
 	}
-	at, steps := d.h.reading()
-	if int64(steps) != d.dated.Load() { // the clock was set meanwhile: the lanes have its old time
-		return at, nil
+	claims, sweeps, err := d.read(ctx)
+	if err != nil || len(claims)+len(sweeps) == 0 {
+		return time.Now(), err
 	}
-	d.mu.Lock()
-	d.claiming = true
-	d.mu.Unlock()
-	entries, err := d.store.Claim(ctx, at, lanes)
-	if err != nil {
-		d.doubt(lanes)
-		return time.Time{}, err
-	}
-	d.take(lanes, entries)
-	d.claimed()
-	if d.empty++; len(entries) > 0 {
-		d.empty = 0
-	}
-	if d.empty > emptyClaims {
-		return at.Add(pollEvery), nil
-	}
-	return at, nil
+	return d.claimFor(ctx, claims, sweeps)
 }
 
-// known says for which lanes to claim without looking at the backlog, for a claim of
-// theirs got all it asked for, and nothing has happened since but that they have room
-// again. If they have none yet, next is when to look.
-func (d *dispatcher) known() (lanes []Lane, next time.Time) {
-	at := d.h.now()
-	left := lookEvery - time.Since(d.looked)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.sleepUntil.IsZero() {
-		left = min(left, d.sleepUntil.Sub(at))
+// read reads the subscribers and the backlog. It returns which claims follow for
+// lanes, and sweeps: claims of what deleted subscribers have left.
+func (d *dispatcher) read(ctx context.Context) (claims []lanes.Claim, sweeps []Lane, err error) {
+	if err := d.refresh(ctx); err != nil {
+		return nil, nil, err
 	}
-	if d.unsure.Load() || left <= 0 {
-		return nil, time.Time{}
+	if err := d.returnDoubtful(ctx); err != nil {
+		return nil, nil, err
 	}
-	for _, l := range d.lanes {
-		if !l.more || d.lane(l.id) == nil {
-			continue
-		}
-		next = at.Add(left)
-		if l.roomy() {
-			lanes = append(lanes, Lane{l.id, l.ask(), at, l.lease(at)})
-		}
-	}
-	return lanes, next
-}
-
-// look looks at the backlog, and returns what [dispatcher.plan] makes of it.
-func (d *dispatcher) look(ctx context.Context) (lanes []Lane, next time.Time, err error) {
-	d.looked = time.Now()
-	d.unsure.Store(false)
-	d.mu.Lock()
-	for _, l := range d.lanes {
-		l.told, l.asked = false, 0 // before the store is asked: what is left there meanwhile counts
-	}
-	d.sleepUntil, d.asked, d.readAt = time.Time{}, len(d.flushes), d.changes
-	d.mu.Unlock()
+	d.pollSoon()
+	r := d.lanes.Read(time.Now())
 	backlog, err := d.store.Backlog(ctx)
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, nil, err
 	}
-	lanes, next = d.plan(backlog, d.h.now())
-	return lanes, next, nil
+	due, sweeps, next := d.sortBacklog(backlog)
+	claims = d.lanes.Plan(r, due, next, time.Now())
+	if len(due)+len(sweeps) == 0 {
+		d.lanes.Quiet(r)
+	}
+	return claims, sweeps, nil
 }
 
-// refresh reads what has changed, at least with each poll.
+// refresh reads which subscribers have changed: at once if others have written,
+// and at least with each poll.
 func (d *dispatcher) refresh(ctx context.Context) error {
 	if !d.news.Swap(false) {
 		return d.h.refresh(ctx, d.store, pollEvery/2)
@@ -113,221 +80,155 @@ func (d *dispatcher) refresh(ctx context.Context) error {
 	return err
 }
 
-// doubt records that a claim may have leased, though nobody here holds what it did: it
-// returned an error, or after it was left behind. The loop looks for its leases.
-func (d *dispatcher) doubt(lanes []Lane) {
-	d.mu.Lock()
-	d.doubtful = append(d.doubtful, lanes...)
-	d.mu.Unlock()
-	d.wake()
-}
-
-// forgo gives back what doubtful claims have leased. Else nobody would see to it until
-// the leases end.
-func (d *dispatcher) forgo(ctx context.Context) error {
-	d.mu.Lock()
-	lanes := d.doubtful
-	d.doubtful = nil
-	d.mu.Unlock()
-	if len(lanes) == 0 {
-		return nil
-	}
-	for i, l := range lanes {
-		if err := d.forgoLane(ctx, l); err != nil {
-			d.doubt(lanes[i:])
-			return err
-		}
-	}
-	d.claimed()
-	return nil
-}
-
-func (d *dispatcher) forgoLane(ctx context.Context, l Lane) error {
-	q := Query{Subscriber: l.Subscriber, Statuses: []Status{Sending}}
-	for more := true; more; more = q.Cursor != "" {
-		page, next, err := d.store.Deliveries(ctx, q)
-		if err != nil {
-			return err
-		}
-		q.Cursor = next
-		d.mu.Lock()
-		for _, dl := range page {
-			if dl.Due.Equal(l.LeaseUntil) && !d.renewed(Event{}, dl) {
-				d.giveBack(d.hold(Event{}, dl))
-			}
-		}
-		d.mu.Unlock()
-	}
-	return nil
-}
-
-// emptyClaims is how many claims in a row may find nothing of what the backlog
-// says is due, for a store may be setting blocked deliveries aside. A store that
-// never comes to an end is asked less often.
-const emptyClaims = 1000
-
-// plan says for which lanes to claim how many, and when the next of the other
-// deliveries is due.
-func (d *dispatcher) plan(backlog []Waiting, at time.Time) (lanes []Lane, next time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	due := make(map[*lane]bool)
+// sortBacklog returns the lanes that have something due, the sweeps to make, and
+// when the next of the other deliveries becomes due, by this process's clock. It
+// leaves out what this process cannot serve: handlers of other programs, and
+// endpoints whose key is missing.
+func (d *dispatcher) sortBacklog(backlog []Waiting) (due []lanes.Lane, sweeps []Lane, next time.Time) {
+	clock, at := time.Now(), d.h.now()
 	for _, w := range backlog {
-		deleted := d.h.dir.isDeleted(w.Subscriber)
-		if !deleted {
-			delete(d.swept, w.Subscriber)
+		if d.h.dir.isDeleted(w.Subscriber) {
+			d.lanes.Remove(w.Subscriber)
+			if !d.swept[w.Subscriber] || !w.Due.After(at) {
+				sweeps = append(sweeps, Lane{w.Subscriber, cancelStep, farFuture, at.Add(time.Minute)})
+			}
+			continue
 		}
-		l := d.lane(w.Subscriber)
+		delete(d.swept, w.Subscriber)
+		lane, ok := d.h.lane(w.Subscriber)
 		switch {
-		case deleted && !(d.swept[w.Subscriber] && w.Due.After(at)):
-			lanes = append(lanes, Lane{w.Subscriber, cancelStep, farFuture, at.Add(time.Minute)})
-		case l == nil && !deleted: // a handler of another program, or its key is missing: leave it alone
-		case w.Due.After(at):
-			if next.IsZero() || w.Due.Before(next) {
-				next = w.Due
-			}
+		case !ok:
+		case !w.Due.After(at):
+			due = append(due, lane)
 		default:
-			due[l] = true
-			if l.roomy() {
-				lanes = append(lanes, Lane{w.Subscriber, l.ask(), at, l.lease(at)})
-			} else {
-				l.more = true
+			if t := clock.Add(w.Due.Sub(at)); next.IsZero() || t.Before(next) {
+				next = t
 			}
 		}
 	}
-	for _, l := range d.lanes {
-		l.more = l.more && (due[l] || l.told)
-	}
-	if d.sleepUntil = next; len(lanes) == 0 {
-		d.flushed()
-	}
-	return lanes, next
+	return due, sweeps, next
 }
 
-// cancelStep is how many deliveries of a deleted subscriber end at a time.
-const cancelStep = 200
-
-// lane returns the lane of a subscriber that this process can serve, with its
-// present settings, or nil. d.mu is held.
-func (d *dispatcher) lane(id string) *lane {
-	slots, timeout, ok := d.h.settings(id)
-	if !ok {
-		return nil
+// claimFor makes claims and sweeps in one call of the store, and returns when to
+// go on.
+func (d *dispatcher) claimFor(ctx context.Context, claims []lanes.Claim, sweeps []Lane) (again time.Time, err error) {
+	at, steps := d.h.reading()
+	if int64(steps) != d.dated.Load() { // the waits in the store must be moved first
+		d.unclaim(claims)
+		return time.Now(), nil
 	}
-	l := d.lanes[id]
-	if l == nil {
-		l = &lane{id: id}
-		d.lanes[id] = l
+	claims, list := d.servable(claims, at)
+	list = append(list, sweeps...)
+	if len(list) == 0 {
+		return time.Now(), nil
 	}
-	l.slots, l.timeout = min(slots, d.h.cfg.Concurrency), timeout
-	return l
+	d.leases.claimBegins()
+	entries, err := d.store.Claim(ctx, at, list)
+	if err != nil {
+		d.unclaim(claims)
+		d.doubt(list)
+		return time.Time{}, err
+	}
+	d.take(claims, sweeps, entries)
+	d.claimEnds()
+	if d.empty++; len(entries) > 0 {
+		d.empty = 0
+	}
+	if d.empty > emptyClaims {
+		return time.Now().Add(pollEvery), nil
+	}
+	return time.Now(), nil
 }
 
-// settings returns how a subscriber wants to be called, if this process can.
-func (h *Hooks) settings(id string) (slots int, timeout time.Duration, ok bool) {
-	if e := h.dir.endpoint(id); e != nil && e.closed == nil {
-		slots, timeout = e.Concurrency, e.Timeout
-	} else if s, ok := h.handler(id); ok {
-		slots, timeout = s.Concurrency, s.Timeout
-	} else {
-		return 0, 0, false
+// servable returns the claims for subscribers that this process can still serve, also
+// as they are given to the store. It ends the others.
+func (d *dispatcher) servable(claims []lanes.Claim, at time.Time) (kept []lanes.Claim, list []Lane) {
+	for _, c := range claims {
+		if !d.serves(c.ID) {
+			d.lanes.Unclaimed(c)
+			continue
+		}
+		kept = append(kept, c)
+		list = append(list, Lane{c.ID, c.Max, at, leaseUntil(at, c.Lease)})
 	}
-	orDefault(&slots, h.cfg.SubscriberConcurrency)
-	orDefault(&timeout, h.cfg.Timeout)
-	return slots, timeout, true
+	return kept, list
 }
 
-func (h *Hooks) handler(name string) (Handler, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s, ok := h.handlers[name]
-	return s, ok
+// unclaim ends claims that were not made, or failed. What is due is read again.
+func (d *dispatcher) unclaim(claims []lanes.Claim) {
+	for _, c := range claims {
+		d.lanes.Unclaimed(c)
+	}
+	d.lanes.Recheck()
 }
 
-// take puts what a claim has leased into its lanes, and ends what is not to be tried.
-func (d *dispatcher) take(lanes []Lane, entries []Entry) {
-	at := d.h.now()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	got := make(map[string]int)
+// take puts what a claim has leased into its lanes. What a sweep has leased, or
+// nobody has asked for, it ends.
+func (d *dispatcher) take(claims []lanes.Claim, sweeps []Lane, entries []Entry) {
+	clock, at := time.Now(), d.h.now()
+	asked, got := make(map[string]bool, len(claims)), make(map[string]int)
+	for _, c := range claims {
+		asked[c.ID] = true
+	}
 	for _, e := range entries {
 		for _, dl := range e.Deliveries {
 			got[dl.Subscriber]++
-			if d.renewed(e.Event, dl) {
-				continue
-			}
-			if j := d.hold(e.Event, dl); !d.endUntried(j, at) {
-				d.push(j)
+			j := &job{Delivery: dl, event: e.Event}
+			switch fresh := d.leases.take(j); {
+			case fresh && asked[dl.Subscriber]:
+				d.admit(j, clock, at)
+			case fresh:
+				end, _ := d.endUnstarted(*j, 0, false)
+				d.lanes.Saving(dl.Subscriber)
+				d.ledger.enter(end)
+			case asked[dl.Subscriber]:
+				d.lanes.Release(dl.Subscriber) // it has a place already
 			}
 		}
 	}
-	for _, l := range lanes {
-		d.answered(l, got[l.Subscriber])
+	for _, c := range claims {
+		d.lanes.Claimed(c, got[c.ID])
 	}
-	d.schedule()
-}
-
-// answered notes that a claim has leased n for one of its lanes. If that is less than
-// it asked for, nothing older is in the store than what was left there meanwhile (but
-// what the claim could not have because of others). Newer ones need not queue up behind
-// that: they would be left there, too, for the claim after this one, and so on without
-// end. d.mu is held.
-func (d *dispatcher) answered(claimed Lane, n int) {
-	if claimed.Before.Equal(farFuture) {
-		d.unsure.Store(true) // there may be more to end
-		if n == 0 {          // nothing of a deleted subscriber is left but what is under way
-			d.swept[claimed.Subscriber] = true
+	for _, s := range sweeps {
+		if got[s.Subscriber] == 0 {
+			d.swept[s.Subscriber] = true // nothing is left but what is under way
 		}
-		return
+		d.lanes.Recheck() // there may be more to end
 	}
-	l := d.lanes[claimed.Subscriber]
-	l.asked = 0
-	if l.more = n >= claimed.Max; !l.more {
-		d.unsure.Store(true) // it may have got less than there is
-	}
+	d.launch()
 }
 
-// hold makes a leased delivery a job of its lane, or a stray if it has none. d.mu is
-// held.
-func (d *dispatcher) hold(ev Event, dl Delivery) job {
-	d.held[dl.DeliveryID] = lease{token: dl.Token}
-	j := job{Delivery: dl, event: ev, lane: d.lane(dl.Subscriber)}
-	if j.lane != nil {
-		j.lane.held++
-	} else {
-		d.strays++
-	}
-	return j
-}
-
-// endUntried ends a leased delivery that is not to be tried (any more), or not
-// by this dispatcher, and reports whether it did. d.mu is held.
-func (d *dispatcher) endUntried(j job, at time.Time) bool {
-	end := j.Delivery
-	end.Due, end.Updated = at, at
+// endUnstarted returns the outcome of a leased delivery if it is not to be
+// tried, and reports whether that is so: the subscriber was deleted or is
+// another tenant's (canceled); the event has expired (failed); this process
+// cannot serve the subscriber, is draining, or the lease is too short for an
+// attempt that takes timeout (given back).
+func (d *dispatcher) endUnstarted(j job, timeout time.Duration, servable bool) (end outcome, ended bool) {
+	at := d.h.now()
+	o := outcome{Change: Change{Delivery: j.Delivery}}
+	o.Delivery.Due, o.Delivery.Updated = at, at
 	switch expires := j.event.ExpiresAt; {
 	case d.h.dir.isDeleted(j.Subscriber), d.h.dir.isOthers(j.Delivery):
-		end.Status = Canceled
+		o.Delivery.Status = Canceled
 	case !expires.IsZero() && !at.Before(expires):
-		end.Status, end.Reason = Failed, Expired
-	case j.lane == nil, !d.open, at.Add(j.lane.timeout + saveWithin).After(j.Due):
-		d.giveBack(j)
-		return true
+		o.Delivery.Status, o.Delivery.Reason = Failed, Expired
+	case !servable, !d.mayStart(j, timeout):
+		return d.givenBack(j), true
 	default:
-		return false
+		return outcome{}, false
 	}
-	d.ledger.enter(outcome{Change: Change{Delivery: end}, lane: j.lane})
-	return true
+	return o, true
 }
 
-// giveBack returns a lease uncharged: the delivery is due again at once.
-func (d *dispatcher) giveBack(j job) {
-	d.ledger.enter(outcome{Change: Change{Delivery: d.back(j)}, lane: j.lane})
+// mayStart reports whether attempts may begin, and whether the lease is long
+// enough for this one and for saving its outcome.
+func (d *dispatcher) mayStart(j job, timeout time.Duration) bool {
+	return !d.draining.Load() && !d.h.now().Add(timeout+saveWithin).After(j.Due)
 }
 
-// back returns a leased delivery as it is given back.
-func (d *dispatcher) back(j job) Delivery {
+// givenBack returns a lease uncharged: the delivery is due again at once.
+func (d *dispatcher) givenBack(j job) outcome {
 	back := j.before()
 	back.Status, back.Due = back.waiting(), d.h.now()
-	return back
+	return outcome{Change: Change{Delivery: back}}
 }

@@ -40,11 +40,19 @@ type Config struct {
 	// for subscribers that do not say so themselves. Zero: 15 s.
 	Timeout time.Duration
 	// Concurrency is how many attempts may be under way at once in this
-	// process. Zero: 64. Subscribers that have not shown yet that they work, or
-	// keep an attempt waiting for more than 250 ms, together have half of it.
+	// process. Zero means 64. At most half of it goes to subscribers that have
+	// finished no attempt yet, or that are slow: their last attempt failed late,
+	// or one under way is late. Late means longer than 250 ms and longer than
+	// twice the time that the subscriber usually takes.
+	//
+	// First attempts that are late do not count, so that those who answer need
+	// not wait for them; but no first attempt begins while 4 × Concurrency of them
+	// are under way. So there are never more than 5 × Concurrency attempts.
 	Concurrency int
 	// SubscriberConcurrency is how many of them may be for one subscriber that
-	// does not say so itself. Zero: 4.
+	// does not say so itself. Zero means 4. A subscriber begins with one at a
+	// time after each start of the process. Each success adds one, and each
+	// attempt that times out, or gets the status 502, 503 or 504, halves it.
 	SubscriberConcurrency int
 	// DrainTimeout is how long Run waits for attempts under way when its
 	// context ends, before it cancels them. Zero: 20 s.
@@ -89,7 +97,6 @@ type Config struct {
 }
 
 const (
-	queueFor  = 4 // leased deliveries that may wait in a lane, per slot
 	keyWindow = 24 * time.Hour
 	day       = 24 * time.Hour
 )

@@ -23,7 +23,7 @@ const module = "example.com/hooks"
 // package of the module that does not come from outside. What stands in a module
 // of its own says so with the packages that it imports from there.
 var allowed = map[string][]string{
-	".":                   {"retry", "signer", "egress", "github.com/google/uuid"},
+	".":                   {"retry", "signer", "egress", "internal/lanes", "github.com/google/uuid"},
 	"retry":               {"github.com/cenkalti/backoff/v4"},
 	"signer":              {},
 	"egress":              {},

@@ -7,60 +7,55 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"example.com/hooks/internal/lanes"
 )
 
 // A dispatcher delivers what is due, for one call of Run. Deliveries come to
 // it in two ways: Publish hands them over, leased already, while their lane
 // has room; everything else (retries, backlog, what other processes publish)
-// it claims from the store. Outcomes leave through its [ledger].
+// it claims from the store. The lanes decide which may start, and what to claim.
+// Outcomes leave through the [ledger].
 //
 // A nil dispatcher is that of a process that only publishes: it takes nothing.
 type dispatcher struct {
 	h        *Hooks
-	poke     chan struct{} // the loop is to go on; holds one
 	stopped  chan struct{} // closed when Run returns
 	flushing bool          // it runs for a Flush only
 	news     atomic.Bool   // others have written: read the subscribers again
-	unsure   atomic.Bool   // something may have become due since the loop looked at the backlog
 	store    *boundedStore
 	ledger   *ledger
+	lanes    *lanes.Set[*job]
+	leases   leases
 	looks    looks
 	stop     context.CancelFunc        // ends Run's context
 	deadline atomic.Pointer[time.Time] // when Run must have returned; nil until it is told to stop
+	draining atomic.Bool               // attempts must not start, and the lanes are closed
 
 	dated  atomic.Int64  // the steps of the clock that waits in the store follow; see [dispatcher.redate]
 	seen   atomic.Int64  // how many they were
 	dating chan struct{} // holds one while outcomes are written, or waits moved
+	trial  chan struct{} // holds one while an accused delivery is attempted
 
 	attempts sync.WaitGroup
 	ctx      context.Context // of the attempts; Run's ends earlier
 	cancel   context.CancelCauseFunc
 
-	// The loop's own: when it looked at the backlog, claims in a row that found
-	// nothing, and the deleted subscribers that were swept.
-	looked time.Time
+	// The loop's own: when to read the backlog in any case, claims in a row that
+	// found nothing, and the deleted subscribers that were swept.
+	pollAt time.Time
 	empty  int
 	swept  map[string]bool
 
-	mu         sync.Mutex // guards what follows, and the lanes
-	failure    error      // why Run ends; nil if it was told to
-	doubtful   []Lane     // of claims that returned an error, or too late: they may have leased
-	open       bool       // deliveries may be handed over and attempts may start
-	lanes      map[string]*lane
-	line       []*lane            // those with a job to start, each once, in turn
-	busy       map[*lane]struct{} // those with attempts under way
-	active     int                // attempts under way
-	trial      bool               // one of them is that of an accused delivery
-	alone      chan struct{}      // see makeAlone; nil: further attempts may begin
-	sleepUntil time.Time          // zero: until it is poked
-	flushes    []chan struct{}    // closed when nothing is due or under way
-	asked      int                // how many of them waited before the store was asked
-	held       map[DeliveryID]lease
-	claiming   bool      // a claim is under way, or it is unknown what one has leased
-	unsettled  []outcome // stale, but maybe only because of that claim
-	changes    int       // how often a delivery left its lane, or stayed in the store
-	readAt     int       // what changes was when the last reading of the backlog began
-	strays     int       // leased and not yet written back, of subscribers without a lane here
+	// An attempt is taken from the lanes and counted, or the alarm is set, in one
+	// step: else a later alarm could replace an earlier one.
+	starting sync.Mutex    // guards what follows
+	alarm    *time.Timer   // calls ring when something may start
+	underWay int           // attempts
+	alone    chan struct{} // see makeAlone; nil: further attempts may begin
+
+	mu      sync.Mutex // guards what follows
+	failure error      // why Run ends; nil if it was told to
 }
 
 // errDraining is the cause of cancelling attempts that outlast the drain.
@@ -69,15 +64,16 @@ var errDraining = errors.New("hooks: dispatcher stops")
 func newDispatcher(h *Hooks) *dispatcher {
 	d := &dispatcher{
 		h:       h,
-		poke:    make(chan struct{}, 1),
 		looks:   looks{sooner: make(chan struct{}, 1)},
 		stopped: make(chan struct{}),
-		lanes:   make(map[string]*lane),
-		busy:    make(map[*lane]struct{}),
-		swept:   make(map[string]bool),
-		held:    make(map[DeliveryID]lease),
+		lanes:   lanes.New[*job](h.cfg.Concurrency),
+		leases:  leases{held: make(map[DeliveryID]lease)},
 		dating:  make(chan struct{}, 1),
+		trial:   make(chan struct{}, 1),
+		swept:   make(map[string]bool),
 	}
+	d.alarm = time.AfterFunc(longestSleep, d.ring) // it is set when it is needed
+	d.alarm.Stop()
 	_, steps := h.reading()
 	d.dated.Store(int64(steps))
 	if a := h.anchor.Load(); a != nil {
@@ -86,7 +82,7 @@ func newDispatcher(h *Hooks) *dispatcher {
 	d.store = &boundedStore{
 		Store: h.store, calls: &h.calls, remaining: d.remaining, failed: d.fail, doubtful: d.doubt,
 	}
-	d.ledger = newLedger(h, d.store, d.save, d.settled)
+	d.ledger = newLedger(h, d.store, d.save, d.settleAll)
 	return d
 }
 
@@ -94,16 +90,14 @@ func newDispatcher(h *Hooks) *dispatcher {
 func (d *dispatcher) run(ctx context.Context) {
 	var running sync.WaitGroup
 	go d.ledger.run() // until it is closed
-	d.mu.Lock()
-	d.open = true
-	d.mu.Unlock()
+	d.lanes.Open()
 	running.Go(func() { d.watch(ctx) })
 	running.Go(func() { d.lookOut(ctx) })
 	running.Go(func() { d.tellOthers(ctx) })
 	running.Go(func() { d.prune(ctx) })
 	running.Go(func() { d.reopen(ctx) })
-	wake := d.wake
-	d.h.stepped.Store(&wake)
+	recheck := d.lanes.Recheck
+	d.h.stepped.Store(&recheck)
 	running.Go(func() { d.loop(ctx) })
 	if !d.flushing {
 		running.Go(func() { d.h.warnOfWeaknesses(ctx) })
@@ -120,28 +114,16 @@ func (d *dispatcher) run(ctx context.Context) {
 // loop claims what is due and sleeps until something else is.
 func (d *dispatcher) loop(ctx context.Context) {
 	retry := backoff{report: d.h.storeError}
+	d.pollSoon()
 	for ctx.Err() == nil {
-		next, err := d.claim(ctx)
+		again, err := d.claim(ctx)
 		if err != nil {
-			d.unsure.Store(true) // what a lane has may be unknown now
+			d.lanes.Recheck() // what is due may be unknown now
 			retry.wait(ctx, err)
 			continue
 		}
 		retry.reset()
-		d.sleep(ctx, next)
-	}
-}
-
-// sleep waits for the earlier of next (zero: none) and a poke.
-func (d *dispatcher) sleep(ctx context.Context, next time.Time) {
-	var timer <-chan time.Time
-	if wait, ok := d.until(next); ok {
-		timer = time.After(wait)
-	}
-	select {
-	case <-ctx.Done():
-	case <-d.poke:
-	case <-timer:
+		d.sleep(ctx, again)
 	}
 }
 
@@ -150,43 +132,36 @@ const (
 	pollEvery    = time.Second // of stores that others write to: the safety net
 )
 
-// until returns how long to sleep; ok is false for ever.
-func (d *dispatcher) until(next time.Time) (wait time.Duration, ok bool) {
-	if !next.IsZero() {
-		wait, ok = min(next.Sub(d.h.now()), longestSleep), true
+// sleep waits until again (zero: for ever), or until the lanes have something new. If
+// others write to the store, it waits until the next poll at most.
+func (d *dispatcher) sleep(ctx context.Context, again time.Time) {
+	var timer <-chan time.Time
+	wait, polls := time.Until(again), false
+	if again.IsZero() || wait > longestSleep {
+		wait = longestSleep
 	}
-	if _, exclusive := d.h.store.(Exclusive); !exclusive {
-		poll := time.Duration((0.9 + 0.2*rand.Float64()) * float64(pollEvery))
-		if !ok || poll < wait {
-			wait, ok = poll, true
+	_, exclusive := d.h.store.(Exclusive)
+	if poll := time.Until(d.pollAt); !exclusive && poll < wait {
+		wait, polls = poll, true
+	}
+	if !exclusive || !again.IsZero() {
+		timer = time.After(wait)
+	}
+	select {
+	case <-ctx.Done():
+	case <-d.lanes.Ready():
+	case <-timer:
+		if polls {
+			d.pollSoon()
+			d.lanes.Recheck()
 		}
 	}
-	return wait, ok
 }
 
-// wake has the loop look at the backlog, for something may have become due.
-func (d *dispatcher) wake() {
-	d.unsure.Store(true)
-	d.nudge()
-}
-
-// feed has the loop claim for a lane, if that is worth a call. d.mu is held.
-func (d *dispatcher) feed(l *lane) {
-	switch {
-	case !l.hungry():
-	case l.told:
-		d.wake()
-	default:
-		d.nudge()
-	}
-}
-
-// nudge has the loop go on.
-func (d *dispatcher) nudge() {
-	select {
-	case d.poke <- struct{}{}:
-	default: // it will look anyway
-	}
+// pollSoon sets the time of the next poll. A random part keeps a fleet from polling
+// in step.
+func (d *dispatcher) pollSoon() {
+	d.pollAt = time.Now().Add(time.Duration((0.9 + 0.2*rand.Float64()) * float64(pollEvery)))
 }
 
 // watch wakes the dispatcher when the store says that others have written.
@@ -219,7 +194,7 @@ func (d *dispatcher) reopen(ctx context.Context) {
 		case <-dir.shut:
 		case <-again:
 			if dir.reopen() {
-				d.wake()
+				d.lanes.Recheck()
 			}
 		}
 	}
@@ -233,23 +208,25 @@ func (d *dispatcher) drain(deadline time.Time, running *sync.WaitGroup) {
 	if err := d.redate(d.ctx); err != nil {
 		d.h.log.Warn("hooks: the clock was set; retries may come early or late by that", "error", err)
 	}
-	d.mu.Lock()
-	d.open = false
-	for _, l := range d.lanes {
-		for _, j := range l.queue {
-			d.giveBack(*j)
-		}
-		l.queue, l.ready = nil, false
-	}
-	d.line = nil
-	d.mu.Unlock()
+	d.closeLanes()
 	running.Wait() // the last claim may have returned an error
-	if err := d.forgo(d.ctx); err != nil {
+	if err := d.returnDoubtful(d.ctx); err != nil {
 		d.h.log.Warn("hooks: leases may be left behind; they end by themselves", "error", err)
-		d.claimed()
+		d.claimEnds()
 	}
 	d.attempts.Wait()
 	d.cancel(errDraining)
+}
+
+// closeLanes ends the starting of attempts, and gives back what is queued.
+func (d *dispatcher) closeLanes() {
+	d.starting.Lock()
+	defer d.starting.Unlock()
+	d.draining.Store(true)
+	d.alarm.Stop()
+	for _, j := range d.lanes.Close() {
+		d.ledger.enter(d.givenBack(*j))
+	}
 }
 
 // A backoff waits longer after each error, and tells of the first.

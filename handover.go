@@ -3,148 +3,174 @@ package hooks
 import (
 	"math/rand/v2"
 	"time"
+
+	"example.com/hooks/internal/lanes"
 )
 
-// reserve leases to this dispatcher what Publish is about to store and can be
-// tried at once: the common case costs one insert and one update, no claim.
-// What is ordered, scheduled, or more than the lane takes stays pending.
+// reserve leases to this dispatcher what Publish is about to store and what can
+// be tried at once. So the common case costs one insert and one update, and no
+// claim. What is ordered or scheduled, or has no place in its lane, is stored as
+// waiting.
 func (d *dispatcher) reserve(entries []Entry) {
 	if d == nil {
 		return
 	}
-	d.ledger.await(1) // what cannot be begun must be given back
+	d.ledger.await(1) // what cannot be tried is given back
 	at := d.h.now()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.open {
-		return
-	}
 	for _, e := range entries {
 		for i := range e.Deliveries {
 			dl := &e.Deliveries[i]
-			l := d.lane(dl.Subscriber)
-			if l == nil || !l.takes() || dl.OrderingKey != "" || dl.Due.After(at) {
+			if dl.OrderingKey != "" || dl.Due.After(at) {
 				continue
 			}
-			l.held++
-			l.coming++
-			// A token of its own tells this lease from that of a call which
-			// was repeated because it was unknown what became of it.
-			dl.Status, dl.Due, dl.Token = Sending, l.lease(at), 1+rand.Int64N(1<<32)
+			lane, ok := d.h.lane(dl.Subscriber)
+			if !ok {
+				continue
+			}
+			lease, ok := d.lanes.Reserve(lane)
+			if !ok {
+				continue
+			}
+			// A call whose outcome is unknown may be repeated. The random token
+			// tells this lease from that of the first call.
+			dl.Status, dl.Due, dl.Token = Sending, leaseUntil(at, lease), 1+rand.Int64N(1<<32)
 		}
 	}
 }
 
-// accept takes over what was stored leased, and looks after the rest.
+// leaseUntil returns when a lease ends that begins at a time. A random part of
+// a second tells the leases of one claim from those of others.
+func leaseUntil(at time.Time, lease time.Duration) time.Time {
+	return micro(at.Add(lease + rand.N(time.Second)))
+}
+
+// accept takes over what was stored as leased, and sees to it that what was
+// stored as waiting is found.
 func (d *dispatcher) accept(entries []Entry, receipts []Receipt) {
 	if d == nil {
 		return
 	}
 	defer d.ledger.await(-1)
-	at := d.h.now()
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	clock, at := time.Now(), d.h.now()
+	queued := false
 	for i, e := range entries {
 		for _, dl := range e.Deliveries {
-			j := d.arrived(e.Event, dl)
-			switch {
+			switch leased := dl.Status == Sending; {
+			case receipts[i].Duplicate && leased:
+				d.lanes.Release(dl.Subscriber)
 			case receipts[i].Duplicate:
-				d.unreserve(j)
-			case dl.Status != Sending && dl.Due.After(at) && dl.Due.Equal(dl.Created): // the clock was set back
-				d.makeDue(dl)
-			case dl.Status != Sending:
-				d.expect(dl)
-			case !d.own(j): // its lease seemed to have ended, and a claim was quicker
-				d.release(j.lane)
-			case !d.endUntried(j, at):
-				d.push(j)
+			case !leased:
+				d.stayed(dl, at)
+			case !d.leases.own(dl): // it seemed to have ended, and a claim was quicker
+				d.lanes.Release(dl.Subscriber)
+			case d.admit(&job{Delivery: dl, event: e.Event}, clock, at):
+				queued = true
 			}
 		}
 	}
-	d.schedule()
+	if queued {
+		d.launch()
+	}
 }
 
-// abandon is for an Enqueue that failed: for certain, or it may have been
-// stored all the same. Then its leases are given back, if they are there; and
-// when the store has done what it was asked, it is asked what is due.
+// admit queues a leased delivery whose place is kept, unless it is not to be
+// tried. It reports whether it did. clock and at are the same moment: by this
+// process's clock, and by the clock that leases are dated by.
+func (d *dispatcher) admit(j *job, clock, at time.Time) bool {
+	lane, servable := d.h.lane(j.Subscriber)
+	if end, ended := d.endUnstarted(*j, lane.Timeout, servable); ended {
+		d.lanes.Return(j.Subscriber)
+		d.ledger.enter(end)
+		return false
+	}
+	if !d.lanes.Push(j.Subscriber, j, clock.Add(j.Due.Sub(at))) {
+		d.ledger.enter(d.givenBack(*j))
+		return false
+	}
+	return true
+}
+
+// abandon undoes reserve when Enqueue failed. If certainly nothing was stored,
+// it ends the places. Otherwise the leases may exist: it gives them back, and
+// has the backlog read once the store has answered that later write.
 func (d *dispatcher) abandon(entries []Entry, certain bool) {
 	if d == nil {
 		return
 	}
 	defer d.ledger.await(-1)
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	for _, e := range entries {
 		for _, dl := range e.Deliveries {
-			j := d.arrived(e.Event, dl)
-			switch {
+			switch leased := dl.Status == Sending; {
+			case certain && leased:
+				d.lanes.Release(dl.Subscriber)
 			case certain:
-				d.unreserve(j)
-			case dl.Status == Sending:
-				d.ledger.enter(outcome{Change: Change{Delivery: d.back(j)}, lane: j.lane, exact: true})
-			default:
-				j.lane = d.lane(dl.Subscriber)
-				d.ledger.echo(j)
+			case leased:
+				d.lanes.Return(dl.Subscriber)
+				back := d.givenBack(job{Delivery: dl, event: e.Event})
+				back.exact = true
+				d.ledger.enter(back)
+			case d.serves(dl.Subscriber):
+				d.lanes.Saving(dl.Subscriber)
+				if !d.ledger.echo(dl) {
+					d.lanes.Saved(dl.Subscriber, false)
+				}
 			}
 		}
 	}
 }
 
-// arrived makes a job of a delivery that Publish has stored, or tried to. d.mu is held.
-func (d *dispatcher) arrived(ev Event, dl Delivery) job {
-	j := job{Delivery: dl, event: ev, lane: d.lanes[dl.Subscriber]}
-	if dl.Status == Sending {
-		j.lane.coming--
-	}
-	return j
-}
-
-// unreserve forgets a lease that was never stored. d.mu is held.
-func (d *dispatcher) unreserve(j job) {
-	if j.Status == Sending {
-		d.release(j.lane)
+// stayed sees to it that a delivery which was stored as waiting is found when it
+// is due. at is the present.
+func (d *dispatcher) stayed(dl Delivery, at time.Time) {
+	switch {
+	case !d.serves(dl.Subscriber):
+	case !dl.Due.After(at):
+		d.lanes.Left(dl.Subscriber)
+	case dl.Due.Equal(dl.Created): // not scheduled: the clock was set back meanwhile
+		d.makeDue(dl)
+	default:
+		d.expect(dl.Due)
 	}
 }
 
-// expect makes sure that a delivery which stayed in the store is looked for
-// when it is due. d.mu is held.
-func (d *dispatcher) expect(dl Delivery) {
-	l := d.lane(dl.Subscriber)
-	if l == nil {
-		return
-	}
-	if !dl.Due.After(d.h.now()) {
-		d.leave(l)
-		return
-	}
-	d.expectAt(dl.Due)
-}
-
-// makeDue writes a delivery that was stored with a time which is not there yet. d.mu is
-// held.
+// makeDue writes a delivery that is due with the present as its time, because
+// the time that it was stored with has not come yet.
 func (d *dispatcher) makeDue(dl Delivery) {
-	l := d.lane(dl.Subscriber)
-	if l == nil {
-		return
-	}
-	l.held++
+	d.lanes.Saving(dl.Subscriber)
 	dl.Due = d.h.now()
-	d.ledger.enter(outcome{Change: Change{Delivery: dl}, lane: l, echo: true, exact: true})
+	d.ledger.enter(outcome{Change: Change{Delivery: dl}, echo: true, exact: true})
 }
 
-// expectAt wakes the loop if it would sleep past a time. d.mu is held.
-func (d *dispatcher) expectAt(due time.Time) {
-	if _, steps := d.h.reading(); int64(steps) != d.dated.Load() {
-		d.wake() // the clock was set: sleepUntil is of its old time
-		return
-	}
-	if d.sleepUntil.IsZero() || due.Before(d.sleepUntil) {
-		d.wake()
-	}
+// expect has the backlog read when a delivery in the store becomes due.
+func (d *dispatcher) expect(due time.Time) {
+	d.lanes.Expect(time.Now().Add(due.Sub(d.h.now())))
 }
 
-// push queues a job in its lane. d.mu is held.
-func (d *dispatcher) push(j job) {
-	j.lane.queue = append(j.lane.queue, &j)
-	d.enlist(j.lane)
+// serves reports whether this process can call a subscriber.
+func (d *dispatcher) serves(id string) bool {
+	_, ok := d.h.lane(id)
+	return ok
+}
+
+// lane returns how a subscriber is to be called; ok is false if this process
+// cannot call it.
+func (h *Hooks) lane(id string) (l lanes.Lane, ok bool) {
+	l.ID = id
+	if e := h.dir.endpoint(id); e != nil && e.closed == nil {
+		l.Slots, l.Timeout = e.Concurrency, e.Timeout
+	} else if s, ok := h.handler(id); ok {
+		l.Slots, l.Timeout = s.Concurrency, s.Timeout
+	} else {
+		return l, false
+	}
+	orDefault(&l.Slots, h.cfg.SubscriberConcurrency)
+	orDefault(&l.Timeout, h.cfg.Timeout)
+	return l, true
+}
+
+func (h *Hooks) handler(name string) (Handler, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s, ok := h.handlers[name]
+	return s, ok
 }

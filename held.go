@@ -2,40 +2,58 @@ package hooks
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
-// A lease is what the dispatcher knows of the lease of a delivery that it holds:
-// one that is queued, under way, or being saved. The store may grant it to us once
-// more, if it seems to have ended because the clock was set forward, or because it
-// was too short. The delivery is not started a second time then.
-type lease struct {
-	token int64     // of the lease, as it stands after renewals and a charge
-	until time.Time // when a renewed one ends; else zero
-	again *job      // a lease that was granted after the delivery was changed
+// leases is what the dispatcher knows of the deliveries that are leased to it. The
+// store may grant a lease once more, if the first one seems to have ended because
+// the clock was set forward, or because it was too short. The delivery is not started
+// a second time then.
+type leases struct {
+	mu        sync.Mutex // guards what follows
+	held      map[DeliveryID]lease
+	claiming  bool      // a claim is under way, or it is unknown what one has leased
+	doubtful  []Lane    // of claims that returned an error, or too late: they may have leased
+	unsettled []outcome // stale, but maybe only because of that claim
 }
 
-// own notes that a delivery is held. It reports false if it is held already. d.mu is
-// held.
-func (d *dispatcher) own(j job) bool {
-	if _, ok := d.held[j.DeliveryID]; ok {
+// A lease is that of a delivery which is queued, under way, or being saved.
+type lease struct {
+	token int64     // as it stands after renewals and a charge
+	until time.Time // when a renewed one ends; else zero
+	again *job      // as it was leased after it had been changed
+}
+
+// own notes that a delivery is held. It reports false if it is held already.
+func (l *leases) own(dl Delivery) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ownLocked(dl)
+}
+
+func (l *leases) ownLocked(dl Delivery) bool {
+	if _, ok := l.held[dl.DeliveryID]; ok {
 		return false
 	}
-	d.held[j.DeliveryID] = lease{token: j.Token}
+	l.held[dl.DeliveryID] = lease{token: dl.Token}
 	return true
 }
 
-// renewed reports whether a delivery that was just leased is held already. If nothing
-// but the claim has changed it, what it is held for goes on under the new lease.
-// Otherwise an outcome of ours was written, or a decision, and the new lease is for
-// another attempt, which begins when that is known here. d.mu is held.
-func (d *dispatcher) renewed(ev Event, dl Delivery) bool {
-	l, ok := d.held[dl.DeliveryID]
-	if ok {
-		l.again = &job{Delivery: dl, event: ev}
-		d.held[dl.DeliveryID] = l.renew()
+// take is own for a delivery that a claim has leased. If it is held already and
+// nothing but the claim has changed it, what it is held for goes on under the new
+// lease. Otherwise an outcome of ours was written, or a decision, and the new lease is
+// for another attempt, which begins when that is known here.
+func (l *leases) take(j *job) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ownLocked(j.Delivery) {
+		return true
 	}
-	return ok
+	is := l.held[j.DeliveryID]
+	is.again = j
+	l.held[j.DeliveryID] = is.renew()
+	return false
 }
 
 // renew returns the lease with the later one in its place, if that follows it.
@@ -46,100 +64,189 @@ func (l lease) renew() lease {
 	return l
 }
 
-// update gives a job that is about to start its lease as it now is. d.mu is held.
-func (d *dispatcher) update(j *job) {
-	if l := d.held[j.DeliveryID]; !l.until.IsZero() {
-		j.Token, j.Due = l.token, l.until
+// update gives a job that is about to start its lease as it now is.
+func (l *leases) update(j *job) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if is := l.held[j.DeliveryID]; !is.until.IsZero() {
+		j.Token, j.Due = is.token, is.until
 	}
 }
 
 // noteToken notes the token of a delivery whose attempt was charged.
-func (d *dispatcher) noteToken(dl Delivery) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	l := d.held[dl.DeliveryID]
-	l.token = max(l.token, dl.Token)
-	d.held[dl.DeliveryID] = l.renew()
+func (l *leases) noteToken(dl Delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	is := l.held[dl.DeliveryID]
+	is.token = max(is.token, dl.Token)
+	l.held[dl.DeliveryID] = is.renew()
 }
 
-// save writes outcomes, each under the lease that was granted last, and dated as
-// what is in the store.
-func (d *dispatcher) save(ctx context.Context, batch []outcome) (stale []DeliveryID, err error) {
-	select {
-	case d.dating <- struct{}{}:
-		defer func() { <-d.dating }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	changes := make([]Change, len(batch))
-	d.mu.Lock()
+// updateTokens gives outcomes the tokens of the leases that were granted last.
+func (l *leases) updateTokens(batch []outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i := range batch {
 		o := &batch[i]
-		if l, ok := d.held[o.Delivery.DeliveryID]; ok && !o.exact {
-			o.Delivery.Token = max(o.Delivery.Token, l.token)
+		if is, ok := l.held[o.Delivery.DeliveryID]; ok && !o.exact {
+			o.Delivery.Token = max(o.Delivery.Token, is.token)
 		}
-		d.date(o)
-		changes[i] = o.Change
 	}
-	d.mu.Unlock()
-	return d.store.Update(ctx, d.h.now(), changes)
 }
 
-// keeps reports whether a stale outcome is to be written all the same, because it
-// was a claim of our own that moved the token. d.mu is held.
-func (d *dispatcher) keeps(o outcome) bool {
-	l, ok := d.held[o.Delivery.DeliveryID]
+// holds reports whether a delivery is held under its token.
+func (l *leases) holds(dl Delivery) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	is, ok := l.held[dl.DeliveryID]
+	return ok && is.token == dl.Token
+}
+
+// letGo forgets a delivery that is not held any more. It returns the delivery as it
+// was leased after it had been changed, or nil.
+func (l *leases) letGo(id DeliveryID) (again *job) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	again = l.held[id].again
+	delete(l.held, id)
+	return again
+}
+
+// stale decides about an outcome that the store calls stale. It is to be repeated if
+// a claim of our own has moved the token. It waits for [leases.claimEnds], which
+// returns it, if a claim that may do so is under way. Otherwise the delivery was
+// decided elsewhere.
+func (l *leases) stale(o outcome) (repeat, wait bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	is, ok := l.held[o.Delivery.DeliveryID]
 	switch {
 	case !ok || o.exact:
-		return false
-	case l.token > o.Delivery.Token:
-		d.ledger.again(o)
-	case d.claiming:
-		d.unsettled = append(d.unsettled, o)
+		return false, false
+	case is.token > o.Delivery.Token:
+		return true, false
+	case l.claiming:
+		l.unsettled = append(l.unsettled, o)
+		return false, true
 	default:
-		return false // decided elsewhere
+		return false, false
 	}
-	return true
 }
 
-// claimed ends a claim: it is known what it has leased, and what of the stale
-// outcomes was stale because of it.
-func (d *dispatcher) claimed() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.claiming = false
-	unsettled := d.unsettled
-	d.unsettled = nil
-	for _, o := range unsettled {
+func (l *leases) claimBegins() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.claiming = true
+}
+
+// claimEnds says that it is known what the last claim has leased. It returns the
+// outcomes that have waited for that.
+func (l *leases) claimEnds() (unsettled []outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.claiming = false
+	unsettled, l.unsettled = l.unsettled, nil
+	return unsettled
+}
+
+func (l *leases) doubt(list []Lane) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doubtful = append(l.doubtful, list...)
+}
+
+func (l *leases) takeDoubtful() []Lane {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := l.doubtful
+	l.doubtful = nil
+	return list
+}
+
+// doubt records that a claim may have leased, though nobody here holds what it did: it
+// returned an error, or after it was left behind. The loop looks for its leases.
+func (d *dispatcher) doubt(list []Lane) {
+	d.leases.doubt(list)
+	d.lanes.Recheck()
+}
+
+// returnDoubtful gives back what doubtful claims have leased. Otherwise it would wait
+// until those leases end.
+func (d *dispatcher) returnDoubtful(ctx context.Context) error {
+	list := d.leases.takeDoubtful()
+	if len(list) == 0 {
+		return nil
+	}
+	for i, l := range list {
+		if err := d.returnLane(ctx, l); err != nil {
+			d.doubt(list[i:])
+			return err
+		}
+	}
+	d.claimEnds()
+	return nil
+}
+
+func (d *dispatcher) returnLane(ctx context.Context, l Lane) error {
+	q := Query{Subscriber: l.Subscriber, Statuses: []Status{Sending}}
+	for more := true; more; more = q.Cursor != "" {
+		page, next, err := d.store.Deliveries(ctx, q)
+		if err != nil {
+			return err
+		}
+		q.Cursor = next
+		for _, dl := range page {
+			if dl.Due.Equal(l.LeaseUntil) && d.leases.take(&job{Delivery: dl}) {
+				d.lanes.Saving(dl.Subscriber)
+				d.ledger.enter(d.givenBack(job{Delivery: dl}))
+			}
+		}
+	}
+	return nil
+}
+
+// claimEnds settles the outcomes that had to wait until it was known what the last
+// claim has leased.
+func (d *dispatcher) claimEnds() {
+	for _, o := range d.leases.claimEnds() {
 		if !d.keeps(o) {
 			d.settle(o)
 		}
 	}
 }
 
-// letGo forgets a delivery whose outcome was written, and returns the lease that was
-// granted after that, if there is one. d.mu is held.
-func (d *dispatcher) letGo(o outcome) *job {
-	if o.exact {
-		return nil // of what is not held
-	}
-	l := d.held[o.Delivery.DeliveryID]
-	delete(d.held, o.Delivery.DeliveryID)
-	return l.again
-}
-
-// resume takes what was leased after its last outcome was written, but before that
-// was known here. d.mu is held.
-func (d *dispatcher) resume(leased *job) {
-	if leased == nil {
+// drop takes a delivery out of its lane if it is queued, because a decision has ended
+// its lease. One that is under way goes on.
+func (d *dispatcher) drop(was Delivery) {
+	if d == nil {
 		return
 	}
-	j := d.hold(leased.event, leased.Delivery)
+	for _, j := range d.lanes.Queued(was.Subscriber) {
+		if j.DeliveryID == was.DeliveryID && d.leases.holds(was) && d.lanes.Drop(was.Subscriber, j) {
+			d.resume(d.leases.letGo(was.DeliveryID))
+		}
+	}
+}
+
+// resume takes what was leased after its last outcome had been written, but before
+// that was known here. again may be nil.
+func (d *dispatcher) resume(again *job) {
+	if again == nil {
+		return
+	}
+	lane, ok := d.h.lane(again.Subscriber)
+	if ok = ok && again.event.ID != ""; ok { // else returnLane has found it, without its event
+		_, ok = d.lanes.Reserve(lane)
+	}
 	switch {
-	case j.event.ID == "": // found by forgo, which gives back
-		d.giveBack(j)
-	case !d.endUntried(j, d.h.now()):
-		d.push(j)
-		d.schedule()
+	case !ok:
+		d.lanes.Saving(again.Subscriber)
+		back := d.givenBack(*again)
+		back.exact = true
+		d.ledger.enter(back)
+	case !d.leases.own(again.Delivery):
+		d.lanes.Release(again.Subscriber)
+	case d.admit(again, time.Now(), d.h.now()):
+		d.launch()
 	}
 }

@@ -59,7 +59,7 @@ type Hooks struct {
 
 	anchor atomic.Pointer[anchor] // of the clock that everything is dated by; nil: not read yet
 	wall   func() time.Time       // the machine's clock; nil: that of time.Now
-	// stepped is called when the clock was set, while Run runs; it takes no lock.
+	// stepped is called when the clock was set, while Run runs. It takes the lanes' lock.
 	stepped atomic.Pointer[func()]
 	plain   atomic.Bool // the log was told that secrets are stored in plain text
 	calls   openCalls   // of the store, that have not returned
@@ -233,6 +233,9 @@ func (h *Hooks) Run(ctx context.Context) error {
 // commands and jobs that end; it returns ctx's error, those of Run, or an error
 // if Run ends meanwhile. Like Run it waits while the store fails: give it a ctx that
 // ends.
+//
+// Flush needs one moment in which nothing is due or under way. While events are
+// published all the time, there may be none before ctx ends.
 func (h *Hooks) Flush(ctx context.Context) error {
 	if err := checkContext(ctx); err != nil {
 		return err

@@ -141,7 +141,7 @@ func TestNewEventsDoNotOvertakeTheBacklog(t *testing.T) {
 // Events that are published while a backlog is claimed, piece by piece, come after it.
 func TestTheBacklogGoesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const backlog = 200
+		const slots, backlog = 4, 199 // one comes in the first second, two in the second, then four
 		var old, early atomic.Int64
 		h := subscribed(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(_ context.Context, ev hooks.Event) error {
 			if string(ev.Data) == `{"id":0}` {
@@ -157,7 +157,7 @@ func TestTheBacklogGoesFirst(t *testing.T) {
 		}
 		runUntilCleanup(t, h)
 		synctest.Wait()
-		for range backlog/4*10 - 5 { // until half a second after the last four have begun
+		for range (2+(backlog-3)/slots)*10 - 5 { // until half a second after the last four have begun
 			time.Sleep(100 * time.Millisecond)
 			publish(t, h, 1)
 		}
@@ -296,7 +296,7 @@ func TestALaneCatchesUpWithConcurrentPublishers(t *testing.T) {
 // the lane together.
 func TestALaneHoldsNoMoreThanItHasRoomFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const slots, capacity = 4, 20
+		const slots, capacity = 1, 5
 		var once sync.Once
 		store := &gated{Store: memory.New()}
 		h := subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Concurrency: slots, Func: func(ctx context.Context, _ hooks.Event) error {

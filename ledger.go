@@ -14,7 +14,7 @@ type ledger struct {
 	h       *Hooks
 	store   *boundedStore
 	save    func(context.Context, []outcome) (stale []DeliveryID, err error)
-	settled func(done []outcome, stale []DeliveryID) // told what was written, or was stale
+	settled func(done []outcome, stale []DeliveryID) // is told what was written, or was stale
 
 	signal chan struct{}   // there is something to write; holds one
 	ctx    context.Context // of the writes; ends when closing takes too long
@@ -25,17 +25,16 @@ type ledger struct {
 
 	mu      sync.Mutex // guards what follows
 	pending []outcome
-	echoed  map[*lane]bool // lanes that an echo is pending for
-	awaited int            // calls of Publish that may enter more
-	closing bool           // run returns when all is written
-	gone    bool           // run has returned, or will
-	late    []DeliveryID   // whose outcomes came when it was gone; the log does not know yet
+	echoed  map[string]bool // subscribers that an echo is pending for
+	awaited int             // calls of Publish that may enter more
+	closing bool            // run returns when all is written
+	gone    bool            // run has returned, or will
+	late    []DeliveryID    // whose outcomes came when it was gone; the log does not know yet
 }
 
-// An outcome is a change to be written, of a delivery that its lane holds.
+// An outcome is a change to be written. Its lane counts it as being saved.
 type outcome struct {
 	Change
-	lane  *lane         // nil if none holds it
 	echo  bool          // see [ledger.echo]
 	exact bool          // of a delivery that is not held, and only if its token is still the same
 	steps time.Duration // of the clock, before its Due was set
@@ -51,7 +50,7 @@ func newLedger(
 ) *ledger {
 	l := &ledger{
 		h: h, store: store, save: save, settled: settled,
-		signal: make(chan struct{}, 1), done: make(chan struct{}), echoed: make(map[*lane]bool),
+		signal: make(chan struct{}, 1), done: make(chan struct{}), echoed: make(map[string]bool),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
@@ -75,19 +74,20 @@ func (l *ledger) again(o outcome) {
 	l.wake()
 }
 
-// echo has the store write a delivery as it is, so that whatever it was asked
-// before is done, and then asks what is due for the lane. One for each lane is
-// pending at most. d.mu is held.
-func (l *ledger) echo(j job) {
+// echo writes a delivery back unchanged. It follows an Enqueue whose outcome is
+// unknown: once this later write is answered, the earlier one has happened or never
+// will, and what is due for the subscriber is claimed. One for each subscriber is
+// enough, so that echo returns false if one is pending already.
+func (l *ledger) echo(dl Delivery) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if j.lane == nil || l.gone || l.echoed[j.lane] {
-		return
+	if l.gone || l.echoed[dl.Subscriber] {
+		return false
 	}
-	l.echoed[j.lane] = true
-	j.lane.held++
-	l.pending = append(l.pending, outcome{Change: Change{Delivery: j.Delivery}, lane: j.lane, echo: true, exact: true})
+	l.echoed[dl.Subscriber] = true
+	l.pending = append(l.pending, outcome{Change: Change{Delivery: dl}, echo: true, exact: true})
 	l.wake()
+	return true
 }
 
 // await keeps the ledger open for n more callers, or fewer, and tells the log what
@@ -138,7 +138,7 @@ func (l *ledger) next() (batch []outcome, more bool) {
 	batch, l.pending = l.pending[:n:n], slices.Grow(l.pending[n:], n) // about as many come next
 	for _, o := range batch {
 		if o.echo {
-			delete(l.echoed, o.lane)
+			delete(l.echoed, o.Delivery.Subscriber)
 		}
 	}
 	l.gone = n == 0 && l.closing && (l.awaited == 0 || l.ctx.Err() != nil)
@@ -232,10 +232,8 @@ func (l *ledger) close(deadline time.Time) {
 	l.cancel()
 }
 
-// settled is told by the ledger what has been written, and makes room for it.
-func (d *dispatcher) settled(done []outcome, stale []DeliveryID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// settleAll is told by the ledger what has been written, or was stale.
+func (d *dispatcher) settleAll(done []outcome, stale []DeliveryID) {
 	for _, o := range done {
 		if o.noted != nil { // its attempt begins now, or it is given back
 			continue
@@ -246,26 +244,34 @@ func (d *dispatcher) settled(done []outcome, stale []DeliveryID) {
 	}
 }
 
-// settle makes room for what an outcome has ended. d.mu is held.
+// keeps reports whether a stale outcome is to be written all the same.
+func (d *dispatcher) keeps(o outcome) bool {
+	repeat, wait := d.leases.stale(o)
+	if repeat {
+		d.ledger.again(o)
+	}
+	return repeat || wait
+}
+
+// settle ends the place of a delivery whose outcome was written, and sees to it that
+// what that leaves in the store is found.
 func (d *dispatcher) settle(o outcome) {
-	defer d.resume(d.letGo(o))
+	if !o.exact { // else it is not held
+		d.resume(d.leases.letGo(o.Delivery.DeliveryID))
+	}
 	if o.saved != nil {
 		close(o.saved)
 	}
-	d.release(o.lane)
-	switch due := o.leaves(d.h.now()); {
-	case due && o.lane == nil:
-		d.wake()
-	case due:
-		d.leave(o.lane)
-	case !o.Delivery.Status.Final():
-		d.expectAt(o.Delivery.Due)
+	due := o.leavesDue(d.h.now())
+	if !due && !o.Delivery.Status.Final() {
+		d.expect(o.Delivery.Due)
 	}
+	d.lanes.Saved(o.Delivery.Subscriber, due)
 }
 
-// leaves reports whether a delivery is due in the store when o is saved: this one, the
-// next of its ordering key, or, after an echo, what an Enqueue may have stored.
-func (o outcome) leaves(at time.Time) bool {
+// leavesDue reports whether a delivery is due in the store when o is saved: this one,
+// the next of its ordering key, or, after an echo, what an Enqueue may have stored.
+func (o outcome) leavesDue(at time.Time) bool {
 	if o.Delivery.Status.Final() {
 		return o.Delivery.OrderingKey != ""
 	}

@@ -121,7 +121,7 @@ func (d *dispatcher) heard() {
 
 func (d *dispatcher) planLook(f func(*lookout, time.Time)) {
 	if d.looks.change(time.Now(), f) {
-		d.wake()
+		d.lanes.Recheck()
 	}
 }
 

@@ -272,6 +272,12 @@ func TestFailedPublishesKeepNothing(t *testing.T) {
 		if grown := int64(heap()) - int64(before); grown > 2<<20 {
 			t.Errorf("50,000 failed publishes keep %d KiB; want next to nothing", grown>>10)
 		}
+		store.enqueue, store.write = nil, nil
+		r := publish(t, h, 0)
+		time.Sleep(time.Minute)
+		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Succeeded {
+			t.Errorf("what is published afterwards is %v; want it succeeded, because they keep no place", d.Status)
+		}
 	})
 }
 
@@ -309,6 +315,8 @@ func TestConcurrencyBeyondReason(t *testing.T) {
 			publish(t, h, i)
 		}
 		runUntilCleanup(t, h)
+		time.Sleep(1500 * time.Millisecond) // until it has shown that it works
+		synctest.Wait()
 		page, _, err := h.Deliveries(t.Context(), hooks.Query{Statuses: []hooks.Status{hooks.Sending}, Limit: 200})
 		if err != nil || len(page) != 2*5 {
 			t.Errorf("%d deliveries are leased, %v; want five for each of 2 slots", len(page), err)

@@ -41,9 +41,27 @@ func (d *dispatcher) redate(ctx context.Context) error {
 	}
 	d.dated.Store(int64(steps))
 	d.seen.Store(a.count)
-	d.unsure.Store(true)
+	d.lanes.Recheck()
 	d.h.log.Warn("hooks: the clock was set; retries keep their waits, scheduled deliveries follow the clock", "by", by)
 	return nil
+}
+
+// save writes outcomes, each under the lease that was granted last, and dated as
+// what is in the store.
+func (d *dispatcher) save(ctx context.Context, batch []outcome) (stale []DeliveryID, err error) {
+	select {
+	case d.dating <- struct{}{}:
+		defer func() { <-d.dating }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	d.leases.updateTokens(batch)
+	changes := make([]Change, len(batch))
+	for i := range batch {
+		d.date(&batch[i])
+		changes[i] = batch[i].Change
+	}
+	return d.store.Update(ctx, d.h.now(), changes)
 }
 
 // datesAlone reports whether no other clock than this process's dates what is in the
@@ -55,10 +73,10 @@ func (d *dispatcher) datesAlone() bool {
 }
 
 // date gives an outcome the time that the waits in the store are dated by: redate
-// moves it with them. During the drain nothing will. d.dating and d.mu are held.
+// moves it with them. During the drain nothing will. The caller holds d.dating.
 func (d *dispatcher) date(o *outcome) {
 	dated := time.Duration(d.dated.Load())
-	if !d.open || !d.datesAlone() || o.echo {
+	if d.draining.Load() || !d.datesAlone() || o.echo {
 		return
 	}
 	if s := o.Delivery.Status; s == Retrying || s == Pending { // pending: given back

@@ -27,6 +27,11 @@ func (d *dispatcher) dispatch(ctx context.Context) error {
 		d.run(ctx)
 		stop()
 	}
+	return d.failed()
+}
+
+// failed returns why Run ends; nil if it was told to.
+func (d *dispatcher) failed() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.failure
@@ -48,9 +53,7 @@ func (d *dispatcher) fail(err error) {
 
 // drainTime is how long Run may take once it is to end.
 func (d *dispatcher) drainTime() time.Duration {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.failure != nil {
+	if d.failed() != nil {
 		return min(lastWords, d.h.cfg.DrainTimeout)
 	}
 	return d.h.cfg.DrainTimeout

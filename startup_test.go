@@ -268,6 +268,8 @@ func TestRunSavesWhatItCanBeforeItEnds(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- h.Run(t.Context()) }()
 		synctest.Wait()
+		publish(t, h, 0) // then "quick" is known to work, and may have two at once
+		time.Sleep(time.Second)
 		publish(t, h, 1)
 		publish(t, h, 2)
 		synctest.Wait()

@@ -6,11 +6,17 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"example.com/hooks/internal/lanes"
 )
 
 // callTimeout is how long the dispatcher waits for one call of the store. A connection
 // that hangs would otherwise stop everything, in silence.
 const callTimeout = 30 * time.Second
+
+// saveWithin is how long it may take to save an outcome, so that its lease has not ended
+// before: a write that hangs for callTimeout, is left behind, and is repeated.
+const saveWithin = lanes.SaveWithin
 
 // A boundedStore is the store as the dispatcher calls it. Each call has a deadline of
 // its own, but for Wait. One that ignores its context is left behind: its goroutine

@@ -177,7 +177,10 @@ func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
 		return fmt.Errorf("hooks: unsubscribe %q: %w", id, err)
 	}
 	h.dir.update(edit{Record: Record{Key: r.Key, Version: version}})
-	h.lookNow()
+	if d := h.dispatcher(); d != nil {
+		d.lanes.Remove(id)
+		d.lanes.Recheck()
+	}
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (h *Hooks) Wake(ctx context.Context) {
 // lookNow has the dispatcher of this process, if there is one, look for work now.
 func (h *Hooks) lookNow() {
 	if d := h.dispatcher(); d != nil {
-		d.wake()
+		d.lanes.Recheck()
 	}
 }
 
