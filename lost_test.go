@@ -140,6 +140,87 @@ func accuse(t *testing.T, s hooks.Store, id hooks.DeliveryID) {
 	}
 }
 
+// An accused delivery that waits while another one is tried is given back when Run is
+// told to stop, and not tried.
+func TestAnAccusedDeliveryThatWaitsIsNotTriedDuringTheDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		began, release := make(chan hooks.DeliveryID, 2), make(chan struct{})
+		h := subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Func: func(ctx context.Context, _ hooks.Event) error {
+			d, _ := hooks.DeliveryFrom(ctx)
+			began <- d.DeliveryID
+			<-release
+			return nil
+		}}, hooks.Handler{Name: "b", Func: func(ctx context.Context, _ hooks.Event) error {
+			d, _ := hooks.DeliveryFrom(ctx)
+			began <- d.DeliveryID
+			<-release
+			return nil
+		}})
+		r := publish(t, h, 1)
+		for range 2 {
+			leased(t, store, "b", time.Now())
+			die(t, store) // and with it what is leased of "b"
+		}
+		for _, s := range []string{"a", "b"} {
+			accuse(t, store, hooks.DeliveryID{Event: r.EventID, Subscriber: s})
+		}
+		stop := runUntilCleanup(t, h)
+		tried := <-began
+		time.Sleep(10*time.Second + 500*time.Millisecond)
+		go func() {
+			time.Sleep(time.Millisecond)
+			close(release)
+		}()
+		stop()
+		for _, s := range []string{"a", "b"} {
+			d := delivery(t, h, r.EventID, s)
+			if was := d.DeliveryID == tried; was != (d.Status == hooks.Succeeded) || was != (d.Attempts == 1) {
+				t.Errorf("%v is %v after %d attempts; want one of the two tried, %v", d.DeliveryID, d.Status, d.Attempts, tried)
+			}
+		}
+		if len(began) > 0 {
+			t.Errorf("%v was tried while Run ended", <-began)
+		}
+	})
+}
+
+// A delivery whose turn does not come is given back before its lease ends.
+func TestLeasesDoNotEndWhileDeliveriesWaitForASlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		h := dispatching(t, hooks.Config{Concurrency: 1}, hooks.Handler{Name: "slow", Timeout: time.Hour, Func: func(context.Context, hooks.Event) error {
+			if slow.Load() {
+				time.Sleep(10 * time.Minute)
+			}
+			return nil
+		}}, hooks.Handler{Name: "waits", Timeout: time.Second, Func: func(context.Context, hooks.Event) error { return nil }})
+		publish(t, h, 0) // both are known to work then
+		synctest.Wait()
+		slow.Store(true)
+		var events []string
+		for i := range 3 {
+			events = append(events, publish(t, h, i).EventID)
+			synctest.Wait()
+		}
+		for range 60 {
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			for _, d := range storedDeliveries(t, h) {
+				if d.Status == hooks.Sending && time.Now().After(d.Due) {
+					t.Fatalf("the lease of %v ended %v ago", d.DeliveryID, time.Since(d.Due))
+				}
+			}
+		}
+		time.Sleep(time.Hour)
+		for _, id := range events {
+			if d := delivery(t, h, id, "waits"); d.Status != hooks.Succeeded || d.Lost > 0 {
+				t.Errorf("%v is %v, and lost %d leases; want it succeeded, and none lost", id, d.Status, d.Lost)
+			}
+		}
+	})
+}
+
 // A mortal is the store of a process that dies: from then on it writes nothing.
 type mortal struct {
 	*memory.Store

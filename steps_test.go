@@ -233,6 +233,11 @@ func TestClockSetBeforeAClaimThatIsSlowToAnswer(t *testing.T) {
 		h.Wake(t.Context())
 		time.Sleep(time.Minute)
 		wantOnce(t, h, calls, events)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := h.Flush(ctx); err != nil {
+			t.Errorf("Flush = %v; want nil, because nothing is held any more", err)
+		}
 	})
 }
 
