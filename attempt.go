@@ -72,21 +72,20 @@ func (d *dispatcher) attempt(w *worker, j *job, timeout time.Duration) (outcome,
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, timeout)
 	defer cancel()
-	a := Attempt{
+	began := time.Now()
+	a, v := d.h.try(ctx, w, t, j, Attempt{
 		Run:      j.Run,
 		Number:   j.before().Attempts + 1,
 		Token:    j.Token,
 		Start:    d.h.now(),
 		Instance: d.h.cfg.Instance,
-	}
-	began := time.Now()
-	a, v := d.h.try(ctx, w, t, *j, a)
+	})
 	a.Took = time.Since(began).Truncate(time.Microsecond)
 	if !v.ok && context.Cause(ctx) == errDraining {
 		return d.givenBack(*j), lanes.NotTried
 	}
-	end := j.conclude(a, v, t.policy, d.h.now(), rand.Float64())
-	return outcome{Change: Change{Delivery: end, Attempt: &a}}, resultOf(a, v)
+	end := j.conclude(*a, v, t.policy, d.h.now(), rand.Float64())
+	return outcome{Change: Change{Delivery: end, Attempt: a}}, resultOf(*a, v)
 }
 
 // resultOf returns what an attempt says about its receiver.
@@ -106,10 +105,14 @@ func resultOf(a Attempt, v verdict) lanes.Result {
 // application's code does in it: the handler, the methods of the error that it
 // returns, the transport. If that does not return in time, it is left behind to end
 // by itself.
-func (h *Hooks) try(ctx context.Context, w *worker, t target, j job, a Attempt) (Attempt, verdict) {
+func (h *Hooks) try(ctx context.Context, w *worker, t target, j *job, a Attempt) (*Attempt, verdict) {
 	const grace = 50 * time.Millisecond // for what minds its context
-	made, v := a, verdict{}             // the goroutine's own until it is done
-	done := w.call(func() { v = t.try(ctx, j, &made) })
+	type trial struct {                 // the goroutine's own until it is done
+		Attempt
+		verdict
+	}
+	made := &trial{Attempt: a}
+	done := w.call(func() { made.verdict = t.try(ctx, *j, &made.Attempt) })
 	var f *fault
 	select {
 	case f = <-done:
@@ -119,20 +122,22 @@ func (h *Hooks) try(ctx context.Context, w *worker, t target, j job, a Attempt) 
 		case <-time.After(grace):
 			h.logAttempt(slog.LevelWarn, "hooks: an attempt ignores that its time is over; its goroutine is left behind", j.DeliveryID)
 			w.leave()
-			a.Error = classTimeout
-			return a, verdict{}
+			late := a // the goroutine may still write to what it has
+			late.Error = classTimeout
+			return &late, verdict{}
 		}
 	}
 	if f != nil {
 		w.leave() // it may have ended
-		return h.failed(made, j, f), verdict{}
+		h.failed(&made.Attempt, *j, f)
+		return &made.Attempt, verdict{}
 	}
-	return made, v
+	return &made.Attempt, made.verdict
 }
 
-// failed returns an attempt that a fault has ended. What is kept of an endpoint's is
-// the class alone, as of every other failure without a response.
-func (h *Hooks) failed(a Attempt, j job, f *fault) Attempt {
+// failed notes that a fault has ended an attempt. What is kept of an endpoint's is the
+// class alone, as of every other failure without a response.
+func (h *Hooks) failed(a *Attempt, j job, f *fault) {
 	a.Error = f.class
 	detail := f.detail()
 	if a.URL == "" {
@@ -141,7 +146,6 @@ func (h *Hooks) failed(a Attempt, j job, f *fault) Attempt {
 		detail = f.careful()
 	}
 	h.logAttempt(slog.LevelError, "hooks: attempt ended by a "+f.class, j.DeliveryID, "detail", detail)
-	return a
 }
 
 // before returns the delivery as it was before the present attempt was noted.

@@ -198,9 +198,10 @@ func (h containedHandler) with(next func() slog.Handler) slog.Handler {
 
 // contained returns a Trace whose functions do not panic: log is told instead.
 func (t Trace) contained(log *slog.Logger) Trace {
+	var quiet throttle
 	call := func(name string, f func()) {
 		if fault := contain(f); fault != nil {
-			log.Error("hooks: Trace."+name+" did not return; what it was told of goes on", "detail", fault.detail())
+			quiet.log(log, "hooks: Trace."+name+" did not return; what it was told of goes on", fault)
 		}
 	}
 	if f := t.Published; f != nil {
@@ -224,7 +225,8 @@ func (t Trace) contained(log *slog.Logger) Trace {
 // A containedPolicy is an application's. While it fails, the standard schedule counts.
 type containedPolicy struct {
 	retry.Policy
-	log *slog.Logger
+	log   *slog.Logger
+	quiet *throttle
 }
 
 // containPolicy contains p, which may be nil.
@@ -232,12 +234,12 @@ func containPolicy(p retry.Policy, log *slog.Logger) retry.Policy {
 	if p == nil {
 		return nil
 	}
-	return containedPolicy{p, log}
+	return containedPolicy{p, log, new(throttle)}
 }
 
 func (p containedPolicy) Next(n int) (wait time.Duration, ok bool) {
 	if f := contain(func() { wait, ok = p.Policy.Next(n) }); f != nil {
-		p.log.Error("hooks: a retry policy did not return; the standard schedule counts instead", "detail", f.detail())
+		p.quiet.log(p.log, "hooks: a retry policy did not return; the standard schedule counts instead", f)
 		return retry.Standard().Next(n)
 	}
 	return wait, ok

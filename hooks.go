@@ -230,9 +230,12 @@ func (h *Hooks) Run(ctx context.Context) error {
 // due has had an attempt, and its outcome is stored. It does not wait for those
 // that are due later, retries of what failed included. While Run runs, Flush
 // waits for it; else it does what Run does, for that long. It is for tests,
-// commands and jobs that end; it returns ctx's error, those of Run, or an error
-// if Run ends meanwhile. Like Run it waits while the store fails: give it a ctx that
-// ends.
+// commands and jobs that end. Its error is ctx's, any that Run can return, or one that
+// says that Run ended meanwhile. Like Run it waits while the store fails: give it a ctx
+// that ends.
+//
+// What a transaction commits more than a second after PublishTx may be missed where the
+// store may be late to find it, see [Store].
 //
 // Flush needs one moment in which nothing is due or under way. While events are
 // published all the time, there may be none before ctx ends.

@@ -208,7 +208,12 @@ func TestNothingLeaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	wire := tap.bytes()
-	if bytes.Count(wire, []byte("POST ")) != 5 || !bytes.Contains(wire, []byte(leakyHeader)) || bytes.Count(wire, []byte(" v1,")) == 0 {
+	requests := make(map[string]bool) // net/http repeats some, on connections that were kept
+	for _, part := range strings.Split(string(wire), "POST ")[1:] {
+		line, _, _ := strings.Cut(part, "\r\n")
+		requests[line] = true
+	}
+	if len(requests) != 5 || !bytes.Contains(wire, []byte(leakyHeader)) || bytes.Count(wire, []byte(" v1,")) == 0 {
 		t.Errorf("the receiver was sent %q; want five signed requests with the header, one of them signed twice", wire)
 	}
 	hay := append(files(t, filepath.Dir(file)), haystack{"the log", log.Bytes()}, haystack{"what was printed", printed.Bytes()})

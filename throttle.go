@@ -42,6 +42,19 @@ func (t *throttle) pass(line throttled, at time.Time) (leftOut int, ok bool) {
 	return leftOut, true
 }
 
+// log writes a line about a fault of the application's code.
+func (t *throttle) log(to *slog.Logger, text string, f *fault) {
+	leftOut, ok := t.pass(throttled{text: text}, time.Now())
+	if !ok {
+		return
+	}
+	args := []any{"detail", f.detail()}
+	if leftOut > 0 {
+		args = append(args, "left_out", leftOut)
+	}
+	to.Error(text, args...)
+}
+
 // forget drops the lines that have not come for long, once there are many, so that
 // subscribers that were deleted do not fill the memory.
 func (t *throttle) forget(at time.Time) {
