@@ -40,18 +40,18 @@ type kind[V any] struct {
 }
 
 func text[T any](name string, f func(*T) string) column[T] {
-	return newColumn(name, kind[string]{"text", pgtype.TextOID, appendText}, f)
+	return newColumn(name, kind[string]{"pg_catalog.text", pgtype.TextOID, appendText}, f)
 }
 
 // jsonText is stored as JSON, and an empty one as null.
 func jsonText[T any](name string, f func(*T) string) column[T] {
 	c := text(name, f)
-	c.stored = "nullif(" + name + ", '')::json"
+	c.stored = "nullif(" + name + ", '')::pg_catalog.json"
 	return c
 }
 
 func timestamptz[T any](name string, f func(*T) time.Time) column[T] {
-	return newColumn(name, kind[time.Time]{"timestamptz", pgtype.TimestamptzOID, appendTime}, f)
+	return newColumn(name, kind[time.Time]{"pg_catalog.timestamptz", pgtype.TimestamptzOID, appendTime}, f)
 }
 
 // timeOrNull is stored as null if it is the zero time.
@@ -79,7 +79,7 @@ func bigint[T any](name string, f func(*T) int64) column[T] {
 
 // bytea is stored as null if there are none.
 func bytea[T any](name string, f func(*T) []byte) column[T] {
-	c := newColumn(name, kind[[]byte]{"bytea", pgtype.ByteaOID, appendBytes}, func(row *T) []byte {
+	c := newColumn(name, kind[[]byte]{"pg_catalog.bytea", pgtype.ByteaOID, appendBytes}, func(row *T) []byte {
 		if b := f(row); b != nil {
 			return b
 		}

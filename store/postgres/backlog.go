@@ -25,9 +25,9 @@ const (
 	// that have a bound from there on; and between any two of these, where there are
 	// hardly any entries, from the bound of all others on.
 	nearBacklogSQL = `WITH RECURSIVE known AS MATERIALIZED (
-			SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::bigint[]) AS k (subscriber, due, seq)
+			SELECT * FROM unnest($1::pg_catalog.text[], $2::pg_catalog.timestamptz[], $3::bigint[]) AS k (subscriber, due, seq)
 		), gaps AS MATERIALIZED (
-			SELECT k.subscriber AS after, lead(k.subscriber) OVER (ORDER BY k.subscriber) AS before
+			SELECT k.subscriber AS after, pg_catalog.lead(k.subscriber) OVER (ORDER BY k.subscriber) AS before
 			FROM (SELECT '' AS subscriber UNION ALL SELECT subscriber FROM known) AS k
 		), others (subscriber, due, seq, before) AS (
 			SELECT n.*, l.before FROM gaps l CROSS JOIN LATERAL (` + nextInGapSQL + `) AS n
@@ -56,7 +56,7 @@ const (
 	// readSQL counts the entries of the index that this transaction has read. A clock
 	// would not do: on a busy machine a cheap look takes long, too. It is 0 if the
 	// server does not count (track_counts) or the index is not there.
-	readSQL = `SELECT coalesce(pg_stat_get_xact_tuples_returned(to_regclass('hooks.deliveries_due')), 0)`
+	readSQL = `SELECT coalesce(pg_catalog.pg_stat_get_xact_tuples_returned(pg_catalog.to_regclass('hooks.deliveries_due')), 0)`
 )
 
 // Backlog is [hooks.Store]'s. Deliveries that wait for another of their ordering

@@ -42,9 +42,9 @@ func (s *Store) giveBack(now time.Time, leased []hooks.Entry) {
 }
 
 const (
-	lanesTable = `unnest($1::text[], $2::int[], $3::timestamptz[], $4::timestamptz[], $6::timestamptz[], $7::bigint[])
+	lanesTable = `unnest($1::pg_catalog.text[], $2::int[], $3::pg_catalog.timestamptz[], $4::pg_catalog.timestamptz[], $6::pg_catalog.timestamptz[], $7::bigint[])
 		WITH ORDINALITY AS l (subscriber, most, before, lease_until, from_due, from_seq, lane)`
-	isDue = ` d.due <= l.before AND d.status <= 3 AND (d.status <> 3 OR d.due <= $5::timestamptz) `
+	isDue = ` d.due <= l.before AND d.status <= 3 AND (d.status <> 3 OR d.due <= $5::pg_catalog.timestamptz) `
 	lease = ` status = 3, parked = false, lost = d.lost + (d.status = 3)::int, token = d.token + 1 `
 
 	deliveryColumnsSQL = `d.seq, d.event_id, d.subscriber, d.type, d.tenant, d.ordering_key, d.status, d.reason,
@@ -71,7 +71,7 @@ const (
 		UNION ALL
 		SELECT m.lane, m.due, m.seq, '', '', '', m.tenant, m.ordering_key, 0::smallint, '',
 			m.due, 0, 0, 0, 0::bigint, m.due, m.due, 0, '',
-			0::bigint, '', '', '', m.due, '', '', NULL::timestamptz, NULL::timestamptz, NULL::json, 0, NULL::bytea
+			0::bigint, '', '', '', m.due, '', '', NULL::pg_catalog.timestamptz, NULL::pg_catalog.timestamptz, NULL::pg_catalog.json, 0, NULL::pg_catalog.bytea
 		FROM due m WHERE m.ordering_key <> ''`
 )
 
@@ -138,7 +138,7 @@ type metLines struct {
 }
 
 const (
-	metTable = `unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $6::timestamptz[], $7::bigint[])
+	metTable = `unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[], $4::pg_catalog.timestamptz[], $6::pg_catalog.timestamptz[], $7::bigint[])
 		AS l (subscriber, tenant, key, before, lease_until, lane)`
 	// firstInLine is what goes next: the one in flight, or else the first.
 	firstInLine = `coalesce(

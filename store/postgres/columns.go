@@ -63,12 +63,15 @@ func (a *arrayOf[T]) binary(buf []byte) []byte { return a.column.binary(buf, a.r
 // table is the rows in a statement, of which the first argument has a number; and
 // ord, which numbers them from 1. In a list of columns unnest costs the server a
 // third of what it costs in FROM, where each of them is put aside first.
+//
+// It needs the schema in its name. In FROM, an unnest of several arrays does not:
+// PostgreSQL itself makes pg_catalog.unnest of each, and knows no other way to write it.
 func (in input[T]) table(first int) string {
 	var list []string
 	for i, c := range in {
-		list = append(list, fmt.Sprintf("unnest($%d::%s[]) AS %s", first+i, c.typ, c.name))
+		list = append(list, fmt.Sprintf("pg_catalog.unnest($%d::%s[]) AS %s", first+i, c.typ, c.name))
 	}
-	ord := fmt.Sprintf("generate_subscripts($%d::%s[], 1) AS ord", first, in[0].typ)
+	ord := fmt.Sprintf("pg_catalog.generate_subscripts($%d::%s[], 1) AS ord", first, in[0].typ)
 	return "(SELECT " + strings.Join(append(list, ord), ", ") + ")"
 }
 

@@ -87,7 +87,7 @@ var (
 		WHERE i.idempotency_key <> '' AND (SELECT e.id FROM hooks.events e WHERE e.id = i.id) IS NULL
 		ORDER BY i.tenant, i.idempotency_key
 		ON CONFLICT (tenant, key) DO UPDATE SET event_id = excluded.event_id, until = excluded.until
-		WHERE k.until <= ((SELECT jsonb_object_agg(i.id, i.stored) FROM input i) ->> excluded.event_id)::timestamptz
+		WHERE k.until <= ((SELECT pg_catalog.jsonb_object_agg(i.id, i.stored) FROM input i) ->> excluded.event_id)::pg_catalog.timestamptz
 		RETURNING event_id
 	)`
 	storedSQL = `, stored AS (
@@ -134,14 +134,14 @@ var (
 		UPDATE hooks.events SET unheard = false
 		WHERE id = ANY(ARRAY(SELECT event_id FROM added)) AND unheard
 	)
-	SELECT event_id, count(*) FROM added GROUP BY event_id`
+	SELECT event_id, pg_catalog.count(*) FROM added GROUP BY event_id`
 )
 
 const (
 	// A key is given back if its event was stored by somebody else meanwhile, with
 	// another key or none.
-	giveKeysBackSQL = `DELETE FROM hooks.keys WHERE event_id = ANY($1::text[]) AND ctid = ANY(ARRAY(
-		SELECT k.place FROM unnest($1::text[], $2::text[], $3::text[]) AS i (id, tenant, key) CROSS JOIN LATERAL (
+	giveKeysBackSQL = `DELETE FROM hooks.keys WHERE event_id = ANY($1::pg_catalog.text[]) AND ctid = ANY(ARRAY(
+		SELECT k.place FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[]) AS i (id, tenant, key) CROSS JOIN LATERAL (
 			SELECT k.ctid AS place FROM hooks.keys k
 			WHERE k.tenant = i.tenant AND k.key = i.key AND k.event_id = i.id LIMIT 1) AS k
 		WHERE (SELECT e.id FROM hooks.events e
@@ -149,9 +149,9 @@ const (
 	holdersSQL = `SELECT i.id, coalesce(
 			(SELECT e.id FROM hooks.events e WHERE e.id = i.id),
 			(SELECT k.event_id FROM hooks.keys k WHERE k.tenant = i.tenant AND k.key = i.key), i.id)
-		FROM unnest($1::text[], $2::text[], $3::text[]) AS i (id, tenant, key)`
+		FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[]) AS i (id, tenant, key)`
 	// Prune, which removes events, waits for this lock and then looks again.
-	existSQL = `SELECT id FROM hooks.events WHERE id = ANY($1::text[]) ORDER BY id FOR KEY SHARE`
+	existSQL = `SELECT id FROM hooks.events WHERE id = ANY($1::pg_catalog.text[]) ORDER BY id FOR KEY SHARE`
 )
 
 // insertWave returns the statements for entries that have nothing in common, and

@@ -70,7 +70,7 @@ func (h *herald) settle() {
 
 // announceSQL tells those who listen. The second argument names the store, which
 // ignores announcements of its own.
-const announceSQL = `SELECT pg_notify($1, $2)`
+const announceSQL = `SELECT pg_catalog.pg_notify($1, $2)`
 
 // announce tells those who listen. If it cannot, they find out by polling.
 func (s *Store) announce() {

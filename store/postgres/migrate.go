@@ -44,7 +44,7 @@ func (s *Store) migrate(ctx context.Context, tx pgx.Tx) error {
 	if err := s.suits(tx.Conn()); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrateLock)); err != nil {
+	if _, err := tx.Exec(ctx, `SELECT pg_catalog.pg_advisory_xact_lock($1)`, int64(migrateLock)); err != nil {
 		return err
 	}
 	version, err := s.version(ctx, tx)
@@ -71,7 +71,7 @@ func (s *Store) migrate(ctx context.Context, tx pgx.Tx) error {
 // there, for that takes a right which whoever made it for us may have kept.
 func (s *Store) runScript(ctx context.Context, tx pgx.Tx, script string) error {
 	var there bool
-	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, s.schema).Scan(&there)
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`, s.schema).Scan(&there)
 	if err != nil {
 		return err
 	}
@@ -89,9 +89,9 @@ func (s *Store) version(ctx context.Context, tx pgx.Tx) (version int, err error)
 	var encoding string
 	var tables int
 	var ours bool
-	err = tx.QueryRow(ctx, `SELECT current_setting('server_encoding'),
-		(SELECT count(*) FROM pg_tables WHERE schemaname = $1),
-		EXISTS (SELECT FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+	err = tx.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_encoding'),
+		(SELECT pg_catalog.count(*) FROM pg_catalog.pg_tables WHERE schemaname = $1),
+		EXISTS (SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 			WHERE n.nspname = $1 AND c.relname = 'meta' AND a.attname = 'record_version')`,
 		s.schema).Scan(&encoding, &tables, &ours)
 	switch {

@@ -38,6 +38,11 @@
 // any exec mode of the driver. What the driver itself refuses is a [*hooks.InvalidError]
 // that names the setting. How durable a commit is, synchronous_commit says: leave it on,
 // see [Store.Weaknesses].
+//
+// Functions and types are named with the schema pg_catalog, so that one of the same name
+// in a schema of the search_path, such as public, is never called. Operators are not.
+// They are those of pg_catalog for exactly these types, which PostgreSQL takes as long as
+// search_path does not name pg_catalog behind a schema in which others may create.
 package postgres
 
 import (

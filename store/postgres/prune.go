@@ -19,13 +19,13 @@ const (
 		WHERE status = 5 AND updated >= $3 AND updated < $1 ORDER BY updated LIMIT $2 FOR UPDATE SKIP LOCKED))
 		RETURNING updated, event_id, subscriber`
 	pruneAttemptsSQL = `DELETE FROM hooks.attempts WHERE ctid = ANY(ARRAY(
-		SELECT a.place FROM unnest($1::text[], $2::text[]) AS i (event_id, subscriber) CROSS JOIN LATERAL (
+		SELECT a.place FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) AS i (event_id, subscriber) CROSS JOIN LATERAL (
 			SELECT a.ctid AS place FROM hooks.attempts a
 			WHERE a.event_id = i.event_id AND a.subscriber = i.subscriber OFFSET 0) AS a))`
 	// Whoever adds a delivery to an event holds it; only when it is ours does the
 	// next statement see whether it has one.
-	holdEventsSQL  = `SELECT id FROM hooks.events WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE`
-	pruneEventsSQL = `DELETE FROM hooks.events e WHERE e.id = ANY($1::text[])
+	holdEventsSQL  = `SELECT id FROM hooks.events WHERE id = ANY($1::pg_catalog.text[]) ORDER BY id FOR UPDATE`
+	pruneEventsSQL = `DELETE FROM hooks.events e WHERE e.id = ANY($1::pg_catalog.text[])
 		AND (SELECT d.event_id FROM hooks.deliveries d WHERE d.event_id = e.id LIMIT 1) IS NULL RETURNING e.id`
 	pruneUnheardSQL = `DELETE FROM hooks.events WHERE ctid = ANY(ARRAY(
 		SELECT ctid FROM hooks.events WHERE unheard AND stored >= $3 AND stored < $1 ORDER BY stored LIMIT $2 FOR UPDATE SKIP LOCKED))

@@ -99,13 +99,13 @@ func (p *pager) addCommon(q hooks.Query, stored string) {
 		p.filter = append(p.filter, p.row+".tenant = "+p.arg(q.Tenant))
 	}
 	if len(q.Types) > 0 {
-		p.filter = append(p.filter, p.row+".type = ANY("+p.arg(q.Types)+"::text[])")
+		p.filter = append(p.filter, p.row+".type = ANY("+p.arg(q.Types)+"::pg_catalog.text[])")
 	}
 	if !q.From.IsZero() {
-		p.filter = append(p.filter, p.row+"."+stored+" >= "+p.arg(q.From)+"::timestamptz")
+		p.filter = append(p.filter, p.row+"."+stored+" >= "+p.arg(q.From)+"::pg_catalog.timestamptz")
 	}
 	if !q.To.IsZero() {
-		p.filter = append(p.filter, p.row+"."+stored+" < "+p.arg(q.To)+"::timestamptz")
+		p.filter = append(p.filter, p.row+"."+stored+" < "+p.arg(q.To)+"::pg_catalog.timestamptz")
 	}
 }
 
@@ -147,7 +147,7 @@ func (p pager) examine(ctx context.Context, s *Store, from int64) (examined, las
 	}
 	p.args = slices.Clone(p.args[:p.sourceArgs])
 	terms := append(slices.Clone(p.source), p.row+".seq < "+p.arg(from))
-	query := fmt.Sprintf(`SELECT count(*), coalesce(min(seq), 0) FROM (
+	query := fmt.Sprintf(`SELECT pg_catalog.count(*), coalesce(pg_catalog.min(seq), 0) FROM (
 		SELECT %s.seq FROM %s WHERE %s ORDER BY %[1]s.seq DESC LIMIT %[4]d) AS page`,
 		p.row, p.table, strings.Join(terms, " AND "), maxExamined)
 	_, err = rows(ctx, s, "list", query, p.args, func(r row) (struct{}, error) {

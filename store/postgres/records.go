@@ -19,7 +19,7 @@ const (
 		RETURNING version`
 	// In the application's transaction a bytea may be written in two ways. A text that
 	// is null, of a record that was deleted, gives nil.
-	recordsSQL = `SELECT key, version, encode(data, 'hex') FROM hooks.records WHERE version > $1 ORDER BY version`
+	recordsSQL = `SELECT key, version, pg_catalog.encode(data, 'hex') FROM hooks.records WHERE version > $1 ORDER BY version`
 )
 
 // Put is [hooks.Store]'s. Dispatchers that listen hear of it at once.
@@ -62,7 +62,7 @@ func scanRecord(r row) (rec hooks.Record, err error) {
 }
 
 // clockSQL is a number, because a time is written in as many ways as DateStyle has.
-const clockSQL = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
+const clockSQL = `SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000.0)::bigint`
 
 // Now is [hooks.Clock]'s: the database's time.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {

@@ -38,14 +38,14 @@ const (
 	beginSQL = `BEGIN ISOLATION LEVEL READ COMMITTED`
 	viewSQL  = `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY`
 
-	sameSQL = `SELECT set_config('client_encoding', 'UTF8', true), set_config('DateStyle', 'ISO', true),
-		set_config('bytea_output', 'hex', true), set_config('statement_timeout', '0', true)`
+	sameSQL = `SELECT pg_catalog.set_config('client_encoding', 'UTF8', true), pg_catalog.set_config('DateStyle', 'ISO', true),
+		pg_catalog.set_config('bytea_output', 'hex', true), pg_catalog.set_config('statement_timeout', '0', true)`
 	settingsSQL = sameSQL + `,
-		set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-		set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true),
-		set_config('enable_sort', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
-		set_config('jit', 'off', true), set_config('lock_timeout', $1, true),
-		set_config('idle_in_transaction_session_timeout', '30s', true)`
+		pg_catalog.set_config('enable_seqscan', 'off', true), pg_catalog.set_config('enable_hashjoin', 'off', true),
+		pg_catalog.set_config('enable_mergejoin', 'off', true), pg_catalog.set_config('enable_bitmapscan', 'off', true),
+		pg_catalog.set_config('enable_sort', 'off', true), pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),
+		pg_catalog.set_config('jit', 'off', true), pg_catalog.set_config('lock_timeout', $1, true),
+		pg_catalog.set_config('idle_in_transaction_session_timeout', '30s', true)`
 	commitSQL = `COMMIT`
 )
 

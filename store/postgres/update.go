@@ -44,7 +44,7 @@ func updateStatement(input, seq string) string {
 			dns, connect, tls, wait, took, url, code, error, retry_after, header, body, body_cut, instance)
 		SELECT event_id, subscriber, attempt_run, number, attempt_token, start,
 			dns, connect, tls, wait, took, url, attempt_code, failure, retry_after,
-			nullif(header, '')::json, nullif(body, ''), body_cut, instance
+			nullif(header, '')::pg_catalog.json, nullif(body, ''), body_cut, instance
 		FROM changed WHERE tried
 	)
 	SELECT ord FROM changed`
@@ -54,11 +54,11 @@ var (
 	changesSQL = `WITH input AS ` + changeInput.table(1) + `, `
 
 	updateSQL = updateStatement(changesSQL,
-		`CASE WHEN i.run > d.run THEN nextval('hooks.deliveries_seq_seq') ELSE d.seq END`)
+		`CASE WHEN i.run > d.run THEN pg_catalog.nextval('hooks.deliveries_seq_seq') ELSE d.seq END`)
 	// replaySQL is for changes that may be replays: these go to the end of the line
 	// in their order.
 	replaySQL = updateStatement(changesSQL+`moved AS MATERIALIZED (
-			SELECT m.ord, nextval('hooks.deliveries_seq_seq') AS seq FROM (
+			SELECT m.ord, pg_catalog.nextval('hooks.deliveries_seq_seq') AS seq FROM (
 				SELECT i.ord FROM input i WHERE i.run > (SELECT d.run FROM hooks.deliveries d
 					WHERE d.event_id = i.event_id AND d.subscriber = i.subscriber AND d.token = i.token)
 				ORDER BY i.ord) AS m
@@ -80,19 +80,19 @@ const (
 
 	// linesOfSQL are the lines that deliveries belong to.
 	linesOfSQL = ` (SELECT DISTINCT d.subscriber, d.tenant, d.ordering_key AS key
-		FROM unnest($1::text[], $2::text[]) AS i (event_id, subscriber) CROSS JOIN LATERAL (
+		FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) AS i (event_id, subscriber) CROSS JOIN LATERAL (
 			SELECT d.* FROM hooks.deliveries d
 			WHERE d.event_id = i.event_id AND d.subscriber = i.subscriber AND d.ordering_key <> '' LIMIT 1
 		) AS d) AS l `
-	linesSQL = ` unnest($1::text[], $2::text[], $3::text[]) AS l (subscriber, tenant, key) `
+	linesSQL = ` unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[]) AS l (subscriber, tenant, key) `
 
 	// Always in the same order, so that two transactions cannot each have a line
 	// that the other wants. The words set our locks apart from the application's.
-	lineID         = ` hashtextextended('hooks ' || l.subscriber || chr(1) || l.tenant || chr(1) || l.key, 0) `
-	lockLinesOfSQL = `SELECT pg_advisory_xact_lock(id) FROM (
+	lineID         = ` pg_catalog.hashtextextended('hooks ' || l.subscriber || pg_catalog.chr(1) || l.tenant || pg_catalog.chr(1) || l.key, 0) `
+	lockLinesOfSQL = `SELECT pg_catalog.pg_advisory_xact_lock(id) FROM (
 		SELECT DISTINCT ` + lineID + ` AS id FROM ` + linesOfSQL + ` ORDER BY id) AS locks`
-	tryLinesSQL = `SELECT l.ord FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
-		AS l (subscriber, tenant, key, ord) WHERE pg_try_advisory_xact_lock(` + lineID + `)`
+	tryLinesSQL = `SELECT l.ord FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[]) WITH ORDINALITY
+		AS l (subscriber, tenant, key, ord) WHERE pg_catalog.pg_try_advisory_xact_lock(` + lineID + `)`
 
 	freeSQL = `UPDATE hooks.deliveries SET parked = false WHERE parked AND ctid = ANY(ARRAY(
 		SELECT first.place FROM ` + linesOfSQL + ` CROSS JOIN LATERAL (

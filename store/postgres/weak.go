@@ -11,8 +11,8 @@ var weaknesses = map[string]string{
 }
 
 // weakSQL lists settings that are off.
-const weakSQL = `SELECT name FROM unnest(ARRAY['fsync', 'full_page_writes', 'synchronous_commit']) AS name
-	WHERE current_setting(name) = 'off'`
+const weakSQL = `SELECT name FROM pg_catalog.unnest(ARRAY['fsync', 'full_page_writes', 'synchronous_commit']) AS name
+	WHERE pg_catalog.current_setting(name) = 'off'`
 
 // Weaknesses is [hooks.Weak]'s: it reports, in sentences, which settings make the
 // store's promises weaker than PostgreSQL's defaults do: what is set, what it risks and
