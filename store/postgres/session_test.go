@@ -56,6 +56,7 @@ var settings = []setting{
 	{name: "synchronous_commit", value: "off"},
 	{name: "standard_conforming_strings", value: "off", refused: "standard_conforming_strings=on"},
 	{name: "client_encoding", value: "'LATIN1'", refused: "client_encoding=UTF8", refusedInApps: true},
+	{name: "client_encoding", value: "'UNICODE'", refused: "client_encoding=UTF8"}, // the same as UTF8
 }
 
 // What a role or a database sets changes nothing of what is written and read, in
@@ -107,9 +108,7 @@ func (set setting) checkApp(t *testing.T, s *postgres.Store, pool *pgxpool.Pool,
 	})
 	if set.refusedInApps {
 		wantRefused(t, "Enqueue in a transaction of pgx", err, "pool", set.refused)
-		return
-	}
-	if err != nil {
+	} else if err != nil {
 		t.Errorf("Enqueue in a transaction of pgx = %v; want nil", err)
 	}
 	db := stdlib.OpenDBFromPool(pool)
@@ -119,6 +118,10 @@ func (set setting) checkApp(t *testing.T, s *postgres.Store, pool *pgxpool.Pool,
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
+	if set.refusedInApps {
+		set.checkRefused(t, s.SQLTx(tx))
+		return
+	}
 	e := entry("evt_sql_"+name, name)
 	if err := errors.Join(checkTx(t, s.SQLTx(tx), plain, e), tx.Commit()); err != nil {
 		t.Errorf("Enqueue in a transaction of database/sql = %v; want nil", err)
@@ -132,6 +135,18 @@ func (set setting) checkApp(t *testing.T, s *postgres.Store, pool *pgxpool.Pool,
 		t.Errorf("%d rows have null where the event has nothing; want 1", null)
 	}
 	checkBareAttempt(t, s, plain, name)
+}
+
+// checkRefused fails the test unless everything is refused in a transaction of
+// database/sql.
+func (set setting) checkRefused(t *testing.T, tx hooks.Tx) {
+	for range 2 {
+		wantRefused(t, "Enqueue in a transaction of database/sql", enqueue(tx, entry("evt_é", "crm")), "pool", set.refused)
+		_, err := tx.Records(t.Context(), 0)
+		wantRefused(t, "Records in a transaction of database/sql", err, "pool", set.refused)
+		_, err = tx.(hooks.Clock).Now(t.Context())
+		wantRefused(t, "Now in a transaction of database/sql", err, "pool", set.refused)
+	}
 }
 
 // checkBareAttempt writes an attempt without header and body, and reads it.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -124,17 +125,43 @@ func (p pgxSession) run(ctx context.Context, s *Store, list ...statement) error 
 }
 
 // A sqlSession is a session of database/sql, with whatever driver.
-type sqlSession struct{ *sql.Tx }
+type sqlSession struct {
+	*sql.Tx
+	suits *atomic.Bool // the transaction's encoding is known to be UTF8
+}
+
+// encodingSQL asks what the server takes the driver's characters for.
+const encodingSQL = `SELECT pg_catalog.current_setting('client_encoding')`
 
 func (q sqlSession) run(ctx context.Context, s *Store, list ...statement) error {
 	if q.Tx == nil {
 		return noTx("sql.DB.BeginTx")
+	}
+	if err := q.suitsApp(ctx); err != nil {
+		return err
 	}
 	for _, st := range list {
 		if err := q.runOne(ctx, appMark+s.text(st.sql), st); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// suitsApp is [Store.suitsApp] for a driver that cannot be asked. It asks the server,
+// before the first statement of a session.
+func (q sqlSession) suitsApp(ctx context.Context) error {
+	if q.suits.Load() {
+		return nil
+	}
+	var encoding string
+	if err := q.QueryRowContext(ctx, encodingSQL).Scan(&encoding); err != nil {
+		return err
+	}
+	if err := isUTF8(encoding); err != nil {
+		return err
+	}
+	q.suits.Store(true)
 	return nil
 }
 

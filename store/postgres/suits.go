@@ -32,18 +32,30 @@ func (s *Store) suitsApp(tx pgx.Tx) error {
 	if conn == nil { // the transaction is of a kind of its own, and cannot tell
 		return nil
 	}
-	if err := hasSetting(conn, "client_encoding", "UTF8"); err != nil {
+	if err := isUTF8(conn.PgConn().ParameterStatus("client_encoding")); err != nil {
 		return err
 	}
 	return s.suits(conn)
 }
 
-// hasSetting returns an error unless the server has told that a setting is as wanted.
-func hasSetting(conn *pgx.Conn, name, want string) error {
-	got := conn.PgConn().ParameterStatus(name)
-	if got == want {
+// isUTF8 returns an error unless an encoding is the driver's. UNICODE is the server's
+// other name of UTF8, which it repeats if it was set so.
+func isUTF8(encoding string) error {
+	if encoding == "UTF8" || encoding == "UNICODE" {
 		return nil
 	}
+	return wrongSetting("client_encoding", encoding, "UTF8")
+}
+
+// hasSetting returns an error unless the server has told that a setting is as wanted.
+func hasSetting(conn *pgx.Conn, name, want string) error {
+	if got := conn.PgConn().ParameterStatus(name); got != want {
+		return wrongSetting(name, got, want)
+	}
+	return nil
+}
+
+func wrongSetting(name, got, want string) error {
 	return &hooks.InvalidError{
 		Field: "pool",
 		Problem: fmt.Sprintf("its connections have %s = %q, as their role or database says;"+

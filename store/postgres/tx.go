@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,8 +29,10 @@ import (
 func (s *Store) Tx(tx pgx.Tx) hooks.Tx { return appTx{s, pgxSession{tx, appMark}} }
 
 // SQLTx is [Store.Tx] for a transaction of database/sql, with any driver for
-// PostgreSQL.
-func (s *Store) SQLTx(tx *sql.Tx) hooks.Tx { return appTx{s, sqlSession{tx}} }
+// PostgreSQL. What it returns asks the server once for client_encoding, before its first
+// statement. With another one than UTF8 the server would store other characters than it is
+// given, so that is a [*hooks.InvalidError], and tx is as it was.
+func (s *Store) SQLTx(tx *sql.Tx) hooks.Tx { return appTx{s, sqlSession{tx, new(atomic.Bool)}} }
 
 // An appTx is the store inside a transaction of the application's. It is a
 // [hooks.Clock] too, so that no second connection is needed while the
