@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,10 @@ import (
 // after its deliveries were due, or a line that another process frees. Whole looks
 // are repeated so often that they take a twentieth of the time.
 //
+// A subscriber's bound helps only if its name is known, even if it has nothing to do
+// just now: a look for strangers reads all dead entries between two names. So the store
+// keeps the names that its calls have met, while looks are cheap, too.
+//
 // The bounds can miss only something that lies below them, and only while looks are
 // dear. At all other times every look is whole.
 type bounds struct {
@@ -35,7 +40,8 @@ type bounds struct {
 	dead  int       // entries that the last whole look read in vain; 0 unless they were many
 	until time.Time // when the next whole look is due; zero: at once
 
-	lanes   map[string]*bound // of subscribers that were seen since the last whole look
+	names   map[string]bool   // of subscribers that calls have met, at most maxNames
+	lanes   map[string]*bound // of these, and of those met since, while looks are dear
 	others  place             // of all other subscribers
 	looking *look             // the look under way that will move the bounds; nil: none
 }
@@ -83,6 +89,9 @@ type look struct {
 const (
 	// Fewer dead entries than manyDead are read in some milliseconds.
 	manyDead = 2000
+	// More names than maxNames are forgotten, all of them: each costs a look that is not
+	// whole a seek.
+	maxNames = 10_000
 	// A late commit is given this long, as seen from the present, to be found at once.
 	lateness = time.Second
 	// A look that is not whole also finds what is due within nearby: about when the
@@ -111,6 +120,7 @@ func edge(now time.Time) place { return place{due: now.Add(-lateness)} }
 func (b *bounds) of(now time.Time, subscribers []string) (dues []time.Time, seqs []int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.meetLocked(subscribers...)
 	dues, seqs = make([]time.Time, len(subscribers)), make([]int64, len(subscribers))
 	if b.dead == 0 || time.Now().After(b.until.Add(grace)) {
 		return dues, seqs
@@ -126,10 +136,28 @@ func (b *bounds) of(now time.Time, subscribers []string) (dues []time.Time, seqs
 	return dues, seqs
 }
 
+// meetLocked remembers names. b.mu is held.
+func (b *bounds) meetLocked(names ...string) {
+	for _, s := range names {
+		if b.names[s] {
+			continue
+		}
+		if b.names == nil || len(b.names) >= maxNames {
+			b.names = make(map[string]bool)
+		}
+		b.names[strings.Clone(s)] = true // s may be a part of something large
+	}
+}
+
 // wrote notes what this store has written, or may have, when the call has returned.
 func (b *bounds) wrote(entries []hooks.Entry, changes []hooks.Change) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	for i := range entries {
+		for j := range entries[i].Deliveries {
+			b.meetLocked(entries[i].Deliveries[j].Subscriber)
+		}
+	}
 	if b.dead > 0 || b.looking != nil {
 		b.noteLocked(unfinished(entries, changes))
 	}
@@ -245,12 +273,18 @@ func (b *bounds) end(l *look, found map[string]place, dead int) {
 // moveLocked sets the bounds to what the look has found. What this store wrote while
 // the look was under way may have escaped it. b.mu is held.
 func (b *bounds) moveLocked(l *look, found map[string]place, dead int) {
+	for s := range found {
+		b.meetLocked(s)
+	}
 	if l.whole {
 		b.dead, b.lanes = 0, nil
 		if dead <= manyDead || l.now.IsZero() {
 			return
 		}
-		b.dead, b.lanes = dead, make(map[string]*bound)
+		b.dead, b.lanes = dead, make(map[string]*bound, len(b.names))
+		for s := range b.names {
+			b.lanes[s] = &bound{}
+		}
 		b.until = l.began.Add(min(max(rarely*time.Since(l.began), shortestBlind), longestBlind))
 	}
 	b.others = edge(l.now)

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,5 +83,29 @@ func TestBoundsNeedToKnowTheTime(t *testing.T) {
 	b.finish(b.begin(), nil, 2*manyDead)
 	if l := b.begin(); !l.whole {
 		t.Error("a look is not whole although nobody has said what time it is")
+	}
+}
+
+// Names are kept over whole looks, also of those that have nothing to do; but only so many.
+func TestNamesOfSubscribersAreKept(t *testing.T) {
+	b := &bounds{}
+	b.told(time.Now())
+	b.of(time.Now(), []string{"claimed"})
+	b.wrote([]hooks.Entry{{Deliveries: []hooks.Delivery{{DeliveryID: hooks.DeliveryID{Subscriber: "written"}}}}}, nil)
+	b.finish(b.begin(), map[string]place{"found": {}}, 0)
+	for i := range 3 {
+		b.until = time.Time{}
+		b.finish(b.begin(), nil, 2*manyDead)
+		l := b.begin()
+		b.abandon(l)
+		got := slices.Sorted(slices.Values(l.subscribers))
+		if want := []string{"claimed", "found", "written"}; !slices.Equal(got, want) {
+			t.Errorf("after whole look %d the next one knows %q; want %q", i+1, got, want)
+		}
+	}
+	for i := range 3 * maxNames {
+		if b.of(time.Now(), []string{fmt.Sprint("s", i)}); len(b.names) > maxNames {
+			t.Fatalf("%d names are kept; want at most %d", len(b.names), maxNames)
+		}
 	}
 }
