@@ -68,6 +68,9 @@ func (s *Store) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
 }
 
 func (s *Store) backlog(ctx context.Context) (list []hooks.Waiting, err error) {
+	if s.bounds.wantsTime() {
+		_, _ = s.Now(ctx) // if it fails, the look is a whole one
+	}
 	l := s.bounds.begin()
 	defer s.bounds.abandon(l)
 	var found map[string]place

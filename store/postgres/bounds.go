@@ -104,6 +104,9 @@ const (
 	shortestBlind = time.Second
 	longestBlind  = 29 * time.Second
 	grace         = time.Second
+	// What time it is, by the callers' clock, is known for oldTime after a call has told:
+	// that clock may have been set since.
+	oldTime = 10 * time.Second
 )
 
 // told notes what time it is by the callers' clock.
@@ -112,6 +115,16 @@ func (b *bounds) told(now time.Time) {
 	defer b.mu.Unlock()
 	b.now, b.nowAt = now, time.Now()
 }
+
+// wantsTime reports whether a look would use bounds if it were told what time it is.
+func (b *bounds) wantsTime() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.dead > 0 && b.isOldLocked()
+}
+
+// isOldLocked reports whether no call has told the time lately. b.mu is held.
+func (b *bounds) isOldLocked() bool { return time.Since(b.nowAt) > oldTime }
 
 // edge is the latest place for a bound at a time.
 func edge(now time.Time) place { return place{due: now.Add(-lateness)} }
@@ -236,7 +249,7 @@ func (b *bounds) begin() *look {
 	if !b.now.IsZero() {
 		l.now = b.now.Add(l.began.Sub(b.nowAt))
 	}
-	l.whole = b.dead == 0 || l.began.After(b.until)
+	l.whole = b.dead == 0 || l.began.After(b.until) || b.isOldLocked()
 	if l.moves {
 		l.wrote = make(map[string]place)
 		b.looking = l

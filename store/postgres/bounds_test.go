@@ -59,6 +59,7 @@ func TestWholeLooksAreRepeated(t *testing.T) {
 			time.Sleep(c.took)
 			b.finish(l, nil, 2*manyDead)
 			time.Sleep(time.Until(began.Add(c.apart)))
+			b.told(time.Now())
 			if b.begin().whole {
 				t.Errorf("the look after %v is whole; want one that uses the bounds", c.apart)
 			}
@@ -84,6 +85,33 @@ func TestBoundsNeedToKnowTheTime(t *testing.T) {
 	if l := b.begin(); !l.whole {
 		t.Error("a look is not whole although nobody has said what time it is")
 	}
+}
+
+// A look is whole if no call has told the time for ten seconds.
+func TestBoundsForgetTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bounds{}
+		b.told(time.Now())
+		b.finish(b.begin(), nil, 2*manyDead)
+		b.until = time.Now().Add(time.Hour)
+		look := func() *look {
+			l := b.begin()
+			b.abandon(l)
+			return l
+		}
+		time.Sleep(oldTime)
+		if look().whole || b.wantsTime() {
+			t.Errorf("after %v a look is whole; want one that uses the bounds", oldTime)
+		}
+		time.Sleep(time.Millisecond)
+		if !look().whole || !b.wantsTime() {
+			t.Errorf("after more than %v a look uses the bounds; want a whole one", oldTime)
+		}
+		b.told(time.Now())
+		if look().whole || b.wantsTime() {
+			t.Error("a look is whole although a call has just told the time; want one that uses the bounds")
+		}
+	})
 }
 
 // Names are kept over whole looks, also of those that have nothing to do; but only so many.

@@ -38,7 +38,7 @@ func (s *Store) giveBack(now time.Time, leased []hooks.Entry) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, _ = s.Update(ctx, now, changes) // or else they end by themselves
+	_, _ = s.update(ctx, now, changes) // or else they end by themselves
 }
 
 const (

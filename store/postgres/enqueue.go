@@ -13,6 +13,7 @@ import (
 // that names an event or idempotency key which somebody's open transaction has
 // written waits for that one, for about three seconds, and then is [ErrTimeout].
 func (s *Store) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
+	s.bounds.told(now)
 	o := &op{now: now, entries: entries}
 	err := s.writer.submit(ctx, o)
 	s.bounds.wrote(entries, nil)

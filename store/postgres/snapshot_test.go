@@ -161,35 +161,6 @@ func TestLooksStayShortBesideAHeldSnapshot(t *testing.T) {
 	}
 }
 
-// A look does not read the dead entries of a subscriber that has nothing to do, if the
-// store has met it before, though looks were cheap then.
-func TestLooksPassOverIdleSubscribers(t *testing.T) {
-	for name, meet := range map[string]func(*heldSnapshot, *postgres.Store){
-		"published to": func(h *heldSnapshot, s *postgres.Store) { h.publish(s, "idle", h.now) },
-		"claimed":      func(h *heldSnapshot, s *postgres.Store) { h.claim(s, "idle", 1) },
-		"seen": func(h *heldSnapshot, s *postgres.Store) {
-			h.publish(storeOn(h.t, h.pool), "idle", h.now)
-			h.backlog(s)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := holdSnapshot(t, func(c *pgxpool.Config) { c.MaxConns = 1 })
-			s := storeOn(t, h.pool)
-			meet(h, s)
-			mustExec(t, h.pool, `DELETE FROM hooks.deliveries`)
-			h.kill("idle", 24_000)
-			h.now = h.now.Add(10 * time.Second)
-			h.look(s)
-			h.backlog(s) // a whole one
-			before := buffersTouched(t, h.pool)
-			h.backlog(s)
-			if n := buffersTouched(t, h.pool) - before; n > 100 {
-				t.Errorf("a look touched %d buffers beside 24,000 dead entries of an idle subscriber; want at most 100", n)
-			}
-		})
-	}
-}
-
 // buffersTouched counts the pages of hooks that were touched.
 func buffersTouched(t *testing.T, pool *pgxpool.Pool) int64 {
 	t.Helper()

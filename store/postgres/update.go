@@ -11,6 +11,12 @@ import (
 // Update is [hooks.Store]'s. Calls that come at the same time share a
 // transaction, with each other and with those of Enqueue.
 func (s *Store) Update(ctx context.Context, now time.Time, changes []hooks.Change) ([]hooks.DeliveryID, error) {
+	s.bounds.told(now)
+	return s.update(ctx, now, changes)
+}
+
+// update is Update, at a time that need not be the present.
+func (s *Store) update(ctx context.Context, now time.Time, changes []hooks.Change) ([]hooks.DeliveryID, error) {
 	o := &op{now: now, changes: changes}
 	err := s.writer.submit(ctx, o)
 	s.bounds.wrote(nil, changes)
