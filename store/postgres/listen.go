@@ -81,7 +81,10 @@ func (s *Store) announce() {
 
 // Wake is [hooks.Waker]'s: one NOTIFY, in a transaction of its own, that makes the Wait
 // of other stores on the same tables return. It does nothing if [Config].PollOnly is
-// set. What the store's own methods have written is announced without it.
+// set. What the store's own methods have written is announced without it, unless the
+// pool is closed within a moment: they announce from a goroutine, after they have
+// returned. A program that publishes and ends calls Wake before it closes the pool. Else
+// dispatchers find what it published with their next poll, within about a second.
 func (s *Store) Wake(ctx context.Context) error {
 	if err := ctx.Err(); err != nil || s.pollOnly {
 		return err
