@@ -376,6 +376,20 @@ func TestIsID(t *testing.T) {
 	}
 }
 
+func TestURLTokens(t *testing.T) {
+	for raw, want := range map[string][]string{
+		"https://example.com/in?v=2":                      nil,
+		"https://example.com/in?v":                        nil,
+		"https://example.com/in?key=secret":               {"key=secret"},
+		"https://example.com/1234567890123456/in":         {"1234567890123456"},
+		"https://example.com/in?key=1234567890123456&v=2": {"key=1234567890123456&v=2", "1234567890123456"},
+	} {
+		if got := urlTokens(raw); !slices.Equal(got, want) {
+			t.Errorf("urlTokens(%s) = %q; want %q", raw, got, want)
+		}
+	}
+}
+
 func TestMaskURL(t *testing.T) {
 	for raw, want := range map[string]string{
 		"https://example.com":               "https://example.com",

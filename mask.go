@@ -10,6 +10,8 @@ import (
 const (
 	longSegment = 16 // bytes of a path's segment from which on it may be a token
 	keepSegment = 4  // bytes of such a segment that are kept
+
+	shortestToken = 8 // bytes of a query that may be a token
 )
 
 // maskURL returns raw without what may be a secret, for people to read: without user
@@ -50,7 +52,8 @@ func maskSegment(s string) string {
 }
 
 // urlTokens returns what in a URL may be a secret, as a receiver may repeat it in its
-// answer: the query, and the segments of the path that maskURL hides.
+// answer: the query, and the segments of the path that maskURL hides. A query of less
+// than 8 bytes, such as "v=2", is none, because it may stand anywhere in a text.
 func urlTokens(raw string) (tokens []string) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -61,7 +64,9 @@ func urlTokens(raw string) (tokens []string) {
 			tokens = append(tokens, s)
 		}
 	}
-	add(u.RawQuery)
+	if len(u.RawQuery) >= shortestToken {
+		add(u.RawQuery)
+	}
 	for _, values := range u.Query() {
 		for _, v := range values {
 			if len(v) >= longSegment {
