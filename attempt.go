@@ -67,8 +67,8 @@ func (d *dispatcher) attempt(w *worker, j *job, timeout time.Duration) (outcome,
 	if end, ended := d.prepare(j, t.policy, timeout); ended {
 		return end, lanes.NotTried
 	}
-	if f := d.h.cfg.Trace.Started; f != nil {
-		f(j.before())
+	if f := d.h.trace.Started; f != nil {
+		d.h.trace.call(w, "Started", func() { f(j.before()) })
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, timeout)
 	defer cancel()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -103,6 +104,7 @@ func benchmarkDeliver(b *testing.B, store hooks.Store) {
 		Egress:                egress.Policy{AllowHTTP: true, AllowLoopback: true},
 		Transport:             transport,
 		SubscriberConcurrency: benchAtOnce,
+		Logger:                slog.New(slog.DiscardHandler),
 		Trace: hooks.Trace{Finished: func(d hooks.Delivery, a hooks.Attempt) {
 			if d.Status != hooks.Succeeded {
 				b.Errorf("%v: %v %s %d", d.DeliveryID, d.Status, a.Error, a.Code)

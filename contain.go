@@ -151,7 +151,6 @@ func unwraps(err error, left *int) bool {
 // all that an attempt does.
 func (c Config) contained() Config {
 	c.Logger = slog.New(containedHandler{c.Logger.Handler()})
-	c.Trace = c.Trace.contained(c.Logger)
 	c.Retry = containPolicy(c.Retry, c.Logger)
 	switch k := c.Keeper.(type) {
 	case nil:
@@ -196,30 +195,20 @@ func (h containedHandler) with(next func() slog.Handler) slog.Handler {
 	return made
 }
 
-// contained returns a Trace whose functions do not panic: log is told instead.
-func (t Trace) contained(log *slog.Logger) Trace {
-	var quiet throttle
-	call := func(name string, f func()) {
-		if fault := contain(f); fault != nil {
-			quiet.log(log, "hooks: Trace."+name+" did not return; what it was told of goes on", fault)
-		}
+// A tracer calls the functions of a [Trace]. One that panics ends nothing: the log is
+// told.
+type tracer struct {
+	Trace
+	log   *slog.Logger
+	quiet *throttle
+}
+
+// call calls f, which is one of the functions, in a worker's goroutine.
+func (t *tracer) call(w *worker, name string, f func()) {
+	if fault := <-w.call(f); fault != nil {
+		w.leave() // it may have ended
+		t.quiet.log(t.log, "hooks: Trace."+name+" did not return; what it was told of goes on", fault)
 	}
-	if f := t.Published; f != nil {
-		t.Published = func(ev Event, r Receipt) { call("Published", func() { f(ev, r) }) }
-	}
-	if f := t.Started; f != nil {
-		t.Started = func(d Delivery) { call("Started", func() { f(d) }) }
-	}
-	if f := t.Finished; f != nil {
-		t.Finished = func(d Delivery, a Attempt) { call("Finished", func() { f(d, a) }) }
-	}
-	if f := t.Ended; f != nil {
-		t.Ended = func(d Delivery) { call("Ended", func() { f(d) }) }
-	}
-	if f := t.StoreError; f != nil {
-		t.StoreError = func(err error, wait time.Duration) { call("StoreError", func() { f(err, wait) }) }
-	}
-	return t
 }
 
 // A containedPolicy is an application's. While it fails, the standard schedule counts.

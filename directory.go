@@ -40,10 +40,18 @@ const staleAfter = time.Second
 type endpoint struct {
 	Endpoint
 	keys []signingKey // newest first
+	address
 
 	record Record
 	sealed []byte // the ciphertext in it; nil if it is in plain text
 	closed error  // why that cannot be decrypted: keys and header are unknown
+}
+
+// An address is what follows from an endpoint's URL, made when the endpoint becomes known,
+// because each attempt needs it.
+type address struct {
+	masked string   // for people; see [maskURL]
+	tokens []string // see [urlTokens]
 }
 
 // A listener is what publishing must know of a handler.

@@ -273,8 +273,10 @@ func (h *Hooks) storeError(err error, failures int, wait time.Duration) {
 	if failures == 1 {
 		h.log.Error("hooks: the store fails; trying again", "error", err)
 	}
-	if f := h.cfg.Trace.StoreError; f != nil {
-		f(err, wait)
+	if f := h.trace.StoreError; f != nil {
+		var w worker
+		defer w.leave()
+		h.trace.call(&w, "StoreError", func() { f(err, wait) })
 	}
 }
 

@@ -50,6 +50,7 @@ type Hooks struct {
 	cfg      Config
 	store    Store
 	log      *slog.Logger
+	trace    tracer
 	dir      *directory
 	reporter *reporter // of subscribers that fail
 	throttle throttle  // of lines about attempts
@@ -82,6 +83,7 @@ func New(c Config) (*Hooks, error) {
 		cfg:       c,
 		store:     c.Store,
 		log:       c.Logger,
+		trace:     tracer{c.Trace, c.Logger, new(throttle)},
 		dir:       newDirectory(c.Logger, c.Keeper),
 		closeIdle: closeIdle,
 		types:     make(map[string]bool),

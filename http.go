@@ -30,7 +30,7 @@ const (
 // post makes one request. Redirects are not followed, for a Transport does
 // not; success is 2xx with a body that ends properly or is longer than we read.
 func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdict {
-	a.URL = maskURL(e.URL)
+	a.URL = e.masked
 	clock := &stopwatch{a: a}
 	defer clock.stop()
 	req, err := h.request(httptrace.WithClientTrace(ctx, clock.trace()), e, j, a.Start)
@@ -48,8 +48,7 @@ func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdic
 	}
 	defer resp.Body.Close()
 	a.Code = resp.StatusCode
-	tokens := urlTokens(e.URL)
-	a.Header = boundHeader(resp.Header, tokens)
+	a.Header = boundHeader(resp.Header, e.tokens)
 	limit := int64(readBody)
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		limit = 0 // the body is the connection, and ctx does not end reading it
@@ -58,8 +57,8 @@ func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdic
 	if resp.Body != http.NoBody { // for which memory would be allocated as well
 		body, err = io.ReadAll(io.LimitReader(resp.Body, limit))
 	}
-	if len(tokens) > 0 {
-		body = []byte(hide(string(body), tokens))
+	if len(e.tokens) > 0 {
+		body = []byte(hide(string(body), e.tokens))
 	}
 	a.Body, a.BodyCut = cut(body, keepBody)
 	switch {

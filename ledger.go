@@ -16,6 +16,8 @@ type ledger struct {
 	save    func(context.Context, []outcome) (stale []DeliveryID, err error)
 	settled func(done []outcome, stale []DeliveryID) // is told what was written, or was stale
 
+	tracing worker // calls the trace; run's own
+
 	signal chan struct{}   // there is something to write; holds one
 	ctx    context.Context // of the writes; ends when closing takes too long
 	cancel context.CancelFunc
@@ -114,6 +116,7 @@ func (l *ledger) wake() {
 // run writes until the ledger is closed and all is written.
 func (l *ledger) run() {
 	defer close(l.done)
+	defer l.tracing.leave()
 	for {
 		batch, more := l.next()
 		if !more {
@@ -191,14 +194,14 @@ func (l *ledger) tell(batch []outcome, stale []DeliveryID, repeated bool) {
 }
 
 func (l *ledger) trace(o outcome) {
-	t := l.h.cfg.Trace
+	t := &l.h.trace
 	l.h.reporter.saved(o.Change)
 	o.Delivery.Token++ // as it now stands
 	switch {
 	case o.Attempt != nil && t.Finished != nil:
-		t.Finished(o.Delivery, *o.Attempt)
+		t.call(&l.tracing, "Finished", func() { t.Finished(o.Delivery, *o.Attempt) })
 	case o.Attempt == nil && o.Delivery.Status.Final() && t.Ended != nil:
-		t.Ended(o.Delivery)
+		t.call(&l.tracing, "Ended", func() { t.Ended(o.Delivery) })
 	}
 }
 

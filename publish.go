@@ -44,15 +44,24 @@ func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error
 		return nil, publishError(evs, err)
 	}
 	defer d.accept(entries, receipts) // whatever becomes of the trace
-	if f := h.cfg.Trace.Published; f != nil {
-		for i, r := range receipts {
-			f(entries[i].Event, r)
-		}
-	}
+	h.tracePublished(entries, receipts)
 	if h.dispatcher() != d {
 		h.lookNow() // Run has begun meanwhile, and may have looked too early
 	}
 	return receipts, nil
+}
+
+// tracePublished tells the trace what was stored, or turned out to be a duplicate.
+func (h *Hooks) tracePublished(entries []Entry, receipts []Receipt) {
+	f := h.trace.Published
+	if f == nil {
+		return
+	}
+	var w worker
+	defer w.leave()
+	for i, r := range receipts {
+		h.trace.call(&w, "Published", func() { f(entries[i].Event, r) })
+	}
 }
 
 // PublishTx publishes inside the application's own transaction: what it has

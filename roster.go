@@ -56,6 +56,7 @@ func (r *roster) set(id string, e *endpoint) {
 	if e == nil {
 		return
 	}
+	e.address = address{maskURL(e.URL), urlTokens(e.URL)}
 	r.byID[id] = e
 	for _, t := range e.topics() {
 		if r.byTopic[t] == nil {

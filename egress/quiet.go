@@ -88,13 +88,20 @@ func (c *quietConn) head(data []byte) (used int) {
 		}
 		return len(data)
 	}
-	c.header.Reset(c.line[:end])
-	c.parser.Reset(&c.header)
-	c.request.Method = *c.method.Load()
-	resp, err := http.ReadResponse(c.parser, &c.request)
+	head := c.line[:end]
 	if c.line = c.line[:0]; cap(c.line) > 4<<10 {
 		c.line = nil
 	}
+	c.request.Method = *c.method.Load()
+	if n, ok := plainLength(head); ok && c.request.Method == http.MethodPost {
+		if c.remain, c.follow = n, (*quietConn).body; n == 0 {
+			c.end()
+		}
+		return end - before
+	}
+	c.header.Reset(head)
+	c.parser.Reset(&c.header)
+	resp, err := http.ReadResponse(c.parser, &c.request)
 	switch {
 	case err != nil || resp.Close || c.request.Method == http.MethodConnect || resp.StatusCode == http.StatusSwitchingProtocols:
 		c.follow = nil
@@ -110,6 +117,49 @@ func (c *quietConn) head(data []byte) (used int) {
 	}
 	return end - before
 }
+
+// plainLength returns the length of the body behind a head that leaves no doubt of it:
+// HTTP/1.1 with a final status, one Content-Length, and nothing else that says how long
+// the response or the connection lasts. ok is false for all others, also for what is
+// merely unusual: net/http's parser decides about these. It would decide about most
+// responses just so, and takes seven allocations for it.
+func plainLength(head []byte) (length int64, ok bool) {
+	line, rest, _ := bytes.Cut(head, []byte("\r\n"))
+	status, found := bytes.CutPrefix(line, []byte("HTTP/1.1 "))
+	if !found || len(status) < len("200 ") || status[0] < '2' || status[0] > '5' || status[3] != ' ' ||
+		string(status[:3]) == "204" || string(status[:3]) == "304" || bytes.ContainsFunc(status, isControl) {
+		return 0, false
+	}
+	for _, b := range status[1:3] {
+		if b < '0' || b > '9' {
+			return 0, false
+		}
+	}
+	length = -1
+	for {
+		line, rest, found = bytes.Cut(rest, []byte("\r\n"))
+		if !found || len(line) == 0 {
+			return length, found && length >= 0 && len(rest) == 0
+		}
+		name, value, isField := bytes.Cut(line, []byte(":"))
+		if !isField || len(name) == 0 || len(bytes.Trim(name, tokenChars)) > 0 || bytes.ContainsFunc(value, isControl) {
+			return 0, false
+		}
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			n, err := strconv.ParseUint(string(bytes.Trim(value, " ")), 10, 62)
+			if err != nil || length >= 0 {
+				return 0, false
+			}
+			length = int64(n)
+		case bytes.EqualFold(name, []byte("Connection")), bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			return 0, false
+		}
+	}
+}
+
+// isControl reports whether a status line or the value of a field may not hold r.
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // endOfHead returns the index behind the empty line, or -1. It is not in the first
 // bytes that were looked at before.
