@@ -197,38 +197,3 @@ func (d *dispatcher) take(claims []lanes.Claim, sweeps []Lane, entries []Entry) 
 	}
 	d.launch()
 }
-
-// endUnstarted returns the outcome of a leased delivery if it is not to be
-// tried, and reports whether that is so: the subscriber was deleted or is
-// another tenant's (canceled); the event has expired (failed); this process
-// cannot serve the subscriber, is draining, or the lease is too short for an
-// attempt that takes timeout (given back).
-func (d *dispatcher) endUnstarted(j job, timeout time.Duration, servable bool) (end outcome, ended bool) {
-	at := d.h.now()
-	o := outcome{Change: Change{Delivery: j.Delivery}}
-	o.Delivery.Due, o.Delivery.Updated = at, at
-	switch expires := j.event.ExpiresAt; {
-	case d.h.dir.isDeleted(j.Subscriber), d.h.dir.isOthers(j.Delivery):
-		o.Delivery.Status = Canceled
-	case !expires.IsZero() && !at.Before(expires):
-		o.Delivery.Status, o.Delivery.Reason = Failed, Expired
-	case !servable, !d.mayStart(j, timeout):
-		return d.givenBack(j), true
-	default:
-		return outcome{}, false
-	}
-	return o, true
-}
-
-// mayStart reports whether attempts may begin, and whether the lease is long
-// enough for this one and for saving its outcome.
-func (d *dispatcher) mayStart(j job, timeout time.Duration) bool {
-	return !d.draining.Load() && !d.h.now().Add(timeout+saveWithin).After(j.Due)
-}
-
-// givenBack returns a lease uncharged: the delivery is due again at once.
-func (d *dispatcher) givenBack(j job) outcome {
-	back := j.before()
-	back.Status, back.Due = back.waiting(), d.h.now()
-	return outcome{Change: Change{Delivery: back}}
-}

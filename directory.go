@@ -36,33 +36,6 @@ type directory struct {
 
 const staleAfter = time.Second
 
-// An endpoint is an [Endpoint] as it is recorded, with what signs its requests.
-type endpoint struct {
-	Endpoint
-	keys []signingKey // newest first
-	address
-
-	record Record
-	sealed []byte // the ciphertext in it; nil if it is in plain text
-	closed error  // why that cannot be decrypted: keys and header are unknown
-}
-
-// An address is what follows from an endpoint's URL, made when the endpoint becomes known,
-// because each attempt needs it.
-type address struct {
-	masked string   // for people; see [maskURL]
-	tokens []string // see [urlTokens]
-}
-
-// A listener is what publishing must know of a handler.
-type listener struct {
-	Events  patterns
-	Ordered bool
-
-	local  bool // of this process: the code is the truth, not the record
-	record Record
-}
-
 func newDirectory(log *slog.Logger, k Keeper) *directory {
 	return &directory{
 		log:       log,

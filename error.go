@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unicode"
+	"unicode/utf8"
 )
 
 // An InvalidError says which input was refused, and what to do about it.
@@ -66,4 +68,20 @@ func certain(err error) bool {
 	}
 	_, refused := errors.AsType[*InvalidError](err)
 	return refused
+}
+
+// checkText accepts what is printable in one line; empty included.
+func checkText(field, s string, most int) error {
+	if len(s) > most {
+		return invalid(field, "%d bytes; at most %d", len(s), most)
+	}
+	if !utf8.ValidString(s) {
+		return invalid(field, "%q is not UTF-8", s)
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return invalid(field, "%q has a control character", s)
+		}
+	}
+	return nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -161,6 +163,40 @@ type patterns []string
 func (ps patterns) match(name string) bool {
 	for _, p := range ps {
 		if pattern(p).match(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxPatterns is how many patterns one subscriber may have. Publish may have to try all
+// of them.
+const maxPatterns = 64
+
+// checkPatterns refuses too many or none, what is no pattern or matches no registered type.
+// h.mu is held.
+func (h *Hooks) checkPatterns(field string, ps []string) error {
+	if len(ps) == 0 {
+		return invalid(field, "it is empty; write the types to receive, or ** for all")
+	}
+	if len(ps) > maxPatterns {
+		return invalid(field, "%d patterns; at most %d: write * for any segment, ** for the rest, or ** for all", len(ps), maxPatterns)
+	}
+	for _, p := range ps {
+		if err := pattern(p).check(field); err != nil {
+			return err
+		}
+		if !anyKey(h.types, pattern(p).match) {
+			return invalid(field, "%q matches no registered type (there are %v); register the type first, or mend the pattern",
+				p, slices.Sorted(maps.Keys(h.types))).because(ErrNoMatch)
+		}
+	}
+	return nil
+}
+
+func anyKey(m map[string]bool, f func(string) bool) bool {
+	for k := range m {
+		if f(k) {
 			return true
 		}
 	}

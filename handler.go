@@ -124,3 +124,45 @@ func cutText(s string) ([]byte, bool) {
 	b, more := cut([]byte(strings.ToValidUTF8(s[:min(len(s), keepBody)], "\uFFFD")), keepBody)
 	return b, more || long
 }
+
+func (s Handler) check() error {
+	switch err := checkPolicy(s.Retry); {
+	case !isID(s.Name):
+		return invalid("Handler.Name", "%q: write 1 to 128 letters, digits, _ and -", s.Name)
+	case s.Func == nil:
+		return invalid("Handler.Func", "it is nil; %q needs a function to call", s.Name)
+	case s.Concurrency < 0:
+		return invalid("Handler.Concurrency", "%d is negative; leave it zero for the default", s.Concurrency)
+	case s.Timeout < 0 || s.Timeout > day:
+		return invalid("Handler.Timeout", "%v: at most 24 h, and zero for the default", s.Timeout)
+	case err != nil:
+		return invalid("Handler.Retry", "%v", err).because(err)
+	}
+	return nil
+}
+
+// A listener is what publishing must know of a handler.
+type listener struct {
+	Events  patterns
+	Ordered bool
+
+	local  bool // of this process: the code is the truth, not the record
+	record Record
+}
+
+// putHandler records a handler of this process, so that others publish to it.
+func (h *Hooks) putHandler(ctx context.Context, store *boundedStore, s Handler) error {
+	return untilWritten(func() error { return h.putListener(ctx, store, s) })
+}
+
+func (h *Hooks) putListener(ctx context.Context, store *boundedStore, s Handler) error {
+	if err := h.reload(ctx, store); err != nil {
+		return err
+	}
+	if h.dir.isEndpoint(s.Name) {
+		return invalid("Handler.Name", "%q is an endpoint's id; choose another", s.Name).because(ErrTaken)
+	}
+	l, _ := h.dir.listener(s.Name)
+	l.Events, l.Ordered = s.Events, s.Ordered
+	return h.putRecord(ctx, store, "handler/"+s.Name, l.record, l)
+}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"time"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -174,22 +173,6 @@ const (
 	maxKey      = 256      // bytes of an ordering or idempotency key
 	maxMetadata = 16 << 10 // bytes of all its keys and values
 )
-
-// checkText accepts what is printable in one line; empty included.
-func checkText(field, s string, most int) error {
-	if len(s) > most {
-		return invalid(field, "%d bytes; at most %d", len(s), most)
-	}
-	if !utf8.ValidString(s) {
-		return invalid(field, "%q is not UTF-8", s)
-	}
-	for _, r := range s {
-		if unicode.IsControl(r) {
-			return invalid(field, "%q has a control character", s)
-		}
-	}
-	return nil
-}
 
 func checkMetadata(m map[string]string) error {
 	size := 0

@@ -2,9 +2,7 @@ package hooks
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"example.com/hooks/signer"
@@ -140,43 +138,4 @@ func (e *endpoint) signer(at time.Time) (s signer.Signer) {
 		}
 	}
 	return s
-}
-
-// shown returns the endpoint as callers see it: with its newest secret, if that was
-// made up by the call.
-func (e *endpoint) shown(fresh bool) Endpoint {
-	shown := e.Endpoint.clone()
-	shown.Secret = signer.Secret{}
-	if fresh {
-		shown.Secret = e.keys[0].secret
-	}
-	return shown
-}
-
-// copy returns an endpoint to be altered.
-func (e *endpoint) copy() *endpoint {
-	return &endpoint{Endpoint: e.Endpoint.clone(), keys: slices.Clone(e.keys)}
-}
-
-// revealKeys returns keys in plain text.
-func revealKeys(keys []signingKey) []recordedKey {
-	list := make([]recordedKey, len(keys))
-	for i, k := range keys {
-		list[i] = recordedKey{k.secret.Reveal() + k.pair.Reveal(), k.until} // one of them is zero
-	}
-	return list
-}
-
-func parseKeys(list []recordedKey) (keys []signingKey, err error) {
-	for _, r := range list {
-		k := signingKey{until: r.Until}
-		if k.secret, err = signer.ParseSecret(r.Key); err != nil {
-			k.pair, err = signer.ParseKeyPair(r.Key)
-		}
-		if err != nil {
-			return nil, errors.New("a key is neither a secret nor a key pair")
-		}
-		keys = append(keys, k)
-	}
-	return keys, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -272,4 +273,55 @@ func (s *boundedStore) unlock(ctx context.Context, free func() error) error {
 	_, err := call(context.WithoutCancel(ctx), s, "unlock", limit,
 		func(context.Context) (struct{}, error) { return struct{}{}, free() }, nil)
 	return err
+}
+
+// A backoff waits longer after each error, and tells of the first.
+type backoff struct {
+	report func(err error, failures int, wait time.Duration)
+	fails  int
+}
+
+const (
+	firstWait   = 50 * time.Millisecond
+	longestWait = 2 * time.Second
+)
+
+// wait sleeps unless ctx ends; an error that comes of that is not reported. Up
+// to half as much on top, at random, keeps a fleet from coming back in step.
+func (b *backoff) wait(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	b.fails++
+	wait := min(firstWait<<min(b.fails-1, 10), longestWait)
+	wait += rand.N(wait / 2)
+	b.report(err, b.fails, wait)
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+	}
+}
+
+func (b *backoff) reset() {
+	if b.fails > 0 {
+		b.report(nil, b.fails, 0)
+	}
+	b.fails = 0
+}
+
+// storeError tells the log when the store begins to fail and when it works
+// again, and the trace each time.
+func (h *Hooks) storeError(err error, failures int, wait time.Duration) {
+	if err == nil {
+		h.log.Info("hooks: the store works again", "failures", failures)
+		return
+	}
+	if failures == 1 {
+		h.log.Error("hooks: the store fails; trying again", "error", err)
+	}
+	if f := h.trace.StoreError; f != nil {
+		var w worker
+		defer w.leave()
+		h.trace.call(&w, "StoreError", func() { f(err, wait) })
+	}
 }

@@ -121,34 +121,3 @@ func (h *Hooks) decide(ctx context.Context, id DeliveryID, how func(Delivery) (D
 	}
 	return Delivery{}, fmt.Errorf("hooks: delivery %v: %w", id, ErrConflict)
 }
-
-// Prune forgets what is older than the retention, in small steps, and returns
-// when there is no more. Run does so every hour. A clock that this process saw being
-// set forward is believed a day later, so that a wrong one makes nothing forgotten.
-func (h *Hooks) Prune(ctx context.Context) error {
-	if err := checkContext(ctx); err != nil {
-		return err
-	}
-	return h.prune(ctx, h.store)
-}
-
-func (h *Hooks) prune(ctx context.Context, store Store) error {
-	if err := h.sync(ctx, store); err != nil {
-		return err
-	}
-	for {
-		at := h.prunable()
-		n, err := store.Prune(ctx, Prune{
-			Done:   at.Add(-h.cfg.Retention),
-			Failed: at.Add(-h.cfg.FailedRetention),
-			Keys:   at,
-			Limit:  pruneStep,
-		})
-		if err != nil {
-			return fmt.Errorf("hooks: prune: %w", err)
-		}
-		if n == 0 {
-			return nil
-		}
-	}
-}

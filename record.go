@@ -7,43 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"example.com/hooks/signer"
 )
-
-// A Keeper encrypts what must not lie in a store in plain text: the secrets of
-// endpoints and the values of their headers. Package keeper has one; a key
-// management service may stand behind another.
-//
-// associated is authenticated and not encrypted, as in [crypto/cipher.AEAD]: it is
-// the endpoint's id, so that a ciphertext which was moved to another endpoint does
-// not decrypt. The bytes belong to the caller. An error of Encrypt is that of the
-// call that had something to write. An error of Decrypt makes the endpoint wait;
-// while Run runs, it is tried again every second or so until it succeeds. Neither
-// may quote the plain text, and a panic, which counts as an error, may not either. Methods are called from several goroutines at a time.
-//
-// Decrypt is called when an endpoint's record is read for the first time or has
-// changed, and whoever reads waits for it, Publish included: a Keeper that asks a
-// service should answer within milliseconds, and bound the time itself.
-//
-// A Keeper may call methods of the [Hooks] that it belongs to, because none calls it
-// while holding a lock. The exceptions are those that read endpoints, which would call
-// it again without end: Publish, PublishBatch, PublishTx, PutEndpoint, Endpoint,
-// Endpoints, RotateSecret, Unsubscribe, Reseal, Health, Run and Flush.
-type Keeper interface {
-	Encrypt(plaintext, associated []byte) (ciphertext []byte, err error)
-	Decrypt(ciphertext, associated []byte) (plaintext []byte, err error)
-}
-
-// A KeyRing is a Keeper with several keys, of which one encrypts. It can tell which
-// ciphertexts were made with that one: [Hooks.Reseal] leaves these alone. Optional.
-type KeyRing interface {
-	Keeper
-	Current(ciphertext []byte) bool
-}
-
-// ErrSealed reports an endpoint whose secrets cannot be read: there is no Keeper, or
-// not with the key that they were encrypted with, or what decrypts is not for this
-// version of hooks.
-var ErrSealed = errors.New("hooks: the endpoint's secrets cannot be decrypted")
 
 // A recordedEndpoint is an endpoint's record, in JSON. Its Secret and the values of its
 // Header hide themselves: what they are stands in the private part.
@@ -63,6 +29,29 @@ type private struct {
 type recordedKey struct {
 	Key   string
 	Until time.Time // when it stops signing; zero: never
+}
+
+// revealKeys returns keys in plain text.
+func revealKeys(keys []signingKey) []recordedKey {
+	list := make([]recordedKey, len(keys))
+	for i, k := range keys {
+		list[i] = recordedKey{k.secret.Reveal() + k.pair.Reveal(), k.until} // one of them is zero
+	}
+	return list
+}
+
+func parseKeys(list []recordedKey) (keys []signingKey, err error) {
+	for _, r := range list {
+		k := signingKey{until: r.Until}
+		if k.secret, err = signer.ParseSecret(r.Key); err != nil {
+			k.pair, err = signer.ParseKeyPair(r.Key)
+		}
+		if err != nil {
+			return nil, errors.New("a key is neither a secret nor a key pair")
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
 }
 
 // plain returns the record that e has without a Keeper: endpoints are equal if
@@ -91,10 +80,6 @@ func (h *Hooks) seal(e *endpoint) ([]byte, error) {
 	}
 	return json.Marshal(recordedEndpoint{Endpoint: e.Endpoint, Sealed: e.sealed})
 }
-
-// errNoKeeper is that of a process which cannot read ciphertexts, and so is not to
-// write plain text among them.
-var errNoKeeper = fmt.Errorf("%w: set Config.Keeper, as the other processes on the store have it", ErrSealed)
 
 // unseal reads the record of an endpoint; nil if it is deleted. known is the
 // endpoint as it was known, or nil. One whose private part cannot be read is known by
@@ -153,6 +138,45 @@ func decrypt(k Keeper, id string, sealed []byte) (*private, error) {
 	return p, nil
 }
 
+// untilWritten repeats a read and a write of a record that others write too.
+func untilWritten(write func() error) (err error) {
+	const tries = 10
+	for range tries {
+		if err = write(); !errors.Is(err, ErrConflict) {
+			break
+		}
+	}
+	return err
+}
+
+// putRecord writes v over the record it was made from, unless they are equal.
+func (h *Hooks) putRecord(ctx context.Context, store Store, key string, was Record, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("hooks: record %s: %w", key, err)
+	}
+	if bytes.Equal(data, was.Data) {
+		return nil
+	}
+	r, err := h.writeRecord(ctx, store, key, was, data)
+	if err == nil {
+		h.dir.update(edit{Record: r})
+	}
+	return err
+}
+
+// writeRecord writes data over a record, and returns the new one.
+func (h *Hooks) writeRecord(ctx context.Context, store Store, key string, was Record, data []byte) (r Record, err error) {
+	r = Record{Key: key, Version: was.Version, Data: data}
+	if len(was.Data) == 0 {
+		r.Version = 0 // deleted, or never there
+	}
+	if r.Version, err = store.Put(ctx, h.now(), r); err != nil {
+		return r, fmt.Errorf("hooks: record %s: %w", key, err)
+	}
+	return r, nil
+}
+
 // putEndpointRecord writes next over old, the endpoint that it was made from, which
 // may be nil, unless they are equal.
 func (h *Hooks) putEndpointRecord(ctx context.Context, old, next *endpoint) error {
@@ -184,64 +208,4 @@ func (h *Hooks) writeEndpoint(ctx context.Context, old, next *endpoint) error {
 	h.dir.update(edit{Record: next.record, endpoint: next})
 	h.lookNow() // it may have waited for its key
 	return nil
-}
-
-// Reseal encrypts anew, with the key that [Config].Keeper encrypts with, what the store
-// holds in plain text, from before there was a Keeper, or under another key, and
-// returns how many endpoints it wrote. Run it once when every process encrypts with
-// the new key; then the old one can go. It takes one endpoint after the other, may be interrupted,
-// repeated, and run beside everything else. Endpoints that cannot be decrypted are
-// left as they are; the error, joined, names each of them and wraps [ErrSealed].
-func (h *Hooks) Reseal(ctx context.Context) (n int, err error) {
-	if err := checkContext(ctx); err != nil {
-		return 0, err
-	}
-	if h.cfg.Keeper == nil {
-		return 0, invalid("Config.Keeper", "it is nil; set it to what shall encrypt, such as keeper.New returns")
-	}
-	if err := h.reload(ctx, nil); err != nil {
-		return 0, err
-	}
-	var errs []error
-	for _, e := range h.dir.all() {
-		wrote := false
-		err := untilWritten(func() (err error) {
-			wrote, err = h.reseal(ctx, e.ID)
-			return err
-		})
-		switch {
-		case ctx.Err() != nil:
-			return n, ctx.Err()
-		case err != nil:
-			errs = append(errs, err)
-		case wrote:
-			n++
-		}
-	}
-	return n, errors.Join(errs...)
-}
-
-func (h *Hooks) reseal(ctx context.Context, id string) (wrote bool, err error) {
-	e := h.dir.endpoint(id)
-	switch {
-	case e == nil: // deleted meanwhile
-		return false, nil
-	case e.closed != nil:
-		return false, fmt.Errorf("hooks: endpoint %q: %w", id, e.closed)
-	case isCurrent(h.cfg.Keeper, e.sealed):
-		return false, nil
-	}
-	err = h.writeEndpoint(ctx, e, e.copy())
-	if errors.Is(err, ErrConflict) {
-		if failed := h.reload(ctx, nil); failed != nil {
-			return false, failed
-		}
-	}
-	return err == nil, err
-}
-
-// isCurrent reports whether a Keeper says that it encrypted with its present key.
-func isCurrent(k Keeper, sealed []byte) bool {
-	ring, ok := k.(KeyRing)
-	return ok && len(sealed) > 0 && ring.Current(sealed)
 }
