@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"example.com/hooks/egress"
@@ -41,19 +40,14 @@ func (s *sender) close() { s.transport.CloseIdleConnections() }
 
 // post sends a webhook, and returns nil if it was taken.
 func (s *sender) post(ctx context.Context, id string, body []byte) error {
-	at := time.Now()
-	signature, err := s.sign.Sign(id, at, body)
-	if err != nil {
-		return err
-	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(signer.HeaderID, id)
-	req.Header.Set(signer.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
-	req.Header.Set(signer.HeaderSignature, signature)
+	if err := s.sign.SignTo(req.Header, id, time.Now(), body); err != nil {
+		return err
+	}
 	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
 		return err

@@ -32,6 +32,29 @@ func ExampleSigner_Sign() {
 	// Output: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=
 }
 
+func ExampleSigner_SignTo() {
+	secret, err := signer.ParseSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s := signer.Signer{Secrets: []signer.Secret{secret}}
+
+	h := http.Header{}              // of an http.Request
+	now := time.Unix(1614265330, 0) // time.Now()
+	if err := s.SignTo(h, "msg_p5jXN8AQM9LWM0D4loKWxJek", now, []byte(`{"test": 2432232314}`)); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(h.Get("webhook-id"))
+	fmt.Println(h.Get("webhook-timestamp"))
+	fmt.Println(h.Get("webhook-signature"))
+	// Output:
+	// msg_p5jXN8AQM9LWM0D4loKWxJek
+	// 1614265330
+	// v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=
+}
+
 func ExampleVerifier_Verify() {
 	secret, err := signer.ParseSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 	if err != nil {
@@ -84,15 +107,11 @@ func ExampleKeyPair() {
 	fmt.Println(pair.Public()) // for the receivers
 
 	id, now, body := "evt_1", time.Unix(1767225600, 0), []byte(`{"type":"invoice.paid"}`)
-	signature, err := signer.Signer{KeyPairs: []signer.KeyPair{pair}}.Sign(id, now, body)
-	if err != nil {
+	h := http.Header{} // of an http.Request
+	if err := (signer.Signer{KeyPairs: []signer.KeyPair{pair}}).SignTo(h, id, now, body); err != nil {
 		fmt.Println(err)
 		return
 	}
-	h := http.Header{}
-	h.Set(signer.HeaderID, id)
-	h.Set(signer.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
-	h.Set(signer.HeaderSignature, signature)
 
 	receiver := signer.Verifier{PublicKeys: []signer.PublicKey{pair.Public()}}
 	fmt.Println(receiver.Verify(h, body, now))

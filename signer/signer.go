@@ -3,16 +3,9 @@
 // HMAC-SHA256 with a [Secret] that sender and receiver share, and scheme v1a,
 // Ed25519 with the sender's [KeyPair], of which receivers have the [PublicKey].
 //
-// A sender puts three headers on every request, and signs each attempt anew:
+// A sender signs each attempt anew. That sets three headers of the request:
 //
-//	now := time.Now()
-//	signature, err := signer.Signer{Secrets: secrets}.Sign(id, now, body)
-//	if err != nil {
-//		return err
-//	}
-//	req.Header.Set(signer.HeaderID, id)
-//	req.Header.Set(signer.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
-//	req.Header.Set(signer.HeaderSignature, signature)
+//	err := signer.Signer{Secrets: secrets}.SignTo(req.Header, id, time.Now(), body)
 //
 // A receiver reads the whole body, and verifies it before parsing any of it:
 //
@@ -37,6 +30,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -75,6 +69,13 @@ const (
 	maxUnixDigits = 11
 )
 
+// The same as [http.Header] has them, so that setting them costs no conversion.
+var (
+	canonicalID        = http.CanonicalHeaderKey(HeaderID)
+	canonicalTimestamp = http.CanonicalHeaderKey(HeaderTimestamp)
+	canonicalSignature = http.CanonicalHeaderKey(HeaderSignature)
+)
+
 // What [Signer.Sign] reports, to be tested with [errors.Is]; the wrapping
 // errors say more.
 var (
@@ -99,31 +100,54 @@ type Signer struct {
 	KeyPairs []KeyPair
 }
 
+// SignTo signs a request with the given id and body that is sent at a time, and sets
+// [HeaderID], [HeaderTimestamp] and [HeaderSignature] in its header, which must not be
+// nil. It replaces what they were. The body is signed as it is: send exactly these bytes.
+//
+// The errors are those of [Signer.Sign]. After one, the header is as it was.
+func (s Signer) SignTo(header http.Header, id string, at time.Time, body []byte) error {
+	timestamp, signature, err := s.sign(id, at, body)
+	if err != nil {
+		return err
+	}
+	header.Set(canonicalID, id)
+	header.Set(canonicalTimestamp, timestamp)
+	header.Set(canonicalSignature, signature)
+	return nil
+}
+
 // Sign returns the value of [HeaderSignature] for a request with the given id
 // and body that is sent at t: a signature per secret, then one per key pair, each
 // newest first, separated by spaces. Only the whole seconds of t are signed, and
 // [HeaderTimestamp] must carry the same ones. The body is signed as it is: send
-// exactly these bytes.
+// exactly these bytes. [Signer.SignTo] sets all three headers.
 //
 // The error wraps [ErrNoSecret], [ErrInvalidID], [ErrInvalidSecret] for more
 // than 16 secrets and key pairs, or [ErrTimestamp] for a t before 1970 or after
 // 5138.
 func (s Signer) Sign(id string, t time.Time, body []byte) (string, error) {
+	_, signature, err := s.sign(id, t, body)
+	return signature, err
+}
+
+// sign returns the values of [HeaderTimestamp] and [HeaderSignature].
+func (s Signer) sign(id string, t time.Time, body []byte) (timestamp, signature string, err error) {
 	if err := checkKeys(s.Secrets, s.KeyPairs, "KeyPairs"); err != nil {
-		return "", err
+		return "", "", err
 	}
 	if n := len(s.Secrets) + len(s.KeyPairs); n > maxSignatures {
-		return "", secretForm.refuse("%d are too many to sign with, keep the newest %d",
+		return "", "", secretForm.refuse("%d are too many to sign with, keep the newest %d",
 			n, maxSignatures)
 	}
 	if fault := idFault(id); fault != "" {
-		return "", fmt.Errorf("%w: %s", ErrInvalidID, fault)
+		return "", "", fmt.Errorf("%w: %s", ErrInvalidID, fault)
 	}
 	unix := t.Unix()
 	if unix < 0 || unix > maxUnix {
-		return "", fmt.Errorf("%w: year %d, want 1970 to 5138", ErrTimestamp, t.Year())
+		return "", "", fmt.Errorf("%w: year %d, want 1970 to 5138", ErrTimestamp, t.Year())
 	}
-	return s.line(signedPrefix(id, strconv.FormatInt(unix, 10)), body), nil
+	timestamp = strconv.FormatInt(unix, 10)
+	return timestamp, s.line(signedPrefix(id, timestamp), body), nil
 }
 
 // line returns the signatures of prefix and body.

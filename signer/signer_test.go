@@ -3,6 +3,7 @@ package signer_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -103,6 +104,51 @@ func TestVectors(t *testing.T) {
 				if err := receiver.Verify(h, v.Body, at); err != nil {
 					t.Errorf("Verify(%q) = %v; want nil", v.ID, err)
 				}
+			}
+		})
+	}
+}
+
+// SignTo signs as Sign does, in whatever case its headers were there.
+func TestSignToSetsTheHeaders(t *testing.T) {
+	s := signer.Signer{Secrets: list(signer.NewSecret()), KeyPairs: pairs(signer.NewKeyPair())}
+	h := headers("evt_0", 1, "v1,x")
+	h.Set("X-Other", "stays")
+	if err := s.SignTo(h, "evt_1", sent.Add(time.Second-1), []byte(body)); err != nil {
+		t.Fatalf("SignTo = %v", err)
+	}
+	line, err := s.Sign("evt_1", sent, []byte(body))
+	if err != nil {
+		t.Fatalf("Sign = %v", err)
+	}
+	want := headers("evt_1", sentUnix, line)
+	want.Set("X-Other", "stays")
+	if !maps.EqualFunc(h, want, slices.Equal) {
+		t.Errorf("the header after SignTo = %q; want %q", h, want)
+	}
+}
+
+func TestSignToLeavesTheHeaderAloneOnAnError(t *testing.T) {
+	one := list(signer.NewSecret())
+	for _, c := range []struct {
+		name   string
+		signer signer.Signer
+		id     string
+		at     time.Time
+		want   error
+	}{
+		{"no keys", signer.Signer{}, "evt_1", sent, signer.ErrNoSecret},
+		{"17 secrets", signer.Signer{Secrets: slices.Repeat(one, 17)}, "evt_1", sent, signer.ErrInvalidSecret},
+		{"a dot", signer.Signer{Secrets: one}, "evt.1", sent, signer.ErrInvalidID},
+		{"the zero time", signer.Signer{Secrets: one}, "evt_1", time.Time{}, signer.ErrTimestamp},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := http.Header{"Webhook-Id": {"evt_0"}}
+			if err := c.signer.SignTo(h, c.id, c.at, nil); !errors.Is(err, c.want) {
+				t.Errorf("SignTo = %v; want %v", err, c.want)
+			}
+			if want := (http.Header{"Webhook-Id": {"evt_0"}}); !maps.EqualFunc(h, want, slices.Equal) {
+				t.Errorf("the header after an error = %q; want %q", h, want)
 			}
 		})
 	}
@@ -237,6 +283,20 @@ func BenchmarkSign(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := s.Sign("evt_0198c2f0-6b1e-7c3a-9d54-3f2a1b0c9e8d", at, body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSignTo(b *testing.B) {
+	s := signer.Signer{Secrets: []signer.Secret{signer.NewSecret()}}
+	body := make([]byte, 1024)
+	at := time.Unix(1700000000, 0)
+	h := http.Header{}
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.SignTo(h, "evt_0198c2f0-6b1e-7c3a-9d54-3f2a1b0c9e8d", at, body); err != nil {
 			b.Fatal(err)
 		}
 	}
