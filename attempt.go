@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"time"
 
 	"example.com/hooks/internal/lanes"
@@ -20,51 +19,15 @@ type job struct {
 	endTrial func()    // see [dispatcher.prepare]; nil if no trial is under way
 }
 
-// A verdict is how an attempt went, as far as it decides what happens next.
-type verdict struct {
-	ok        bool
-	permanent bool          // never try again
-	after     time.Duration // not before; at most longestAfter counts
-}
-
-// longestAfter bounds what a subscriber can ask for with Retry-After.
-const longestAfter = 24 * time.Hour
-
-// A target is a subscriber, ready for one attempt.
-type target struct {
-	policy retry.Policy
-	// try makes the attempt and fills in what is to be known of it.
-	try func(ctx context.Context, j job, a *Attempt) verdict
-}
-
-// target returns the subscriber as it now is; ok is false if this process
-// cannot reach it (any more).
-func (h *Hooks) target(id string) (t target, ok bool) {
-	if e := h.dir.endpoint(id); e != nil && e.closed == nil {
-		t = target{try: func(ctx context.Context, j job, a *Attempt) verdict { return h.post(ctx, e, j, a) }}
-		if e.Retry != nil {
-			t.policy = retry.Schedule(e.Retry)
-		}
-	} else if s, ok := h.handler(id); ok {
-		t = target{s.Retry, func(ctx context.Context, j job, a *Attempt) verdict { return h.call(ctx, s, j, a) }}
-	} else {
-		return target{}, false
-	}
-	if t.policy == nil {
-		t.policy = h.cfg.Retry
-	}
-	return t, true
-}
-
 // attempt tries a delivery once. It returns the outcome to save, and what that
 // says about the receiver.
 func (d *dispatcher) attempt(w *worker, j *job, timeout time.Duration) (outcome, lanes.Result) {
 	d.leases.update(j)
-	t, ok := d.h.target(j.Subscriber)
-	if end, ended := d.endUnstarted(*j, timeout, ok); ended {
+	s := d.h.subscriber(j.Subscriber)
+	if end, ended := d.endUnstarted(*j, s, timeout); ended {
 		return end, lanes.NotTried
 	}
-	if end, ended := d.prepare(j, t.policy, timeout); ended {
+	if end, ended := d.prepare(j, s.policy, timeout); ended {
 		return end, lanes.NotTried
 	}
 	if f := d.h.trace.Started; f != nil {
@@ -73,7 +36,7 @@ func (d *dispatcher) attempt(w *worker, j *job, timeout time.Duration) (outcome,
 	ctx, cancel := context.WithTimeout(d.ctx, timeout)
 	defer cancel()
 	began := time.Now()
-	a, v := d.h.try(ctx, w, t, j, Attempt{
+	a, v, blame := d.h.try(ctx, w, s.sender, j, Attempt{
 		Run:      j.Run,
 		Number:   j.before().Attempts + 1,
 		Token:    j.Token,
@@ -84,35 +47,22 @@ func (d *dispatcher) attempt(w *worker, j *job, timeout time.Duration) (outcome,
 	if !v.ok && context.Cause(ctx) == errDraining {
 		return d.givenBack(*j), lanes.NotTried
 	}
-	end := j.conclude(*a, v, t.policy, d.h.now(), rand.Float64())
-	return outcome{Change: Change{Delivery: end, Attempt: a}}, resultOf(*a, v)
+	end := j.conclude(*a, v, s.policy, d.h.now(), rand.Float64())
+	return outcome{Change: Change{Delivery: end, Attempt: a}}, blame
 }
 
-// resultOf returns what an attempt says about its receiver.
-func resultOf(a Attempt, v verdict) lanes.Result {
-	switch {
-	case v.ok:
-		return lanes.Worked
-	case a.Error == classTimeout,
-		a.Code == http.StatusBadGateway, a.Code == http.StatusServiceUnavailable, a.Code == http.StatusGatewayTimeout:
-		return lanes.Overloaded
-	default:
-		return lanes.Failed
-	}
-}
-
-// try makes one attempt, in the worker's goroutine and contained, with all that the
-// application's code does in it: the handler, the methods of the error that it
-// returns, the transport. If that does not return in time, it is left behind to end
-// by itself.
-func (h *Hooks) try(ctx context.Context, w *worker, t target, j *job, a Attempt) (*Attempt, verdict) {
+// try makes one attempt. The application's code that it calls (the handler, the methods
+// of the error that this returns, the transport) runs in the worker's goroutine, contained.
+// If it does not return in time, it is left behind and ends by itself.
+func (h *Hooks) try(ctx context.Context, w *worker, to sender, j *job, a Attempt) (*Attempt, verdict, lanes.Result) {
 	const grace = 50 * time.Millisecond // for what minds its context
 	type trial struct {                 // the goroutine's own until it is done
 		Attempt
 		verdict
+		result lanes.Result
 	}
 	made := &trial{Attempt: a}
-	done := w.call(func() { made.verdict = t.try(ctx, *j, &made.Attempt) })
+	done := w.call(func() { made.verdict, made.result = to.send(ctx, j.before(), j.event, &made.Attempt) })
 	var f *fault
 	select {
 	case f = <-done:
@@ -120,24 +70,25 @@ func (h *Hooks) try(ctx context.Context, w *worker, t target, j *job, a Attempt)
 		select {
 		case f = <-done:
 		case <-time.After(grace):
-			h.logAttempt(slog.LevelWarn, "hooks: an attempt ignores that its time is over; its goroutine is left behind", j.DeliveryID)
+			h.attemptLog.write(slog.LevelWarn, "hooks: an attempt ignores that its time is over; its goroutine is left behind", j.DeliveryID)
 			w.leave()
 			late := a // the goroutine may still write to what it has
 			late.Error = classTimeout
-			return &late, verdict{}
+			return &late, verdict{}, blame(&late)
 		}
 	}
 	if f != nil {
 		w.leave() // it may have ended
-		h.failed(&made.Attempt, *j, f)
-		return &made.Attempt, verdict{}
+		h.failed(&made.Attempt, j.DeliveryID, f)
+		return &made.Attempt, verdict{}, blame(&made.Attempt)
 	}
-	return &made.Attempt, made.verdict
+	return &made.Attempt, made.verdict, made.result
 }
 
-// failed notes that a fault has ended an attempt. What is kept of an endpoint's is the
-// class alone, as of every other failure without a response.
-func (h *Hooks) failed(a *Attempt, j job, f *fault) {
+// failed records in a that a fault has ended the attempt. For an endpoint it keeps only
+// the class, as after every other failure without a response, because the detail may
+// quote a secret.
+func (h *Hooks) failed(a *Attempt, id DeliveryID, f *fault) {
 	a.Error = f.class
 	detail := f.detail()
 	if a.URL == "" {
@@ -145,7 +96,7 @@ func (h *Hooks) failed(a *Attempt, j job, f *fault) {
 	} else {
 		detail = f.careful()
 	}
-	h.logAttempt(slog.LevelError, "hooks: attempt ended by a "+f.class, j.DeliveryID, "detail", detail)
+	h.attemptLog.write(slog.LevelError, "hooks: attempt ended by a "+f.class, id, "detail", detail)
 }
 
 // before returns the delivery as it was before the present attempt was noted.
@@ -183,21 +134,24 @@ func (j job) conclude(a Attempt, v verdict, p retry.Policy, at time.Time, random
 	return end
 }
 
-// endUnstarted returns the outcome of a leased delivery if it is not to be
-// tried, and reports whether that is so: the subscriber was deleted or is
-// another tenant's (canceled); the event has expired (failed); this process
-// cannot serve the subscriber, is draining, or the lease is too short for an
-// attempt that takes timeout (given back).
-func (d *dispatcher) endUnstarted(j job, timeout time.Duration, servable bool) (end outcome, ended bool) {
+// endUnstarted returns the outcome of a leased delivery if it is not to be tried, and
+// reports whether one of these is so:
+//
+//   - The subscriber must not have it, for good: it is canceled.
+//   - The event has expired: it has failed.
+//   - There is another obstacle, attempts may not start, or the lease is too short for
+//     one that takes timeout: it is given back.
+func (d *dispatcher) endUnstarted(j job, s subscriber, timeout time.Duration) (end outcome, ended bool) {
 	at := d.h.now()
 	o := outcome{Change: Change{Delivery: j.Delivery}}
 	o.Delivery.Due, o.Delivery.Updated = at, at
+	obstacle := s.obstacleTo(j.Delivery)
 	switch expires := j.event.ExpiresAt; {
-	case d.h.dir.isDeleted(j.Subscriber), d.h.dir.isOthers(j.Delivery):
+	case obstacle.forGood():
 		o.Delivery.Status = Canceled
 	case !expires.IsZero() && !at.Before(expires):
 		o.Delivery.Status, o.Delivery.Reason = Failed, Expired
-	case !servable, !d.mayStart(j, timeout):
+	case obstacle != noObstacle, !d.mayStart(j, timeout):
 		return d.givenBack(j), true
 	default:
 		return outcome{}, false

@@ -82,12 +82,12 @@ func (d *dispatcher) refresh(ctx context.Context) error {
 
 // sortBacklog returns the lanes that have something due, the sweeps to make, and
 // when the next of the other deliveries becomes due, by this process's clock. It
-// leaves out what this process cannot serve: handlers of other programs, and
-// endpoints whose key is missing.
+// leaves out subscribers that this process cannot call now.
 func (d *dispatcher) sortBacklog(backlog []Waiting) (due []lanes.Lane, sweeps []Lane, next time.Time) {
 	clock, at := time.Now(), d.h.now()
 	for _, w := range backlog {
-		if d.h.dir.isDeleted(w.Subscriber) {
+		s := d.h.subscriber(w.Subscriber)
+		if s.obstacle == wasDeleted {
 			d.lanes.Remove(w.Subscriber)
 			if !d.swept[w.Subscriber] || !w.Due.After(at) {
 				sweeps = append(sweeps, Lane{w.Subscriber, cancelStep, farFuture, at.Add(time.Minute)})
@@ -95,11 +95,10 @@ func (d *dispatcher) sortBacklog(backlog []Waiting) (due []lanes.Lane, sweeps []
 			continue
 		}
 		delete(d.swept, w.Subscriber)
-		lane, ok := d.h.lane(w.Subscriber)
 		switch {
-		case !ok:
+		case !s.servable():
 		case !w.Due.After(at):
-			due = append(due, lane)
+			due = append(due, s.lane())
 		default:
 			if t := clock.Add(w.Due.Sub(at)); next.IsZero() || t.Before(next) {
 				next = t
@@ -140,11 +139,11 @@ func (d *dispatcher) claimFor(ctx context.Context, claims []lanes.Claim, sweeps 
 	return time.Now(), nil
 }
 
-// servable returns the claims for subscribers that this process can still serve, also
-// as they are given to the store. It ends the others.
+// servable returns the claims for subscribers that this process can still call, and the
+// same claims as the store takes them. It ends the others.
 func (d *dispatcher) servable(claims []lanes.Claim, at time.Time) (kept []lanes.Claim, list []Lane) {
 	for _, c := range claims {
-		if !d.serves(c.ID) {
+		if !d.h.subscriber(c.ID).servable() {
 			d.lanes.Unclaimed(c)
 			continue
 		}
@@ -178,7 +177,10 @@ func (d *dispatcher) take(claims []lanes.Claim, sweeps []Lane, entries []Entry) 
 			case fresh && asked[dl.Subscriber]:
 				d.admit(j, clock, at)
 			case fresh:
-				end, _ := d.endUnstarted(*j, 0, false)
+				end, ended := d.endUnstarted(*j, d.h.subscriber(dl.Subscriber), 0)
+				if !ended { // the subscriber has come back
+					end = d.givenBack(*j)
+				}
 				d.lanes.Saving(dl.Subscriber)
 				d.ledger.enter(end)
 			case asked[dl.Subscriber]:

@@ -8,9 +8,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"syscall"
 
 	"example.com/hooks/egress"
+	"example.com/hooks/internal/lanes"
 )
 
 // classes names what can go wrong with a request, by the type of its error;
@@ -68,14 +70,26 @@ func classify(ctx context.Context, err error) string {
 	return "protocol"
 }
 
-// logRefused tells the operator which address was refused, for the subscriber
-// is not to learn what the internal network looks like.
-func (h *Hooks) logRefused(j job, err error) {
+// blame returns what an attempt that failed says about its receiver.
+func blame(a *Attempt) lanes.Result {
+	switch a.Code {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return lanes.Overloaded
+	}
+	if a.Error == classTimeout {
+		return lanes.Overloaded
+	}
+	return lanes.Failed
+}
+
+// refused tells the operator which address was refused, if err says so. The subscriber
+// is not told, because it must not learn what the internal network looks like.
+func (l attemptLog) refused(id DeliveryID, err error) {
 	if e, ok := errors.AsType[*egress.Error](err); ok {
 		args := []any{"rule", e.Rule, "reason", e.Reason}
 		if e.Addr.IsValid() { // a host name was refused before it was resolved
 			args = append(args, "address", e.Addr.String())
 		}
-		h.logAttempt(slog.LevelWarn, "hooks: destination not allowed", j.DeliveryID, args...)
+		l.write(slog.LevelWarn, "hooks: destination not allowed", id, args...)
 	}
 }

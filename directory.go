@@ -19,8 +19,9 @@ import (
 // handlers elsewhere. What is published goes by a reading younger than
 // staleAfter; the dispatcher's loop reads with each poll.
 type directory struct {
-	log    *slog.Logger
-	keeper Keeper // may be nil
+	log     *slog.Logger
+	keeper  Keeper          // may be nil
+	connect func(*endpoint) // makes what attempts at an endpoint need
 
 	mu sync.RWMutex // guards what follows
 
@@ -36,10 +37,11 @@ type directory struct {
 
 const staleAfter = time.Second
 
-func newDirectory(log *slog.Logger, k Keeper) *directory {
+func newDirectory(log *slog.Logger, k Keeper, connect func(*endpoint)) *directory {
 	return &directory{
 		log:       log,
 		keeper:    k,
+		connect:   connect,
 		seen:      make(map[string]int64),
 		endpoints: newRoster(),
 		handlers:  make(map[string]listener),
@@ -236,6 +238,9 @@ func (dir *directory) reportClosed(e *endpoint) {
 
 // setEndpoint makes e the endpoint with an id; nil deletes it. dir.mu is held.
 func (dir *directory) setEndpoint(id string, e *endpoint) {
+	if e != nil {
+		dir.connect(e)
+	}
 	dir.endpoints.set(id, e)
 	dir.deleted[id] = e == nil
 	if e != nil && e.closed != nil {
@@ -248,12 +253,12 @@ func (dir *directory) setEndpoint(id string, e *endpoint) {
 
 func (dir *directory) applyHandler(name string, r Record) error {
 	l := dir.handlers[name]
-	if len(r.Data) == 0 && !l.local {
+	if len(r.Data) == 0 && l.local == nil {
 		delete(dir.handlers, name)
 		dir.deleted[name] = true
 		return nil
 	}
-	if len(r.Data) > 0 && !l.local {
+	if len(r.Data) > 0 && l.local == nil {
 		if err := json.Unmarshal(r.Data, &l); err != nil {
 			return err
 		}
@@ -265,11 +270,11 @@ func (dir *directory) applyHandler(name string, r Record) error {
 }
 
 // addLocal takes in a handler of this process.
-func (dir *directory) addLocal(s Handler) {
+func (dir *directory) addLocal(s *function) {
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
 	l := dir.handlers[s.Name]
-	l.Events, l.Ordered, l.local = s.Events, s.Ordered, true
+	l.Events, l.Ordered, l.local = s.Events, s.Ordered, s
 	dir.handlers[s.Name] = l
 	delete(dir.deleted, s.Name)
 }
@@ -294,11 +299,15 @@ func (dir *directory) matches(tenant, typ string) []match {
 	return slices.Compact(ms)
 }
 
-// isOthers reports whether a delivery's subscriber is now an endpoint of another
-// tenant, who must not see it.
-func (dir *directory) isOthers(d Delivery) bool {
-	e := dir.endpoint(d.Subscriber)
-	return e != nil && e.Tenant != d.Tenant
+// lookUp returns all that is known of a subscriber: its endpoint, which is not to be
+// altered, or nil; its handler, if there is one here or elsewhere; and whether it was
+// deleted, and not merely never heard of.
+func (dir *directory) lookUp(id string) (e *endpoint, l listener, deleted bool) {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	e = dir.endpoints.byID[id]
+	l, isHandler := dir.handlers[id] // the id may have been an endpoint's before
+	return e, l, dir.deleted[id] && !isHandler && e == nil
 }
 
 // endpoint returns the endpoint, which is not to be altered, or nil.
@@ -331,12 +340,3 @@ func (dir *directory) listener(name string) (listener, bool) {
 
 // isEndpoint reports whether an endpoint has this id.
 func (dir *directory) isEndpoint(id string) bool { return dir.endpoint(id) != nil }
-
-// isDeleted reports whether a subscriber was deleted, and not merely never
-// heard of.
-func (dir *directory) isDeleted(id string) bool {
-	dir.mu.RLock()
-	defer dir.mu.RUnlock()
-	_, isHandler := dir.handlers[id] // the id may have been an endpoint's before
-	return dir.deleted[id] && !isHandler && dir.endpoints.byID[id] == nil
-}

@@ -67,6 +67,8 @@ type endpoint struct {
 	Endpoint
 	keys []signingKey // newest first
 	address
+	policy retry.Policy // what Retry says; nil: [Config].Retry
+	sender sender       // made by [Hooks.connect]
 
 	record Record
 	sealed []byte // the ciphertext in it; nil if it is in plain text
@@ -133,16 +135,17 @@ func (h *Hooks) putEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 	if old != nil && old.closed != nil && e.Secret.IsZero() {
 		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", e.ID, old.closed)
 	}
-	next, fresh := succeed(old, e, h.now())
+	next, made := merge(old, e, h.now())
 	if err := h.putEndpointRecord(ctx, old, next); err != nil {
 		return Endpoint{}, err
 	}
-	return next.shown(fresh), nil
+	return next.shown(made), nil
 }
 
-// succeed returns the endpoint that e makes of old, which may be nil, and whether
-// its newest key was made up.
-func succeed(old *endpoint, e Endpoint, at time.Time) (next *endpoint, fresh bool) {
+// merge returns the endpoint that putting e over old gives. old may be nil. Its keys carry
+// over, and a Secret that is given becomes the newest. made reports that a key had to be
+// generated.
+func merge(old *endpoint, e Endpoint, at time.Time) (next *endpoint, made bool) {
 	given := e.Secret
 	e.Secret, e.PublicKey = signer.Secret{}, signer.PublicKey{}
 	next = &endpoint{Endpoint: e}
@@ -159,17 +162,17 @@ func succeed(old *endpoint, e Endpoint, at time.Time) (next *endpoint, fresh boo
 	return next, false
 }
 
-// copy returns an endpoint to be altered.
+// copy returns a copy that may be changed.
 func (e *endpoint) copy() *endpoint {
 	return &endpoint{Endpoint: e.Endpoint.clone(), keys: slices.Clone(e.keys)}
 }
 
-// shown returns the endpoint as callers see it: with its newest secret, if that was
-// made up by the call.
-func (e *endpoint) shown(fresh bool) Endpoint {
+// shown returns the endpoint as callers see it: with its newest secret if made, that is,
+// if their call has generated it.
+func (e *endpoint) shown(made bool) Endpoint {
 	shown := e.Endpoint.clone()
 	shown.Secret = signer.Secret{}
-	if fresh {
+	if made {
 		shown.Secret = e.keys[0].secret
 	}
 	return shown
@@ -177,8 +180,8 @@ func (e *endpoint) shown(fresh bool) Endpoint {
 
 // Unsubscribe deletes an endpoint, or the record of a handler that no program
 // has any more. What waits for it is canceled by the dispatcher. A subscriber
-// that does not exist is [ErrNotFound]; a handler of this process is refused,
-// for it would be recorded again.
+// that does not exist is [ErrNotFound]. A handler of this process is refused,
+// because Run would record it again.
 func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
 	if err := checkContext(ctx); err != nil {
 		return err
@@ -186,16 +189,12 @@ func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
 	if err := h.reload(ctx, nil); err != nil {
 		return err
 	}
-	r := Record{}
-	if e := h.dir.endpoint(id); e != nil {
-		r = e.record
-	} else if l, ok := h.dir.listener(id); ok {
-		if l.local {
-			return invalid("Subscriber", "%q is a handler of this program; remove it from the code first", id).because(ErrTaken)
-		}
-		r = l.record
-	}
-	if r.Version == 0 {
+	s := h.subscriber(id)
+	r := s.record
+	switch {
+	case s.declared:
+		return invalid("Subscriber", "%q is a handler of this program; remove it from the code first", id).because(ErrTaken)
+	case r.Version == 0:
 		return fmt.Errorf("hooks: unsubscribe %q: %w", id, ErrNotFound)
 	}
 	version, err := h.store.Put(ctx, h.now(), Record{Key: r.Key, Version: r.Version})
@@ -258,17 +257,6 @@ func (e Endpoint) clone() Endpoint {
 	return e
 }
 
-// CheckURL reports whether an endpoint may have this URL: nil, or an
-// [*egress.Error] whose Rule and Reason say what is wrong with it and what to do.
-// Its text may be shown to whoever typed the URL; the fields are for the operator,
-// for the Reason may speak of an address. A host name passes whatever it resolves
-// to: that is decided at each attempt, which then fails with "destination not
-// allowed". It asks no name server.
-func (h *Hooks) CheckURL(raw string) error {
-	_, err := h.cfg.Egress.CheckURL(raw)
-	return err
-}
-
 // maxWaits is how many waits an endpoint's own schedule may have. Every process reads
 // them with the endpoint.
 const maxWaits = 50
@@ -287,7 +275,7 @@ func (h *Hooks) checkEndpoint(e Endpoint) error {
 	if err := retry.Schedule(e.Retry).Validate(); err != nil {
 		return invalid("Endpoint.Retry", "%v", err).because(err)
 	}
-	if _, err := h.cfg.Egress.CheckURL(e.URL); err != nil {
+	if err := h.CheckURL(e.URL); err != nil {
 		return invalid("Endpoint.URL", "%v", err).because(err)
 	}
 	if err := checkText("Endpoint.Tenant", e.Tenant, maxName); err != nil {

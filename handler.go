@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/hooks/internal/lanes"
 	"example.com/hooks/retry"
 )
 
@@ -90,18 +91,23 @@ const (
 	classTimeout = "timeout" // it took too long
 )
 
-// call calls the handler once, and reads the error that it returns.
-func (h *Hooks) call(ctx context.Context, s Handler, j job, a *Attempt) verdict {
-	ctx = context.WithValue(ctx, deliveryKey{}, j.before())
-	ev := j.event
+// A function is the sender of a handler.
+type function struct {
+	Handler
+	log attemptLog
+}
+
+// send calls the handler once, and reads the error that it returns.
+func (f *function) send(ctx context.Context, d Delivery, ev Event, a *Attempt) (verdict, lanes.Result) {
+	ctx = context.WithValue(ctx, deliveryKey{}, d)
 	ev.Metadata = maps.Clone(ev.Metadata) // the event's other handlers have the same
-	err := s.Func(ctx, ev)
+	err := f.Func(ctx, ev)
 	switch {
 	case err == nil:
-		return verdict{ok: true}
+		return verdict{ok: true}, lanes.Worked
 	case holdsNil(err):
-		h.logAttempt(slog.LevelError, "hooks: a handler returned an error that holds a nil pointer; it should return nil itself",
-			j.DeliveryID, "type", fmt.Sprintf("%T", err))
+		f.log.write(slog.LevelError, "hooks: a handler returned an error that holds a nil pointer; it should return nil itself",
+			d.DeliveryID, "type", fmt.Sprintf("%T", err))
 	}
 	err = finite(err)
 	a.Error = classError
@@ -114,7 +120,7 @@ func (h *Hooks) call(ctx context.Context, s Handler, j job, a *Attempt) verdict 
 		v = adv.verdict
 	}
 	a.RetryAfter = v.after
-	return v
+	return v, blame(a)
 }
 
 // cutText returns as much of a text as an attempt keeps, in UTF-8, and whether there
@@ -146,7 +152,7 @@ type listener struct {
 	Events  patterns
 	Ordered bool
 
-	local  bool // of this process: the code is the truth, not the record
+	local  *function // of this process: the code is the truth, not the record; else nil
 	record Record
 }
 

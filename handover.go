@@ -3,14 +3,12 @@ package hooks
 import (
 	"math/rand/v2"
 	"time"
-
-	"example.com/hooks/internal/lanes"
 )
 
-// reserve leases to this dispatcher what Publish is about to store and what can
-// be tried at once. So the common case costs one insert and one update, and no
-// claim. What is ordered or scheduled, or has no place in its lane, is stored as
-// waiting.
+// reserve leases to this dispatcher those deliveries that Publish is about to store and
+// that can be tried at once. So the common case costs one insert and one update, and no
+// claim. A delivery that is ordered or scheduled, whose subscriber cannot be called, or
+// that has no place in its lane, is stored as waiting.
 func (d *dispatcher) reserve(entries []Entry) {
 	if d == nil {
 		return
@@ -23,11 +21,11 @@ func (d *dispatcher) reserve(entries []Entry) {
 			if dl.OrderingKey != "" || dl.Due.After(at) {
 				continue
 			}
-			lane, ok := d.h.lane(dl.Subscriber)
-			if !ok {
+			s := d.h.subscriber(dl.Subscriber)
+			if s.obstacleTo(*dl) != noObstacle {
 				continue
 			}
-			lease, ok := d.lanes.Reserve(lane)
+			lease, ok := d.lanes.Reserve(s.lane())
 			if !ok {
 				continue
 			}
@@ -77,8 +75,8 @@ func (d *dispatcher) accept(entries []Entry, receipts []Receipt) {
 // tried. It reports whether it did. clock and at are the same moment: by this
 // process's clock, and by the clock that leases are dated by.
 func (d *dispatcher) admit(j *job, clock, at time.Time) bool {
-	lane, servable := d.h.lane(j.Subscriber)
-	if end, ended := d.endUnstarted(*j, lane.Timeout, servable); ended {
+	s := d.h.subscriber(j.Subscriber)
+	if end, ended := d.endUnstarted(*j, s, s.timeout); ended {
 		d.lanes.Return(j.Subscriber)
 		d.ledger.enter(end)
 		return false
@@ -109,7 +107,7 @@ func (d *dispatcher) abandon(entries []Entry, certain bool) {
 				back := d.givenBack(job{Delivery: dl, event: e.Event})
 				back.exact = true
 				d.ledger.enter(back)
-			case d.serves(dl.Subscriber):
+			case d.h.subscriber(dl.Subscriber).servable():
 				d.lanes.Saving(dl.Subscriber)
 				if !d.ledger.echo(dl) {
 					d.lanes.Saved(dl.Subscriber, false)
@@ -123,7 +121,7 @@ func (d *dispatcher) abandon(entries []Entry, certain bool) {
 // is due. at is the present.
 func (d *dispatcher) stayed(dl Delivery, at time.Time) {
 	switch {
-	case !d.serves(dl.Subscriber):
+	case !d.h.subscriber(dl.Subscriber).servable():
 	case !dl.Due.After(at):
 		d.lanes.Left(dl.Subscriber)
 	case dl.Due.Equal(dl.Created): // not scheduled: the clock was set back meanwhile
@@ -144,33 +142,4 @@ func (d *dispatcher) makeDue(dl Delivery) {
 // expect has the backlog read when a delivery in the store becomes due.
 func (d *dispatcher) expect(due time.Time) {
 	d.lanes.Expect(time.Now().Add(due.Sub(d.h.now())))
-}
-
-// serves reports whether this process can call a subscriber.
-func (d *dispatcher) serves(id string) bool {
-	_, ok := d.h.lane(id)
-	return ok
-}
-
-// lane returns how a subscriber is to be called; ok is false if this process
-// cannot call it.
-func (h *Hooks) lane(id string) (l lanes.Lane, ok bool) {
-	l.ID = id
-	if e := h.dir.endpoint(id); e != nil && e.closed == nil {
-		l.Slots, l.Timeout = e.Concurrency, e.Timeout
-	} else if s, ok := h.handler(id); ok {
-		l.Slots, l.Timeout = s.Concurrency, s.Timeout
-	} else {
-		return l, false
-	}
-	orDefault(&l.Slots, h.cfg.SubscriberConcurrency)
-	orDefault(&l.Timeout, h.cfg.Timeout)
-	return l, true
-}
-
-func (h *Hooks) handler(name string) (Handler, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s, ok := h.handlers[name]
-	return s, ok
 }

@@ -234,9 +234,10 @@ func (d *dispatcher) resume(again *job) {
 	if again == nil {
 		return
 	}
-	lane, ok := d.h.lane(again.Subscriber)
-	if ok = ok && again.event.ID != ""; ok { // else returnLane has found it, without its event
-		_, ok = d.lanes.Reserve(lane)
+	s := d.h.subscriber(again.Subscriber)
+	ok := s.servable() && again.event.ID != "" // else returnLane has found it, without its event
+	if ok {
+		_, ok = d.lanes.Reserve(s.lane())
 	}
 	switch {
 	case !ok:

@@ -49,10 +49,11 @@ type Hooks struct {
 	trace    tracer
 	dir      *directory
 	reporter *reporter // of subscribers that fail
-	throttle throttle  // of lines about attempts
+	client   *client   // what all webhooks share
 
-	closeIdle func()    // ends the idle connections of the transport that New made
-	announcer announcer // of commits, to other processes
+	attemptLog attemptLog // of lines about attempts
+	closeIdle  func()     // ends the idle connections of the transport that New made
+	announcer  announcer  // of commits, to other processes
 
 	anchor atomic.Pointer[anchor] // of the clock that everything is dated by; nil: not read yet
 	wall   func() time.Time       // the machine's clock; nil: that of time.Now
@@ -75,18 +76,21 @@ func New(c Config) (*Hooks, error) {
 		return nil, err
 	}
 	c, closeIdle := c.withDefaults().contained().withTransport()
-	return &Hooks{
-		cfg:       c,
-		store:     c.Store,
-		log:       c.Logger,
-		trace:     tracer{c.Trace, c.Logger, new(throttle)},
-		dir:       newDirectory(c.Logger, c.Keeper),
-		closeIdle: closeIdle,
-		types:     make(map[string]bool),
-		handlers:  make(map[string]Handler),
-		reporter:  newReporter(),
-		announcer: announcer{owed: make(chan struct{}, 1)},
-	}, nil
+	h := &Hooks{
+		cfg:        c,
+		store:      c.Store,
+		log:        c.Logger,
+		trace:      tracer{c.Trace, c.Logger, new(throttle)},
+		attemptLog: attemptLog{c.Logger, new(throttle)},
+		closeIdle:  closeIdle,
+		types:      make(map[string]bool),
+		handlers:   make(map[string]Handler),
+		reporter:   newReporter(),
+		announcer:  announcer{owed: make(chan struct{}, 1)},
+	}
+	h.client = &client{c.Egress, c.Transport, c.UserAgent, h.attemptLog, h.now}
+	h.dir = newDirectory(c.Logger, c.Keeper, h.connect)
+	return h, nil
 }
 
 // Register makes event types known. Events of other types cannot be
@@ -129,7 +133,7 @@ func (h *Hooks) Subscribe(s Handler) error {
 	}
 	s.Retry = containPolicy(s.Retry, h.log)
 	h.handlers[s.Name] = s
-	h.dir.addLocal(s)
+	h.dir.addLocal(&function{s, h.attemptLog})
 	return nil
 }
 

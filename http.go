@@ -14,7 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"example.com/hooks/signer"
+	"example.com/hooks/egress"
+	"example.com/hooks/internal/lanes"
 )
 
 const (
@@ -27,28 +28,61 @@ const (
 	bodyTime = "2006-01-02T15:04:05.000Z"
 )
 
-// post makes one request. Redirects are not followed, for a Transport does
-// not; success is 2xx with a body that ends properly or is longer than we read.
-func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdict {
-	a.URL = e.masked
+// A client is what all webhooks share.
+type client struct {
+	policy    egress.Policy
+	transport http.RoundTripper
+	userAgent string
+	log       attemptLog
+	now       func() time.Time
+}
+
+// A webhook is the sender of an endpoint.
+type webhook struct {
+	*client
+	endpoint *endpoint
+}
+
+// send makes one request. Redirects are not followed, because a Transport does not
+// follow them. Success is 2xx with a body that ends properly or is longer than we read.
+func (w *webhook) send(ctx context.Context, d Delivery, ev Event, a *Attempt) (verdict, lanes.Result) {
+	a.URL = w.endpoint.masked
 	clock := &stopwatch{a: a}
 	defer clock.stop()
-	req, err := h.request(httptrace.WithClientTrace(ctx, clock.trace()), e, j, a.Start)
+	req, err := w.request(httptrace.WithClientTrace(ctx, clock.trace()), ev, a.Start)
 	if err != nil {
-		return h.unsent(ctx, j, a, err)
+		return w.unsent(ctx, d.DeliveryID, a, err)
 	}
-	resp, err := h.cfg.Transport.RoundTrip(req)
+	resp, err := w.transport.RoundTrip(req)
 	switch {
 	case err != nil:
-		return h.unsent(ctx, j, a, finite(err))
+		return w.unsent(ctx, d.DeliveryID, a, finite(err))
 	case resp == nil:
-		return h.unsent(ctx, j, a, errNoResponse)
+		return w.unsent(ctx, d.DeliveryID, a, errNoResponse)
 	case resp.Body == nil: // as net/http's Client takes it
 		resp.Body = http.NoBody
 	}
 	defer resp.Body.Close()
+	err = w.read(resp, a)
+	switch {
+	case err != nil:
+		a.Error = classify(ctx, finite(err))
+	case resp.StatusCode < 200 || resp.StatusCode > 299:
+		a.Error = "status"
+	default:
+		return verdict{ok: true}, lanes.Worked
+	}
+	if a.Code == http.StatusTooManyRequests || a.Code == http.StatusServiceUnavailable {
+		a.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), w.now())
+	}
+	return verdict{permanent: a.Code == http.StatusGone, after: a.RetryAfter}, blame(a)
+}
+
+// read notes a response in a. It returns the error that reading the body ended with.
+func (w *webhook) read(resp *http.Response, a *Attempt) (err error) {
+	tokens := w.endpoint.tokens
 	a.Code = resp.StatusCode
-	a.Header = boundHeader(resp.Header, e.tokens)
+	a.Header = boundHeader(resp.Header, tokens)
 	limit := int64(readBody)
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		limit = 0 // the body is the connection, and ctx does not end reading it
@@ -57,48 +91,34 @@ func (h *Hooks) post(ctx context.Context, e *endpoint, j job, a *Attempt) verdic
 	if resp.Body != http.NoBody { // for which memory would be allocated as well
 		body, err = io.ReadAll(io.LimitReader(resp.Body, limit))
 	}
-	if len(e.tokens) > 0 {
-		body = []byte(hide(string(body), e.tokens))
+	if len(tokens) > 0 {
+		body = []byte(hide(string(body), tokens))
 	}
 	a.Body, a.BodyCut = cut(body, keepBody)
-	switch {
-	case err != nil:
-		a.Error = classify(ctx, finite(err))
-	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		a.Error = "status"
-	default:
-		return verdict{ok: true}
-	}
-	if a.Code == http.StatusTooManyRequests || a.Code == http.StatusServiceUnavailable {
-		a.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), h.now())
-	}
-	return verdict{permanent: a.Code == http.StatusGone, after: a.RetryAfter}
+	return err
 }
 
 // errNoResponse is for a Transport that returns neither a response nor an error.
 var errNoResponse = errors.New("hooks: Config.Transport returned no response and no error")
 
-// unsent is an attempt without a response. The error itself is not kept, for
-// it may carry the URL's tokens or addresses of the internal network.
-func (h *Hooks) unsent(ctx context.Context, j job, a *Attempt, err error) verdict {
+// unsent is an attempt without a response. The error itself is not kept, because it may
+// carry the URL's tokens or addresses of the internal network.
+func (c *client) unsent(ctx context.Context, id DeliveryID, a *Attempt, err error) (verdict, lanes.Result) {
 	a.Error = classify(ctx, err)
-	h.logRefused(j, err)
-	return verdict{}
+	c.log.refused(id, err)
+	return verdict{}, blame(a)
 }
 
 // request returns the signed request of an attempt that starts at a time.
-func (h *Hooks) request(ctx context.Context, e *endpoint, j job, at time.Time) (*http.Request, error) {
-	u, err := h.cfg.Egress.CheckURL(e.URL)
+func (w *webhook) request(ctx context.Context, ev Event, at time.Time) (*http.Request, error) {
+	e := w.endpoint
+	u, err := w.policy.CheckURL(e.URL)
 	if err != nil {
 		return nil, err
 	}
-	body := []byte(j.event.Data)
+	body := []byte(ev.Data)
 	if !e.Raw {
-		body = envelope(j.event)
-	}
-	signature, err := e.signer(at).Sign(j.Event, at, body)
-	if err != nil {
-		return nil, err
+		body = envelope(ev)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(body))
 	if err != nil {
@@ -110,10 +130,10 @@ func (h *Hooks) request(ctx context.Context, e *endpoint, j job, at time.Time) (
 	}
 	// Ours come last, so that nothing replaces them.
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", h.cfg.UserAgent)
-	req.Header.Set(signer.HeaderID, j.Event)
-	req.Header.Set(signer.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
-	req.Header.Set(signer.HeaderSignature, signature)
+	req.Header.Set("User-Agent", w.userAgent)
+	if err := e.signer(at).SignTo(req.Header, ev.ID, at, body); err != nil {
+		return nil, err
+	}
 	allowRepeat(req)
 	return req, nil
 }
@@ -142,8 +162,8 @@ func envelope(ev Event) []byte {
 	return append(b, '}')
 }
 
-// retryAfter reads a Retry-After header, RFC 9110 section 10.2.3: seconds or
-// a date. What makes no sense is 0; what is too long is cut where it is used.
+// retryAfter returns how long a Retry-After header asks to wait, RFC 9110 section 10.2.3:
+// seconds or a date. It returns 0 for a value that makes no sense, and at most longestAfter.
 func retryAfter(value string, at time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if value == "" {
@@ -220,7 +240,7 @@ func (s *stopwatch) forget(i int) {
 	s.marks[i] = time.Time{}
 }
 
-// markFirst is mark, but that an earlier one stays.
+// markFirst is mark, but keeps an earlier mark.
 func (s *stopwatch) markFirst(i int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,7 +275,7 @@ func (s *stopwatch) trace() *httptrace.ClientTrace {
 		ConnectDone:          func(_, _ string, _ error) { s.measure(connectBegan, connect) },
 		TLSHandshakeStart:    func() { s.markFirst(tlsBegan) }, // net/http calls it once more for HTTP/2, when all is done
 		TLSHandshakeDone:     func(tls.ConnectionState, error) { s.measure(tlsBegan, handshake) },
-		WroteHeaders:         func() { s.mark(waitBegan) }, // for a response may be there before WroteRequest is called
+		WroteHeaders:         func() { s.mark(waitBegan) }, // because a response may arrive before WroteRequest is called
 		WroteRequest:         func(httptrace.WroteRequestInfo) { s.mark(waitBegan) },
 		GotFirstResponseByte: func() { s.measure(waitBegan, wait) },
 	}

@@ -301,7 +301,7 @@ func wantListed(t *testing.T, r *roster, known map[string]bool, after string, li
 // What a call asks of all endpoints, nobody looks at all of them for: those of this
 // directory that a page does not show are nil, so that looking at one panics.
 func TestQuestionsAboutAllEndpointsLookAtNone(t *testing.T) {
-	dir := newDirectory(slog.New(slog.DiscardHandler), nil)
+	dir := newDirectory(slog.New(slog.DiscardHandler), nil, func(*endpoint) {})
 	for i := range 1000 {
 		id := strconv.Itoa(i)
 		dir.endpoints.set(id, &endpoint{Endpoint: Endpoint{ID: id, Events: []string{"order.placed"}}})
@@ -337,7 +337,7 @@ func TestMatchesAreThoseOfEveryPattern(t *testing.T) {
 		p := strings.Join(parts, ".")
 		return []string{p, p + ".**", "**"}[random.IntN(3)]
 	}
-	dir, known := newDirectory(slog.New(slog.DiscardHandler), nil), make(map[string]Endpoint)
+	dir, known := newDirectory(slog.New(slog.DiscardHandler), nil, func(*endpoint) {}), make(map[string]Endpoint)
 	for range 2000 {
 		e := Endpoint{ID: strconv.Itoa(random.IntN(50)), Tenant: []string{"", "acme"}[random.IntN(2)], Ordered: random.IntN(2) == 0}
 		for range 1 + random.IntN(4) {

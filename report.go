@@ -74,7 +74,7 @@ func (h *Hooks) report() (stop func()) {
 	var done sync.WaitGroup
 	done.Go(func() {
 		for ending := false; ; {
-			lines, next := h.reporter.take(ending, h.dir.isDeleted)
+			lines, next := h.reporter.take(ending, h.isDeleted)
 			for _, l := range lines {
 				h.log.LogAttrs(context.Background(), l.level, l.text, l.attrs...)
 			}
@@ -162,10 +162,16 @@ func (t *throttle) forget(at time.Time) {
 	}
 }
 
-// logAttempt writes a line about an attempt, unless one with the same text about the same
-// subscriber was written in the last ten minutes.
-func (h *Hooks) logAttempt(level slog.Level, text string, id DeliveryID, args ...any) {
-	leftOut, ok := h.throttle.pass(throttled{id.Subscriber, text}, time.Now())
+// An attemptLog is the part of the log that is about attempts. Of the lines with the same
+// text about the same subscriber it writes one in ten minutes.
+type attemptLog struct {
+	log   *slog.Logger
+	quiet *throttle
+}
+
+// write writes a line about an attempt at a delivery, or leaves it out.
+func (l attemptLog) write(level slog.Level, text string, id DeliveryID, args ...any) {
+	leftOut, ok := l.quiet.pass(throttled{id.Subscriber, text}, time.Now())
 	if !ok {
 		return
 	}
@@ -173,5 +179,5 @@ func (h *Hooks) logAttempt(level slog.Level, text string, id DeliveryID, args ..
 	if leftOut > 0 {
 		args = append(args, "left_out", leftOut)
 	}
-	h.log.Log(context.Background(), level, text, args...)
+	l.log.Log(context.Background(), level, text, args...)
 }

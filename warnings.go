@@ -98,7 +98,7 @@ func (h *Hooks) failing(backlog []Waiting) (list []Warning) {
 		due[w.Subscriber] = w.Due
 	}
 	for _, id := range slices.Sorted(maps.Keys(failing)) {
-		if !h.dir.isDeleted(id) {
+		if !h.isDeleted(id) {
 			list = append(list, Warning{Failing, id, failing[id].describe(due[id], h.now())})
 		}
 	}
