@@ -167,7 +167,5 @@ func (d *dispatcher) mayStart(j job, timeout time.Duration) bool {
 
 // givenBack returns a lease uncharged: the delivery is due again at once.
 func (d *dispatcher) givenBack(j job) outcome {
-	back := j.before()
-	back.Status, back.Due = back.waiting(), d.h.now()
-	return outcome{Change: Change{Delivery: back}}
+	return outcome{Change: Change{Delivery: j.before().Released(d.h.now())}}
 }

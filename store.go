@@ -32,6 +32,11 @@ import (
 // [Event].Data, which nobody may alter. A store does not modify its arguments. A caller
 // must not modify them until the call returns; after an error never, because the store
 // may still be reading them.
+//
+// # Writing a store
+//
+// [Query.Position], [Query.PageSize], [Cursor], [GroupByEvent] and [Delivery.Released] are
+// the parts of the contract that are the same in every store.
 type Store interface {
 	Tx
 

@@ -17,18 +17,15 @@ func (s *Store) Claim(
 		return nil, err
 	}
 	defer s.mu.Unlock()
-	var entries []hooks.Entry
-	place := map[*event]int{}
+	var leased []hooks.Delivery
 	for _, l := range lanes {
 		for _, d := range s.lease(now, l) {
-			i, ok := place[d.event]
-			if !ok {
-				i = len(entries)
-				place[d.event] = i
-				entries = append(entries, hooks.Entry{Event: d.event.copy()})
-			}
-			entries[i].Deliveries = append(entries[i].Deliveries, d.Delivery)
+			leased = append(leased, d.Delivery)
 		}
+	}
+	entries := hooks.GroupByEvent(leased)
+	for i := range entries {
+		entries[i].Event = s.events[entries[i].Event.ID].copy()
 	}
 	return entries, nil
 }

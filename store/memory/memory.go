@@ -117,7 +117,10 @@ func (s *Store) Lock(ctx context.Context, now time.Time) (unlock func() error, e
 	s.locked = true
 	for _, d := range s.deliveries.after(0) {
 		if d.Status == hooks.Sending {
-			s.change(d, func() { void(&d.Delivery, now) })
+			s.change(d, func() {
+				d.Delivery = d.Released(now)
+				d.Lost++
+			})
 		}
 	}
 	var once sync.Once
@@ -131,14 +134,4 @@ func (s *Store) unlock() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.locked = false
-}
-
-// void ends the lease of d without an outcome.
-func void(d *hooks.Delivery, now time.Time) {
-	d.Status = hooks.Pending
-	if d.Attempts > 0 {
-		d.Status = hooks.Retrying
-	}
-	d.Due = now
-	d.Lost++
 }

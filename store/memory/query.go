@@ -3,20 +3,14 @@ package memory
 import (
 	"context"
 	"iter"
-	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"example.com/hooks"
 )
 
-const (
-	defaultLimit = 50
-	// maxExamined bounds the rows that one call looks at, for others wait
-	// meanwhile.
-	maxExamined = 10_000
-)
+// maxExamined bounds the rows that one call looks at, because others wait meanwhile.
+const maxExamined = 10_000
 
 // Events is [hooks.Store]'s. A cursor that no page returned is a
 // [*hooks.InvalidError].
@@ -27,11 +21,11 @@ func (s *Store) Events(
 		return nil, "", err
 	}
 	defer s.mu.Unlock()
-	from, err := position(q.Cursor)
+	from, err := q.Position()
 	if err != nil {
 		return nil, "", err
 	}
-	found, next := list(s.eventLog.before(from), q.Limit, func(e *event) bool {
+	found, next := list(s.eventLog.before(from), q.PageSize(maxExamined), func(e *event) bool {
 		return (q.Event == "" || e.ID == q.Event) &&
 			(q.Tenant == "" || e.Tenant == q.Tenant) &&
 			(len(q.Types) == 0 || slices.Contains(q.Types, e.Type)) &&
@@ -52,7 +46,7 @@ func (s *Store) Deliveries(
 		return nil, "", err
 	}
 	defer s.mu.Unlock()
-	from, err := position(q.Cursor)
+	from, err := q.Position()
 	if err != nil {
 		return nil, "", err
 	}
@@ -60,7 +54,7 @@ func (s *Store) Deliveries(
 	if q.Event != "" {
 		rows = s.deliveriesOf(q.Event).before(from)
 	}
-	found, next := list(rows, q.Limit, func(d *delivery) bool {
+	found, next := list(rows, q.PageSize(maxExamined), func(d *delivery) bool {
 		return (q.Subscriber == "" || d.Subscriber == q.Subscriber) &&
 			(q.Tenant == "" || d.Tenant == q.Tenant) &&
 			(len(q.Types) == 0 || slices.Contains(q.Types, d.Type)) &&
@@ -85,15 +79,13 @@ func (s *Store) deliveriesOf(id string) *journal[*delivery] {
 	return &j
 }
 
-// list returns a page of the rows that match, and where the next one begins.
+// list returns the first rows that match, at most limit, and the cursor of the page that
+// follows.
 func list[T any](rows iter.Seq2[int64, T], limit int, match func(T) bool) (page []T, next string) {
-	if limit <= 0 {
-		limit = defaultLimit
-	}
 	examined, last := 0, int64(0)
 	for seq, row := range rows {
 		if len(page) == limit || examined == maxExamined {
-			return page, strconv.FormatInt(last, 10)
+			return page, hooks.Cursor(last)
 		}
 		examined++
 		last = seq
@@ -102,22 +94,6 @@ func list[T any](rows iter.Seq2[int64, T], limit int, match func(T) bool) (page 
 		}
 	}
 	return page, ""
-}
-
-// position is the number below which a page begins.
-func position(cursor string) (int64, error) {
-	if cursor == "" {
-		return math.MaxInt64, nil
-	}
-	seq, err := strconv.ParseInt(cursor, 10, 64)
-	if err != nil || seq <= 0 {
-		return 0, &hooks.InvalidError{
-			Field:   "Query.Cursor",
-			Problem: strconv.Quote(cursor) + ": give what the page before returned as next",
-			Err:     err,
-		}
-	}
-	return seq, nil
 }
 
 func within(t time.Time, q hooks.Query) bool {

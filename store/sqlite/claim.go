@@ -72,23 +72,15 @@ func (t *tx) lease(now time.Time, l hooks.Lane) ([]hooks.Delivery, error) {
 	return due, err
 }
 
-// withEvents puts each delivery to its event.
+// withEvents returns deliveries together with their events.
 func (t *tx) withEvents(ds []hooks.Delivery) ([]hooks.Entry, error) {
 	if len(ds) == 0 {
 		return nil, nil
 	}
-	place := map[string]int{}
-	var ids []string
-	var entries []hooks.Entry
-	for _, d := range ds {
-		i, ok := place[d.Event]
-		if !ok {
-			i = len(entries)
-			place[d.Event] = i
-			ids = append(ids, d.Event)
-			entries = append(entries, hooks.Entry{})
-		}
-		entries[i].Deliveries = append(entries[i].Deliveries, d)
+	entries := hooks.GroupByEvent(ds)
+	ids, place := make([]string, len(entries)), make(map[string]int, len(entries))
+	for i, e := range entries {
+		ids[i], place[e.Event.ID] = e.Event.ID, i
 	}
 	rows, err := t.query(eventsSQL, list(ids))
 	if err != nil {

@@ -5,9 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,8 +13,8 @@ import (
 )
 
 const (
-	defaultLimit = 50
-	maxLimit     = 1000
+	// maxPage bounds the rows of one page.
+	maxPage = 1000
 	// maxExamined bounds the rows that one page looks at.
 	maxExamined = 5000
 )
@@ -115,14 +113,11 @@ func fetch[T any](
 	ctx context.Context, s *Store, p pager, q hooks.Query,
 	each func(*sql.Rows) (T, error), seq func(T) int64,
 ) (page []T, next string, err error) {
-	from, err := position(q.Cursor)
+	from, err := q.Position()
 	if err != nil {
 		return nil, "", err
 	}
-	limit := min(q.Limit, maxLimit)
-	if limit <= 0 {
-		limit = defaultLimit
-	}
+	limit := q.PageSize(maxPage)
 	w, err := s.examine(ctx, p, from)
 	if err != nil {
 		return nil, "", err
@@ -133,9 +128,9 @@ func fetch[T any](
 	case err != nil:
 		return nil, "", err
 	case len(page) == limit:
-		return page, strconv.FormatInt(seq(page[limit-1]), 10), nil
+		return page, hooks.Cursor(seq(page[limit-1])), nil
 	case w.examined == maxExamined:
-		return page, strconv.FormatInt(w.last, 10), nil
+		return page, hooks.Cursor(w.last), nil
 	}
 	return page, "", nil
 }
@@ -157,22 +152,6 @@ func (s *Store) examine(ctx context.Context, p pager, from int64) (w window, err
 		return w, err
 	}
 	return windows[0], nil
-}
-
-// position is the number below which a page begins.
-func position(cursor string) (int64, error) {
-	if cursor == "" {
-		return math.MaxInt64, nil
-	}
-	seq, err := strconv.ParseInt(cursor, 10, 64)
-	if err != nil || seq <= 0 {
-		return 0, &hooks.InvalidError{
-			Field:   "Query.Cursor",
-			Problem: strconv.Quote(cursor) + ": give what the page before returned as next",
-			Err:     err,
-		}
-	}
-	return seq, nil
 }
 
 // Attempts is [hooks.Store]'s.

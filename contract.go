@@ -1,0 +1,70 @@
+package hooks
+
+import (
+	"math"
+	"strconv"
+	"time"
+)
+
+// This file has rules of the [Store] contract that do not depend on how a store keeps
+// its rows. They are for those who write one.
+
+// defaultLimit is how many rows a page has if its Query does not say.
+const defaultLimit = 50
+
+// Position returns the number below which the page of q begins: its rows have a Seq
+// below that number, the highest first. Without a Cursor every row is below it. A Cursor
+// that [Cursor] did not return is an [*InvalidError].
+func (q Query) Position() (below int64, err error) {
+	if q.Cursor == "" {
+		return math.MaxInt64, nil
+	}
+	below, err = strconv.ParseInt(q.Cursor, 10, 64)
+	if err != nil || below <= 0 {
+		return 0, &InvalidError{
+			Field:   "Query.Cursor",
+			Problem: strconv.Quote(q.Cursor) + ": give what the page before returned as next",
+			Err:     err,
+		}
+	}
+	return below, nil
+}
+
+// PageSize returns how many rows the page of q has at most: Limit, or 50 if Limit is not
+// positive. most is the store's own bound.
+func (q Query) PageSize(most int) int {
+	if q.Limit <= 0 {
+		return min(defaultLimit, most)
+	}
+	return min(q.Limit, most)
+}
+
+// Cursor returns the next of a page whose last row has the number seq: the Cursor of the
+// Query for the page that follows. A store that ends a page because it has examined
+// enough rows gives the number of the last row that it examined.
+func Cursor(seq int64) string { return strconv.FormatInt(seq, 10) }
+
+// Released returns d as it is when its lease has ended without an outcome: Retrying if it
+// has Attempts, else Pending, and due at now. All else is as before. Whoever writes it back
+// counts it as Lost if the lease was not given back, but ended by itself.
+func (d Delivery) Released(now time.Time) Delivery {
+	d.Status, d.Due = d.waiting(), now
+	return d
+}
+
+// GroupByEvent returns deliveries as [Store].Claim does: one entry for each event, in the
+// order in which the events come first in list, with its deliveries in the order of list.
+// Of each Event only the ID is set. The entries use the memory of list.
+func GroupByEvent(list []Delivery) []Entry {
+	entries := make([]Entry, 0, len(list))
+	place := make(map[string]int, len(list))
+	for i, d := range list {
+		if at, ok := place[d.Event]; ok {
+			entries[at].Deliveries = append(entries[at].Deliveries, d)
+			continue
+		}
+		place[d.Event] = len(entries)
+		entries = append(entries, Entry{Event: Event{ID: d.Event}, Deliveries: list[i : i+1 : i+1]})
+	}
+	return entries
+}
