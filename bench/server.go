@@ -18,6 +18,7 @@ import (
 // A server is the PostgreSQL that all peers work on.
 type server struct {
 	private    *pgserver.Server // nil when it is not ours
+	postmaster string           // the id of its first process; empty when it is not ours
 	url        func(database string) string
 	control    *pgx.Conn // to a database of no peer
 	statements bool      // they can be counted
@@ -43,6 +44,10 @@ func startServer(ctx context.Context) (*server, error) {
 	}
 	s := &server{private: private, url: private.URL}
 	if err := s.connect(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	const pid = `select split_part(pg_read_file('postmaster.pid'), chr(10), 1)`
+	if err := s.control.QueryRow(ctx, pid).Scan(&s.postmaster); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil

@@ -39,7 +39,7 @@ func (s *server) usage(ctx context.Context, b bench) (u usage, err error) {
 		return u, err
 	}
 	if s.private != nil {
-		if u.server, err = s.private.CPU(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		if u.server, err = serverTime(s.postmaster); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			return u, err
 		}
 	}

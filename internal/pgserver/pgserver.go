@@ -31,7 +31,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Config says what server to start. The zero value is a server for tests.
@@ -236,21 +235,4 @@ func (s *Server) Stop() error {
 		return fmt.Errorf("pgserver: stop: %w", err)
 	}
 	return nil
-}
-
-// CPU returns the processor time, user and system, that the server has used
-// since its last start: all its processes, those that have ended too. Its
-// resolution is 10 ms. It is an error if the server is halted, and on systems
-// other than Linux.
-func (s *Server) CPU() (time.Duration, error) {
-	lock, err := os.ReadFile(s.data("postmaster.pid"))
-	if err != nil {
-		return 0, fmt.Errorf("pgserver: cpu: the server does not run: %w", err)
-	}
-	pid, _, _ := strings.Cut(string(lock), "\n")
-	used, err := cpuTime(pid)
-	if err != nil {
-		return 0, fmt.Errorf("pgserver: cpu: %w", err)
-	}
-	return used, nil
 }

@@ -85,7 +85,6 @@ func TestServer(t *testing.T) {
 		{"has a URL for each database", checkURL},
 		{"has its settings and the caller's", checkSettings},
 		{"is not root's", checkUser},
-		{"counts the time of all its processes", checkCPU},
 		{"keeps its port and data", checkRestart},
 		{"can be halted and resumed", checkHalt},
 		{"says why it cannot resume", checkTakenPort},
@@ -139,33 +138,6 @@ func checkUser(t *testing.T, s *pgserver.Server) {
 	}
 }
 
-// The time of a process counts while it lives and when it has ended.
-func checkCPU(t *testing.T, s *pgserver.Server) {
-	if runtime.GOOS != "linux" {
-		t.Skip("reads /proc")
-	}
-	c := dial(t, s)
-	before := cpu(t, s)
-	c.query(t, "SELECT count(*) FROM generate_series(1, 1000000)")
-	living := cpu(t, s)
-	if living < before+20*time.Millisecond {
-		t.Errorf("CPU after much work = %v; want 20ms more than the %v before", living, before)
-	}
-	c.close(t)
-	if ended := cpu(t, s); ended < living {
-		t.Errorf("CPU after the session's end = %v; want at least the %v before", ended, living)
-	}
-}
-
-func cpu(t *testing.T, s *pgserver.Server) time.Duration {
-	t.Helper()
-	used, err := s.CPU()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return used
-}
-
 func checkRestart(t *testing.T, s *pgserver.Server) {
 	ask(t, s, "CREATE TABLE kept ()")
 	before := s.URL("postgres")
@@ -197,9 +169,6 @@ func checkHalt(t *testing.T, s *pgserver.Server) {
 	checkRefused(t, host(t, s))
 	if err := s.Halt(t.Context(), pgserver.Fast); err == nil {
 		t.Error("Halt of a halted server = nil; want an error")
-	}
-	if _, err := s.CPU(); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("CPU of a halted server = %v; want fs.ErrNotExist", err)
 	}
 	if err := s.Resume(t.Context()); err != nil {
 		t.Fatal(err)

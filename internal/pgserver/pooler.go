@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,15 +23,11 @@ var ErrNoPooler = errors.New("there is no PgBouncer on this machine: install it 
 
 // A PoolerConfig says what pooler to start.
 type PoolerConfig struct {
-	// Host and Port are the server's, User and Password those with which all
-	// connections to it are made. Any client may connect, as any user.
+	// Host and Port are the server's. All connections to it are made with User and
+	// Password. Any client may connect to the pooler, as any user.
 	Host           string
 	Port           uint16
 	User, Password string
-
-	// Settings are further settings of the section [pgbouncer], by name; they
-	// override the package's own. Nil means none.
-	Settings map[string]string
 }
 
 // A Pooler is a running PgBouncer, in transaction mode, for all databases of a
@@ -92,22 +86,20 @@ func (p *Pooler) start(ctx context.Context, program string, c PoolerConfig) erro
 
 // settings returns the content of PgBouncer's file.
 func (p *Pooler) settings(c PoolerConfig) []byte {
-	settings := map[string]string{
-		"listen_addr":     "127.0.0.1",
-		"listen_port":     strconv.Itoa(int(p.Port)),
-		"unix_socket_dir": "",
-		"auth_type":       "any",
-		"pool_mode":       "transaction",
-		"max_client_conn": "1000",
-	}
-	maps.Copy(settings, c.Settings)
 	server := fmt.Sprintf("* = host=%s port=%d user=%s", c.Host, c.Port, c.User)
 	if c.Password != "" {
 		server += " password='" + strings.ReplaceAll(c.Password, "'", "''") + "'"
 	}
-	lines := []string{"[databases]", server, "[pgbouncer]"}
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		lines = append(lines, name+" = "+settings[name])
+	lines := []string{
+		"[databases]",
+		server,
+		"[pgbouncer]",
+		"auth_type = any",
+		"listen_addr = 127.0.0.1",
+		"listen_port = " + strconv.Itoa(int(p.Port)),
+		"max_client_conn = 1000",
+		"pool_mode = transaction",
+		"unix_socket_dir = ",
 	}
 	return []byte(strings.Join(lines, "\n") + "\n")
 }

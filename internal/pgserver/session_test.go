@@ -48,15 +48,6 @@ func (c *session) query(t *testing.T, sql string) string {
 	return c.untilReady(t)
 }
 
-// close ends the session and returns when the server has ended it too.
-func (c *session) close(t *testing.T) {
-	t.Helper()
-	c.send(t, []byte{'X'}, nil)
-	if _, err := io.Copy(io.Discard, c.in); err != nil {
-		t.Fatalf("end of the session: %v", err)
-	}
-}
-
 func (c *session) send(t *testing.T, kind, body []byte) {
 	t.Helper()
 	message := binary.BigEndian.AppendUint32(kind, uint32(len(body)+4))

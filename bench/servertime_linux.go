@@ -1,4 +1,4 @@
-package pgserver
+package main
 
 import (
 	"bytes"
@@ -13,20 +13,21 @@ import (
 	"time"
 )
 
-// tick is the unit of times in /proc: USER_HZ is 100 on every architecture that
+// tick is the unit of times in /proc, because USER_HZ is 100 on every architecture that
 // Go knows.
 const tick = 10 * time.Millisecond
 
-// A process is what /proc/PID/stat says of it; see proc_pid_stat(5).
+// A process is what /proc/PID/stat tells; see proc_pid_stat(5).
 type process struct {
 	parent string
 	own    time.Duration // user and system
 	reaped time.Duration // of its children that have ended
 }
 
-// cpuTime returns what the process and all its children have used. A server's
-// processes are all children of its first, the postmaster.
-func cpuTime(postmaster string) (time.Duration, error) {
+// serverTime returns the processor time, user and system, of a PostgreSQL server since
+// it started, in steps of 10 ms. Its processes are all children of the first one, the
+// postmaster. Those that have ended count, too.
+func serverTime(postmaster string) (time.Duration, error) {
 	for {
 		before, errBefore := readProcess(postmaster)
 		children, errChildren := living(postmaster)
@@ -34,15 +35,14 @@ func cpuTime(postmaster string) (time.Duration, error) {
 		if err := errors.Join(errBefore, errChildren, errAfter); err != nil {
 			return 0, err
 		}
-		// Else a child has ended meanwhile, and may have been counted
-		// twice or not at all.
+		// If a child has ended meanwhile, it may have been counted twice or not at all.
 		if before.reaped == after.reaped {
 			return after.own + after.reaped + children, nil
 		}
 	}
 }
 
-// living returns what the children that have not been reaped have used.
+// living returns the time of the children that have not been reaped.
 func living(parent string) (sum time.Duration, err error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -52,7 +52,7 @@ func living(parent string) (sum time.Duration, err error) {
 		p, err := readProcess(filepath.Base(filepath.Dir(path)))
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH):
-			// It has ended since.
+			// The process has ended since.
 		case err != nil:
 			return 0, err
 		case p.parent == parent:
