@@ -31,8 +31,12 @@ func TestPositionOfAPage(t *testing.T) {
 
 func TestSizeOfAPage(t *testing.T) {
 	for _, c := range []struct{ limit, most, want int }{
-		{0, 1000, 50}, {-1, 1000, 50}, {0, 20, 20},
-		{1, 1000, 1}, {1000, 1000, 1000}, {1001, 1000, 1000},
+		{0, 1000, 50},
+		{-1, 1000, 50},
+		{0, 20, 20},
+		{1, 1000, 1},
+		{1000, 1000, 1000},
+		{1001, 1000, 1000},
 	} {
 		if got := (hooks.Query{Limit: c.limit}).PageSize(c.most); got != c.want {
 			t.Errorf("Query{Limit: %d}.PageSize(%d) = %d; want %d", c.limit, c.most, got, c.want)
