@@ -15,7 +15,7 @@ import (
 const (
 	// maxPage bounds the rows of one page.
 	maxPage = 1000
-	// maxExamined bounds the rows that one page looks at.
+	// maxExamined bounds the rows that are read for one page.
 	maxExamined = 5000
 )
 
@@ -108,7 +108,7 @@ func (p pager) rows() string {
 		p.columns, p.table, strings.Join(terms, " AND "))
 }
 
-// fetch returns the page of q, and where the next one begins.
+// fetch returns the page of q, and the cursor of the page that follows.
 func fetch[T any](
 	ctx context.Context, s *Store, p pager, q hooks.Query,
 	each func(*sql.Rows) (T, error), seq func(T) int64,
