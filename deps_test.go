@@ -37,7 +37,13 @@ var allowed = map[string][]string{
 	"examples/quickstart": {"hooks", "egress", "keeper", "retry", "signer", "store/sqlite"},
 
 	// Modules of their own.
-	"store/postgres":  {"hooks", pgx, pgx + "/pgconn", pgx + "/pgtype", pgx + "/pgxpool", "github.com/jackc/puddle/v2"},
+	"store/postgres": {
+		"hooks", "store/postgres/internal/batch", "store/postgres/internal/bounds",
+		pgx, pgx + "/pgconn", pgx + "/pgxpool", "github.com/jackc/puddle/v2",
+	},
+	"store/postgres/internal/batch":  {pgx, pgx + "/pgconn", pgx + "/pgtype"},
+	"store/postgres/internal/bounds": {"hooks"},
+
 	"examples/fleet":  {"hooks", "egress", "internal/pgserver", "keeper", "signer", "store/postgres", pgx, pgx + "/pgxpool"},
 	"examples/outbox": {"hooks", "internal/pgserver", "store/postgres", pgx, pgx + "/pgxpool", pgx + "/stdlib"},
 	"bench": {

@@ -1,17 +1,20 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/store/postgres/internal/batch"
+	"example.com/hooks/store/postgres/internal/bounds"
 )
 
-// Claim is [hooks.Store]'s. Of deliveries with an ordering key it parks those that
-// are blocked, some thousands at a time; so it may return fewer than there are. What
-// another dispatcher is claiming is passed over. If ctx ends while it is at work,
-// what it has leased is given back.
+// Claim is [hooks.Store]'s. Of deliveries with an ordering key it parks those that are
+// blocked, some thousands at a time, so it may return fewer than are due. It passes over
+// what another dispatcher is claiming. If ctx ends while it is at work, it gives back what
+// it has leased.
 func (s *Store) Claim(ctx context.Context, now time.Time, lanes []hooks.Lane) ([]hooks.Entry, error) {
 	lanes = slices.DeleteFunc(slices.Clone(lanes), func(l hooks.Lane) bool { return l.Max <= 0 })
 	if len(lanes) == 0 {
@@ -24,21 +27,17 @@ func (s *Store) Claim(ctx context.Context, now time.Time, lanes []hooks.Lane) ([
 	return entries, explain(ctx, "claim", err)
 }
 
-// giveBack ends leases that nobody has: the deliveries are due again.
+// giveBack ends leases that nobody was told of, so that the deliveries are due again.
 func (s *Store) giveBack(now time.Time, leased []hooks.Entry) {
 	var changes []hooks.Change
 	for _, e := range leased {
 		for _, d := range e.Deliveries {
-			d.Status, d.Due = hooks.Pending, now
-			if d.Attempts > 0 {
-				d.Status = hooks.Retrying
-			}
-			changes = append(changes, hooks.Change{Delivery: d})
+			changes = append(changes, hooks.Change{Delivery: d.Released(now)})
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, _ = s.update(ctx, now, changes) // or else they end by themselves
+	_, _ = s.update(ctx, now, changes) // if this fails, the leases end by themselves
 }
 
 const (
@@ -47,14 +46,9 @@ const (
 	isDue = ` d.due <= l.before AND d.status <= 3 AND (d.status <> 3 OR d.due <= $5::pg_catalog.timestamptz) `
 	lease = ` status = 3, parked = false, lost = d.lost + (d.status = 3)::int, token = d.token + 1 `
 
-	deliveryColumnsSQL = `d.seq, d.event_id, d.subscriber, d.type, d.tenant, d.ordering_key, d.status, d.reason,
-		d.due, d.run, d.attempts, d.lost, d.token, d.created, d.updated, d.code, d.error`
-	eventColumnsSQL = `e.seq, e.id, e.type, e.tenant, e.time, e.ordering_key, e.idempotency_key, e.deliver_at,
-		e.expires_at, e.metadata, e.fanout, e.data`
-
-	// claimSQL leases what is due and has no ordering key. What is due and has one it
-	// only lists, with a status that no delivery has, so that nobody has to look again:
-	// beside a held snapshot looking is what a claim costs, see [bounds].
+	// claimSQL leases what is due and has no ordering key. It lists what is due and has
+	// one, with status 0, which no delivery has. So a claim reads the index only once,
+	// which is nearly all that it costs beside a held snapshot, see [bounds].
 	claimSQL = `WITH due AS MATERIALIZED (
 			SELECT c.*, l.lane, l.lease_until FROM ` + lanesTable + ` CROSS JOIN LATERAL (
 				SELECT d.ctid AS place, d.due, d.seq, d.tenant, d.ordering_key FROM hooks.deliveries d
@@ -75,17 +69,17 @@ const (
 		FROM due m WHERE m.ordering_key <> ''`
 )
 
-// parkings is how often one claim looks again after it has set something aside.
+// parkings is how often one Claim reads the index again because it has parked something.
 const parkings = 10
 
-// claim leases until the lanes are full, nothing stands in the way any more, or the
-// caller has gone.
+// claim leases until the lanes are full, or nothing more was parked, or the caller has
+// gone.
 func (s *Store) claim(ctx, caller context.Context, now time.Time, lanes []hooks.Lane) ([]hooks.Entry, error) {
 	found := gathering{next: newNextRow()}
 	for _, l := range lanes {
 		found.room = append(found.room, l.Max)
 	}
-	s.bounds.told(now)
+	s.told(now)
 	for range parkings {
 		parked, err := s.claimOnce(ctx, now, lanes, &found)
 		if err != nil {
@@ -96,7 +90,7 @@ func (s *Store) claim(ctx, caller context.Context, now time.Time, lanes []hooks.
 		}
 	}
 	entries := found.entries()
-	s.bounds.wrote(entries, nil)
+	s.bounds.Wrote(entries, nil)
 	return entries, nil
 }
 
@@ -110,12 +104,12 @@ func (s *Store) claimOnce(ctx context.Context, now time.Time, lanes []hooks.Lane
 		before = append(before, l.Before)
 		until = append(until, l.LeaseUntil)
 	}
-	dues, seqs := s.bounds.of(now, subscribers)
+	dues, seqs := s.bounds.Of(now, subscribers)
 	args := []any{subscribers, slices.Clone(found.room), before, until, now, dues, seqs}
 	had := *found
-	err = s.submit(ctx, func() []statement {
+	err = s.submit(ctx, func() []batch.Statement {
 		*found = had.clone()
-		return []statement{{claimSQL, args, found.add}}
+		return []batch.Statement{{SQL: claimSQL, Args: args, Each: found.add}}
 	})
 	met := found.lines(lanes)
 	if err == nil && len(met.keys) > 0 {
@@ -124,94 +118,162 @@ func (s *Store) claimOnce(ctx context.Context, now time.Time, lanes []hooks.Lane
 	return parked, err
 }
 
-// maxLines is how many lines one transaction locks, for the server's table of locks
-// is the application's too. What has no place is met again.
-const maxLines = 200
+// A gathering is what one Claim has found so far.
+type gathering struct {
+	room   []int // how many more may be leased in each lane
+	leased []*leased
+	met    []meeting // what the last statement listed
+	next   *nextRow
+}
 
-// metLines are the lines that a claim has met, each once, as columns.
-type metLines struct {
-	seqs []int64 // of the deliveries that were met
+// A nextRow is the memory that each row is read into.
+type nextRow struct {
+	lane int
+	leased
+	fields []any // pointers to all of the above
+}
 
-	lane                       []int
-	subscribers, tenants, keys []string
-	before, until              []time.Time
+func newNextRow() *nextRow {
+	n := &nextRow{}
+	n.fields = slices.Concat([]any{&n.lane, &n.was}, deliveryFields(&n.delivery), eventFields(&n.event))
+	return n
+}
+
+// A leased is a delivery that was leased, with its event.
+type leased struct {
+	was      time.Time // when it was due
+	event    hooks.Event
+	delivery hooks.Delivery
+}
+
+func (g gathering) clone() gathering {
+	return gathering{room: slices.Clone(g.room), leased: slices.Clip(g.leased), next: g.next}
+}
+
+func (g *gathering) add(r batch.Row) error {
+	g.next.leased = leased{}
+	if err := r.Scan(g.next.fields...); err != nil {
+		return err
+	}
+	l := g.next.leased
+	if d := &l.delivery; d.Status == 0 {
+		g.met = append(g.met, meeting{g.next.lane, l.was, d.Seq, line{tenant: d.Tenant, key: d.OrderingKey}})
+		return nil
+	}
+	g.room[g.next.lane-1]--
+	g.leased = append(g.leased, &l)
+	return nil
+}
+
+// entries returns what was leased, in the order in which it was due.
+func (g *gathering) entries() []hooks.Entry {
+	slices.SortFunc(g.leased, func(a, b *leased) int {
+		return cmp.Or(a.was.Compare(b.was), cmp.Compare(a.delivery.Seq, b.delivery.Seq))
+	})
+	deliveries, events := make([]hooks.Delivery, len(g.leased)), make(map[string]*hooks.Event, len(g.leased))
+	for i, l := range g.leased {
+		deliveries[i], events[l.event.ID] = deliveryInUTC(l.delivery), &l.event
+	}
+	entries := hooks.GroupByEvent(deliveries)
+	for i := range entries {
+		entries[i].Event = eventInUTC(*events[entries[i].Event.ID])
+	}
+	return entries
 }
 
 const (
-	metTable = `unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[], $4::pg_catalog.timestamptz[], $6::pg_catalog.timestamptz[], $7::bigint[])
-		AS l (subscriber, tenant, key, before, lease_until, lane)`
-	// firstInLine is what goes next: the one in flight, or else the first.
-	firstInLine = `coalesce(
-			(SELECT d.seq FROM hooks.deliveries d WHERE ` + inLine + ` AND d.status = 3 LIMIT 1),
-			least(
-				(SELECT d.seq FROM hooks.deliveries d
-				WHERE ` + inLine + ` AND d.status < 3 AND NOT d.parked ORDER BY d.seq + 0 LIMIT 1),
-				(SELECT d.seq FROM hooks.deliveries d
-				WHERE ` + inLine + ` AND d.status < 3 AND d.parked ORDER BY d.seq + 0 LIMIT 1)))`
+	isUnfinished = ` d.status <= 3 AND NOT d.parked `
 
-	claimFirstSQL = `WITH line AS MATERIALIZED (SELECT l.*, ` + firstInLine + ` AS seq FROM ` + metTable + `
-		), first AS MATERIALIZED (
-			SELECT l.*, d.place, d.due AS was FROM line l CROSS JOIN LATERAL (
-				SELECT d.ctid AS place, d.due FROM hooks.deliveries d
-				WHERE d.seq = l.seq LIMIT 1 FOR UPDATE SKIP LOCKED) AS d
-			WHERE l.seq = ANY($8::bigint[])
-		), leased AS (
-			UPDATE hooks.deliveries d SET due = l.lease_until, ` + lease + `
-			FROM first l WHERE d.ctid = l.place AND ` + isDue + `
-			RETURNING l.lane, l.was, d.*
+	// backlogSQL goes from one subscriber to the next, with a seek for each.
+	backlogSQL = `WITH RECURSIVE lanes (subscriber, due, seq) AS (
+			(SELECT d.subscriber, d.due, d.seq FROM hooks.deliveries d
+				WHERE ` + isUnfinished + ` ORDER BY d.subscriber, d.due, d.seq LIMIT 1)
+			UNION ALL
+			SELECT n.* FROM lanes l CROSS JOIN LATERAL (
+				SELECT d.subscriber, d.due, d.seq FROM hooks.deliveries d
+				WHERE d.subscriber > l.subscriber AND ` + isUnfinished + `
+				ORDER BY d.subscriber, d.due, d.seq LIMIT 1) AS n
 		)
-		SELECT d.lane, d.was, ` + deliveryColumnsSQL + `, ` + eventColumnsSQL + `
-		FROM leased d CROSS JOIN LATERAL (SELECT * FROM hooks.events e WHERE e.id = d.event_id LIMIT 1) AS e`
-	// parkSQL parks what the first of each line blocks. It bounds what one claim
-	// writes; the next one parks more. IS FALSE keeps the planner from the index of
-	// Claim, which is for other rows.
-	parkSQL = `UPDATE hooks.deliveries SET parked = true WHERE (parked OR status > 2) IS FALSE AND ctid = ANY(ARRAY(
-		SELECT blocked.place FROM (
-			SELECT l.*, ` + firstInLine + ` AS first FROM ` + linesSQL + `
-		) AS l CROSS JOIN LATERAL (
-			SELECT d.ctid AS place FROM hooks.deliveries d
-			WHERE ` + inLine + ` AND d.status < 3 AND NOT d.parked AND d.seq <> l.first
-			ORDER BY d.seq + 0 LIMIT 1000 FOR UPDATE SKIP LOCKED
-		) AS blocked LIMIT 2000)) RETURNING 1`
+		SELECT subscriber, due, seq FROM lanes`
+
+	// nearBacklogSQL reads only what is due near the present. Of a subscriber that has a
+	// bound it reads from there on. Between two such subscribers, where there are hardly
+	// any entries, it reads from the bound of all others on.
+	nearBacklogSQL = `WITH RECURSIVE known AS MATERIALIZED (
+			SELECT * FROM unnest($1::pg_catalog.text[], $2::pg_catalog.timestamptz[], $3::bigint[]) AS k (subscriber, due, seq)
+		), gaps AS MATERIALIZED (
+			SELECT k.subscriber AS after, pg_catalog.lead(k.subscriber) OVER (ORDER BY k.subscriber) AS before
+			FROM (SELECT '' AS subscriber UNION ALL SELECT subscriber FROM known) AS k
+		), others (subscriber, due, seq, before) AS (
+			SELECT n.*, l.before FROM gaps l CROSS JOIN LATERAL (` + nextInGapSQL + `) AS n
+			UNION ALL
+			SELECT n.*, l.before FROM (SELECT subscriber AS after, before FROM others) AS l
+			CROSS JOIN LATERAL (` + nextInGapSQL + `) AS n
+		)
+		SELECT k.subscriber, first.due, first.seq FROM known k CROSS JOIN LATERAL (
+			SELECT d.due, d.seq FROM hooks.deliveries d
+			WHERE d.subscriber = k.subscriber AND (d.due, d.seq) >= (k.due, k.seq) AND d.due <= $5
+				AND ` + isUnfinished + `
+			ORDER BY d.due, d.seq LIMIT 1) AS first
+		UNION ALL
+		SELECT subscriber, due, seq FROM others`
+	// nextInGapSQL finds the first subscriber in the gap l. The last gap has no end.
+	nextInGapSQL = `(SELECT d.subscriber, d.due, d.seq FROM hooks.deliveries d
+			WHERE l.before IS NOT NULL AND d.subscriber > l.after AND d.subscriber < l.before
+				AND d.due >= $4 AND d.due <= $5 AND ` + isUnfinished + `
+			ORDER BY d.subscriber, d.due, d.seq LIMIT 1)
+		UNION ALL
+		(SELECT d.subscriber, d.due, d.seq FROM hooks.deliveries d
+			WHERE l.before IS NULL AND d.subscriber > l.after
+				AND d.due >= $4 AND d.due <= $5 AND ` + isUnfinished + `
+			ORDER BY d.subscriber, d.due, d.seq LIMIT 1)`
+
+	// readSQL counts the entries of the index that this transaction has read. The time that
+	// a look takes would not do, because on a busy machine a cheap look takes long, too.
+	// The count is 0 if the server does not count (track_counts) or has no such index.
+	readSQL = `SELECT coalesce(pg_catalog.pg_stat_get_xact_tuples_returned(pg_catalog.to_regclass('hooks.deliveries_due')), 0)`
 )
 
-// claimLines leases those that were met and are the first of their line, and
-// parks what these block. Lines that others have locked are left to them.
-func (s *Store) claimLines(ctx context.Context, met metLines, now time.Time, found *gathering) (parked int, err error) {
-	had := *found
-	err = again(ctx, func() error {
-		*found, parked = had.clone(), 0
-		return s.inTx(ctx, shortly, func(to session) error {
-			ours, err := met.lock(ctx, s, to)
-			if err != nil || len(ours.keys) == 0 {
-				return err
-			}
-			count := func(row) error { parked++; return nil }
-			return to.run(ctx, s,
-				statement{claimFirstSQL, append(ours.names(), ours.before, now, ours.until, ours.lane, met.seqs), found.add},
-				statement{parkSQL, ours.names(), count})
-		})
-	})
-	return parked, err
+// Backlog is [hooks.Store]'s. Deliveries that wait for another of their ordering key do
+// not count once a claim has met them. While dead rows cannot be cleaned up, Backlog and
+// Claim find late what others commit late, see [Store.Weaknesses].
+func (s *Store) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+	list, err := detached(ctx, s.backlog, nil)
+	return list, explain(ctx, "backlog", err)
 }
 
-// lock locks what it can of the lines until the transaction ends, and returns that.
-func (m *metLines) lock(ctx context.Context, s *Store, in session) (ours metLines, err error) {
-	err = in.run(ctx, s, statement{tryLinesSQL, m.names(), func(r row) error {
-		var ord int
-		if err := r.Scan(&ord); err != nil {
+func (s *Store) backlog(ctx context.Context) (list []hooks.Waiting, err error) {
+	if s.bounds.WantsTime() {
+		_, _ = s.Now(ctx) // if it fails, the look is a whole one
+	}
+	l := s.bounds.Begin()
+	defer s.bounds.Abandon(l)
+	var found map[string]bounds.Place
+	var before, after int
+	err = s.submit(ctx, func() []batch.Statement {
+		found = make(map[string]bounds.Place)
+		add := func(r batch.Row) error {
+			var subscriber string
+			var at bounds.Place
+			err := r.Scan(&subscriber, &at.Due, &at.Seq)
+			found[subscriber] = at
 			return err
 		}
-		i := ord - 1
-		ours.lane = append(ours.lane, m.lane[i])
-		ours.subscribers = append(ours.subscribers, m.subscribers[i])
-		ours.tenants = append(ours.tenants, m.tenants[i])
-		ours.keys = append(ours.keys, m.keys[i])
-		ours.before = append(ours.before, m.before[i])
-		ours.until = append(ours.until, m.until[i])
-		return nil
-	}})
-	return ours, err
+		if !l.Whole {
+			return []batch.Statement{{SQL: nearBacklogSQL, Args: []any{l.Subscribers, l.From, l.Seqs, l.Others, l.Reach()}, Each: add}}
+		}
+		return []batch.Statement{
+			{SQL: readSQL, Each: func(r batch.Row) error { return r.Scan(&before) }},
+			{SQL: backlogSQL, Each: add},
+			{SQL: readSQL, Each: func(r batch.Row) error { return r.Scan(&after) }},
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.bounds.End(l, found, after-before-len(found))
+	for subscriber, at := range found {
+		list = append(list, hooks.Waiting{Subscriber: subscriber, Due: at.Due.UTC()})
+	}
+	return list, nil
 }
-
-func (m *metLines) names() []any { return []any{m.subscribers, m.tenants, m.keys} }

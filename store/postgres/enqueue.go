@@ -7,16 +7,17 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/store/postgres/internal/batch"
 )
 
 // Enqueue is [hooks.Tx]'s. Calls that come at the same time share a transaction. One
 // that names an event or idempotency key which somebody's open transaction has
 // written waits for that one, for about three seconds, and then is [ErrTimeout].
 func (s *Store) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
-	s.bounds.told(now)
+	s.told(now)
 	o := &op{now: now, entries: entries}
 	err := s.writer.submit(ctx, o)
-	s.bounds.wrote(entries, nil)
+	s.bounds.Wrote(entries, nil)
 	if err != nil {
 		return nil, explain(ctx, "enqueue", err)
 	}
@@ -42,9 +43,9 @@ func insertions(now time.Time, entries []hooks.Entry) ([]insertion, []hooks.Rece
 
 // insert returns the statements that write entries. Those that name the same
 // event or idempotency key come one after the other, so that the later one sees
-// the earlier. Entries to Add to must be known to exist; see [Store.missing].
+// the earlier. Entries to Add to must be known to exist; see [missing].
 // Bold statements fail if an event or a key is there already.
-func insert(list []insertion, bold bool) (sts []statement) {
+func insert(list []insertion, bold bool) (sts []batch.Statement) {
 	for len(list) > 0 {
 		n := apart(list)
 		sts = append(sts, insertWave(list[:n], bold)...)
@@ -76,7 +77,7 @@ func apart(list []insertion) int {
 }
 
 var (
-	inputSQL = `WITH input AS ` + keyedEventInput.table(1)
+	inputSQL = `WITH input AS ` + keyedEventInput.Table(1)
 
 	// takenSQL takes the idempotency keys of events that are not there yet, where
 	// nobody has them, or not any more. The time at which an event is stored is not in
@@ -92,15 +93,15 @@ var (
 		RETURNING event_id
 	)`
 	storedSQL = `, stored AS (
-		INSERT INTO hooks.events (` + eventInput.names() + `)
-		SELECT ` + eventInput.stored() + ` FROM input `
+		INSERT INTO hooks.events (` + eventInput.Names() + `)
+		SELECT ` + eventInput.Stored() + ` FROM input `
 
 	// deliveriesSQL ends the statement. IS TRUE has the events looked up in a hash
 	// table; without it there would be a join.
 	deliveriesSQL = ` ORDER BY ord ON CONFLICT (id) DO NOTHING RETURNING id
 	), added AS (
-		INSERT INTO hooks.deliveries (` + deliveryInput.names() + `)
-		SELECT ` + deliveryInput.names() + ` FROM ` + deliveryInput.table(len(eventInput)+2) + ` AS d
+		INSERT INTO hooks.deliveries (` + deliveryInput.Names() + `)
+		SELECT ` + deliveryInput.Names() + ` FROM ` + deliveryInput.Table(len(eventInput)+2) + ` AS d
 		WHERE (event_id IN (SELECT id FROM stored)) IS TRUE
 		ORDER BY ord ON CONFLICT (event_id, subscriber) DO NOTHING
 	)
@@ -110,26 +111,25 @@ var (
 	insertKeyedSQL = inputSQL + takenSQL + storedSQL +
 		`WHERE idempotency_key = '' OR (id IN (SELECT event_id FROM taken)) IS TRUE` + deliveriesSQL
 
-	// The bold statements are for events and keys that are probably new, as nearly
-	// all are: to insert them costs the server three quarters of what it costs to look
-	// first. They take keys, events and deliveries in the same order as the others: the
-	// server does what is in WITH last if nothing reads from it (its manual promises no
-	// order: with another one, two transactions could meet, and one would be repeated),
-	// and of a SELECT that only unnests arrays the rows come in the order of these, and
-	// are numbered so; to sort them nevertheless costs a tenth.
-	boldKeysSQL = `INSERT INTO hooks.keys (` + keyInput.names() + `, until)
-		SELECT ` + keyInput.names() + `, key_until FROM ` + keyUntilInput.table(1) + ` AS i
+	// Nearly all events are new, so a group is first inserted without looking ("boldly"),
+	// which costs the server a quarter less. Rows are locked in the same order as by the
+	// careful statements, or two groups could deadlock: keys, events, deliveries.
+	// PostgreSQL runs the WITH clause last here. It does not promise that; if it changes,
+	// one of two crossing groups is repeated. The rows of unnested arrays come in the
+	// arrays' order, and are numbered so, without a sort, which would cost a tenth.
+	boldKeysSQL = `INSERT INTO hooks.keys (` + keyInput.Names() + `, until)
+		SELECT ` + keyInput.Names() + `, key_until FROM ` + keyUntilInput.Table(1) + ` AS i
 		ORDER BY tenant, key`
 	boldSQL = `WITH added AS (
-		INSERT INTO hooks.deliveries (` + deliveryInput.names() + `)
-		SELECT ` + deliveryInput.names() + ` FROM ` + deliveryInput.table(1+len(eventInput)) + ` AS d
+		INSERT INTO hooks.deliveries (` + deliveryInput.Names() + `)
+		SELECT ` + deliveryInput.Names() + ` FROM ` + deliveryInput.Table(1+len(eventInput)) + ` AS d
 	)
-	INSERT INTO hooks.events (` + eventInput.names() + `)
-	SELECT ` + eventInput.stored() + ` FROM ` + eventInput.table(1) + ` AS i`
+	INSERT INTO hooks.events (` + eventInput.Names() + `)
+	SELECT ` + eventInput.Stored() + ` FROM ` + eventInput.Table(1) + ` AS i`
 
 	addSQL = `WITH added AS (
-		INSERT INTO hooks.deliveries (` + deliveryInput.names() + `)
-		SELECT ` + deliveryInput.names() + ` FROM ` + deliveryInput.table(1) + ` AS d
+		INSERT INTO hooks.deliveries (` + deliveryInput.Names() + `)
+		SELECT ` + deliveryInput.Names() + ` FROM ` + deliveryInput.Table(1) + ` AS d
 		ORDER BY ord ON CONFLICT (event_id, subscriber) DO NOTHING RETURNING event_id
 	), heard AS (
 		UPDATE hooks.events SET unheard = false
@@ -157,21 +157,21 @@ const (
 
 // insertWave returns the statements for entries that have nothing in common, and
 // are all to be added to or none.
-func insertWave(list []insertion, bold bool) []statement {
+func insertWave(list []insertion, bold bool) []batch.Statement {
 	receipts := make(map[string]*hooks.Receipt, len(list))
 	for _, in := range list {
 		receipts[in.Event.ID] = in.receipt
 		*in.receipt = hooks.Receipt{EventID: in.Event.ID}
 	}
 	if list[0].Add {
-		return []statement{addDeliveries(list, receipts)}
+		return []batch.Statement{addDeliveries(list, receipts)}
 	}
 	return storeEvents(list, receipts, bold)
 }
 
 // addDeliveries returns the statement that adds what stored events do not have.
-func addDeliveries(list []insertion, receipts map[string]*hooks.Receipt) statement {
-	return statement{addSQL, deliveryInput.args(newDeliveries(list)), func(r row) error {
+func addDeliveries(list []insertion, receipts map[string]*hooks.Receipt) batch.Statement {
+	return batch.Statement{SQL: addSQL, Args: deliveryInput.Args(newDeliveries(list)), Each: func(r batch.Row) error {
 		var id string
 		var n int
 		err := r.Scan(&id, &n)
@@ -184,7 +184,7 @@ func addDeliveries(list []insertion, receipts map[string]*hooks.Receipt) stateme
 
 // storeEvents returns the statements that store events with their deliveries. Unless
 // they are bold, each is a duplicate until the database says that it has stored it.
-func storeEvents(list []insertion, receipts map[string]*hooks.Receipt, bold bool) []statement {
+func storeEvents(list []insertion, receipts map[string]*hooks.Receipt, bold bool) []batch.Statement {
 	var keyed []insertion
 	for _, in := range list {
 		in.receipt.Duplicate, in.receipt.Deliveries = !bold, subscribers(in.Entry)
@@ -192,12 +192,12 @@ func storeEvents(list []insertion, receipts map[string]*hooks.Receipt, bold bool
 			keyed = append(keyed, in)
 		}
 	}
-	deliveries := deliveryInput.args(newDeliveries(list))
+	deliveries := deliveryInput.Args(newDeliveries(list))
 	if bold {
-		args := slices.Concat(eventInput.args(list), deliveries)
-		return append(takeKeys(keyed), statement{boldSQL, args, nil})
+		args := slices.Concat(eventInput.Args(list), deliveries)
+		return append(takeKeys(keyed), batch.Statement{SQL: boldSQL, Args: args})
 	}
-	stored := func(r row) error {
+	stored := func(r batch.Row) error {
 		var id string
 		err := r.Scan(&id)
 		if err == nil {
@@ -205,15 +205,15 @@ func storeEvents(list []insertion, receipts map[string]*hooks.Receipt, bold bool
 		}
 		return err
 	}
-	args := slices.Concat(keyedEventInput.args(list), deliveries)
+	args := slices.Concat(keyedEventInput.Args(list), deliveries)
 	if len(keyed) == 0 {
-		return []statement{{insertSQL, args, stored}}
+		return []batch.Statement{{SQL: insertSQL, Args: args, Each: stored}}
 	}
-	keys := keyInput.args(keyed)
-	return []statement{
-		{insertKeyedSQL, args, stored},
-		{giveKeysBackSQL, keys, nil},
-		{holdersSQL, keys, func(r row) error {
+	keys := keyInput.Args(keyed)
+	return []batch.Statement{
+		{SQL: insertKeyedSQL, Args: args, Each: stored},
+		{SQL: giveKeysBackSQL, Args: keys},
+		{SQL: holdersSQL, Args: keys, Each: func(r batch.Row) error {
 			var id, holder string
 			err := r.Scan(&id, &holder)
 			if err == nil && receipts[id].Duplicate {
@@ -225,11 +225,11 @@ func storeEvents(list []insertion, receipts map[string]*hooks.Receipt, bold bool
 }
 
 // takeKeys returns the bold statement that takes the keys of events, if there are any.
-func takeKeys(keyed []insertion) []statement {
+func takeKeys(keyed []insertion) []batch.Statement {
 	if len(keyed) == 0 {
 		return nil
 	}
-	return []statement{{boldKeysSQL, keyUntilInput.args(keyed), nil}}
+	return []batch.Statement{{SQL: boldKeysSQL, Args: keyUntilInput.Args(keyed)}}
 }
 
 // closed returns receipts as they are to be when all statements have run: a
@@ -257,12 +257,12 @@ func subscribers(e *hooks.Entry) int {
 
 // enqueueIn writes entries in a session. It changes nothing if it returns
 // [hooks.ErrNotFound].
-func (s *Store) enqueueIn(ctx context.Context, to session, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
-	if err := s.missing(ctx, to, entries); err != nil {
+func enqueueIn(ctx context.Context, to batch.Session, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
+	if err := missing(ctx, to, entries); err != nil {
 		return nil, err
 	}
 	list, receipts := insertions(now, entries)
-	if err := to.run(ctx, s, insert(list, false)...); err != nil {
+	if err := to.Run(ctx, insert(list, false)...); err != nil {
 		return nil, err
 	}
 	return closed(receipts), nil
@@ -270,7 +270,7 @@ func (s *Store) enqueueIn(ctx context.Context, to session, now time.Time, entrie
 
 // missing returns [hooks.ErrNotFound] if an event that an entry adds to is neither
 // stored nor comes before it. Until the transaction ends, none of them can go.
-func (s *Store) missing(ctx context.Context, in session, entries []hooks.Entry) error {
+func missing(ctx context.Context, in batch.Session, entries []hooks.Entry) error {
 	known := make(map[string]bool)
 	var wanted []string
 	for _, e := range entries {
@@ -283,7 +283,7 @@ func (s *Store) missing(ctx context.Context, in session, entries []hooks.Entry) 
 		return nil
 	}
 	found := make(map[string]bool)
-	err := in.run(ctx, s, statement{existSQL, []any{wanted}, func(r row) error {
+	err := in.Run(ctx, batch.Statement{SQL: existSQL, Args: []any{wanted}, Each: func(r batch.Row) error {
 		var id string
 		err := r.Scan(&id)
 		found[id] = true

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"reflect"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/puddle/v2"
 
 	"example.com/hooks"
+	"example.com/hooks/store/postgres/internal/batch"
 )
 
 // Errors that tell what ails the database. [errors.Is] finds them in what the
@@ -95,7 +98,7 @@ func explain(ctx context.Context, verb string, err error) error {
 
 // causeOf returns which of this package's errors err stands for, or nil.
 func causeOf(err error) error {
-	if code := sqlState(err); code != "" {
+	if code := batch.SQLState(err); code != "" {
 		if cause, ok := causes[code]; ok {
 			return cause
 		}
@@ -113,32 +116,73 @@ func causeOf(err error) error {
 	return nil
 }
 
-// sqlState returns the SQLSTATE that the server, or a standby for it, has said by
-// whatever driver; empty if it has said none.
-func sqlState(err error) string {
-	var said interface{ SQLState() string }
-	if errors.As(err, &said) && len(said.SQLState()) == 5 {
-		return said.SQLState()
-	}
-	return ""
-}
-
-// gaveUp reports whether the server undid a transaction because of others, and
-// may not the next time.
-func gaveUp(err error) bool {
-	code := sqlState(err)
-	return code == "40001" || code == "40P01"
-}
-
 // isLocked reports whether a lock did not come in time.
-func isLocked(err error) bool { return sqlState(err) == "55P03" }
+func isLocked(err error) bool { return batch.SQLState(err) == "55P03" }
 
 // isDuplicate reports whether a row is there already.
-func isDuplicate(err error) bool { return sqlState(err) == "23505" }
+func isDuplicate(err error) bool { return batch.SQLState(err) == "23505" }
 
 // blames reports whether one of a group's members may be what the error is about,
 // and not the database's state. A lock may come later, even if there is only one.
 func blames(err error, members int) bool {
 	cause := causeOf(err)
 	return isLocked(err) || members > 1 && (cause == nil || cause == ErrTimeout)
+}
+
+// suitsApp returns a [*hooks.InvalidError] if statements cannot be sent in a transaction
+// of the application's. Our own set the encoding. With another one than the driver's the
+// server would store other characters than it is given.
+func (s *Store) suitsApp(tx pgx.Tx) error {
+	if r := reflect.ValueOf(tx); !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil() {
+		return noTx("pgxpool.Pool.Begin")
+	}
+	conn := tx.Conn()
+	if conn == nil { // the transaction is of a kind of its own, and cannot tell
+		return nil
+	}
+	if err := isUTF8(conn.PgConn().ParameterStatus("client_encoding")); err != nil {
+		return err
+	}
+	return s.suits(conn)
+}
+
+// suits returns a [*hooks.InvalidError] if the driver refuses to write on a connection,
+// as it does in the simple protocol with some settings.
+func (s *Store) suits(conn *pgx.Conn) error {
+	if !s.simple {
+		return nil
+	}
+	if err := hasSetting(conn, "standard_conforming_strings", "on"); err != nil {
+		return err
+	}
+	return hasSetting(conn, "client_encoding", "UTF8")
+}
+
+// isUTF8 returns an error unless an encoding is the driver's. UNICODE is the server's
+// other name of UTF8, which it repeats if it was set so.
+func isUTF8(encoding string) error {
+	if encoding == "UTF8" || encoding == "UNICODE" {
+		return nil
+	}
+	return wrongSetting("client_encoding", encoding, "UTF8")
+}
+
+// hasSetting returns an error unless the server has told that a setting is as wanted.
+func hasSetting(conn *pgx.Conn, name, want string) error {
+	if got := conn.PgConn().ParameterStatus(name); got != want {
+		return wrongSetting(name, got, want)
+	}
+	return nil
+}
+
+func wrongSetting(name, got, want string) error {
+	return &hooks.InvalidError{
+		Field: "pool",
+		Problem: fmt.Sprintf("its connections have %s = %q, as their role or database says;"+
+			" add %[1]s=%[3]s to the connection string", name, got, want),
+	}
+}
+
+func noTx(from string) error {
+	return &hooks.InvalidError{Field: "tx", Problem: "it is nil; give what " + from + " returns"}
 }

@@ -6,27 +6,29 @@ import (
 	"slices"
 	"time"
 
+	"example.com/hooks/store/postgres/internal/batch"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// caution is how long groups look whether events are new, when one was not: more may
-// come. At other times they take it for granted, which costs the server less; and if
-// it is wrong, a transaction, and an error in the server's log that names the key.
+// caution is how long, after one duplicate, groups look before they insert, because
+// duplicates come in bursts. A wrong bold guess costs a transaction, and an error with the
+// key in the server's log.
 const caution = time.Second
 
-// ahead is how many groups may be under way: while the server does one, it has the
-// next already, and more are gathered here. With a third they are small, and cost more.
+// ahead is how many groups may be under way. While the server does one it has the next
+// already, and more operations gather here. With a third, groups would be smaller and
+// cost more.
 const ahead = 2
 
-// shift is how long groups use a connection until others may have it. It costs them
-// little to get one again.
+// shift is how long groups use a connection before they give it back to the pool, where
+// others may wait for it. It costs little to get one again.
 const shift = 100 * time.Millisecond
 
-// doGroups commits what waits until nothing does. It takes a group when it has a
-// connection: until then it may grow, or be forgotten.
+// doGroups commits groups until nothing waits. It takes a group only when it has a
+// connection, because until then more operations may come, or callers go.
 func (w *writer) doGroups() {
 	for w.waits() {
-		runtime.Gosched() // those that were just answered may have more: half as many commits
+		runtime.Gosched() // let callers that were just answered enqueue again: this halves the commits
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		conn, err := w.store.pool.Acquire(ctx)
 		cancel()
@@ -43,57 +45,57 @@ func (w *writer) doGroups() {
 	}
 }
 
-// doAhead commits groups until nothing waits, the shift is over, or one fails. Those
-// that failed are then looked after in the same order.
+// doAhead commits groups until nothing waits, the shift is over, or one fails. Then it
+// mends those that failed, in their order.
 func (w *writer) doAhead(conn *pgxpool.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	p := newPipeline(ctx, w.store, conn.Conn())
-	var failed []*batch
+	p := batch.NewPipeline(ctx, conn.Conn(), w.store.text)
+	var failed []*groupTx
 	over := time.Now().Add(shift)
 	for len(failed) == 0 && time.Now().Before(over) {
 		group := w.take()
-		if len(group) == 0 && len(p.sent) == 0 {
+		if len(group) == 0 && p.Sent() == 0 {
 			break
 		}
 		if len(group) > 0 {
-			b := w.begin(group)
-			p.send(transaction{whole(shortly, b.list), func(err error) {
-				if w.end(b, err); err == nil {
+			t := w.begin(group)
+			p.Send(batch.Write(shortly, t.list), func(err error) {
+				if w.end(t, err); err == nil {
 					answerAll(group, nil)
 				} else {
-					failed = append(failed, b)
+					failed = append(failed, t)
 				}
-			}})
+			})
 		}
-		if len(group) == 0 || len(p.sent) == ahead {
-			p.receive()
+		if len(group) == 0 || p.Sent() == ahead {
+			p.Receive()
 		}
 		runtime.Gosched() // see doGroups
 	}
-	for len(p.sent) > 0 {
-		p.receive()
+	for p.Sent() > 0 {
+		p.Receive()
 	}
-	_ = p.end() // the pool throws away a connection that is not free
-	for _, b := range failed {
-		w.mend(conn, b)
+	_ = p.End() // the pool throws away a connection that is not free
+	for _, t := range failed {
+		w.mend(conn, t)
 	}
 }
 
-// mend does a group again, by itself, if it may pass then.
-func (w *writer) mend(conn *pgxpool.Conn, b *batch) {
-	again := gaveUp(b.err) || b.refused()
-	switch sqlState(b.err) {
+// mend commits a group that failed once more, by itself, if that may succeed.
+func (w *writer) mend(conn *pgxpool.Conn, t *groupTx) {
+	again := batch.GaveUp(t.err) || t.refused()
+	switch batch.SQLState(t.err) {
 	case "25P02": // it came after one that failed
 		again = true
 	case "26000": // somebody has deallocated what was prepared
 		again = conn.Conn().DeallocateAll(context.Background()) == nil
 	}
-	err := b.err
+	err := t.err
 	if again {
-		err = w.commit(conn, b.group)
+		err = w.commit(conn, t.group)
 	}
-	w.settle(b.group, err)
+	w.settle(t.group, err)
 }
 
 // waits reports whether something does, and ends the work on groups if not.
@@ -122,51 +124,51 @@ func (w *writer) take() []*op {
 	return group
 }
 
-// A batch is a group on its way to the server.
-type batch struct {
+// A groupTx is the transaction of a group.
+type groupTx struct {
 	group []*op
-	list  []statement
-	bold  bool // it takes for granted that its events are new
+	list  []batch.Statement
+	bold  bool // the statements insert its events without looking whether they are there
 	err   error
 }
 
-// begin makes a batch of a group.
-func (w *writer) begin(group []*op) *batch {
-	b := &batch{group: group, bold: w.isBold()}
-	b.list = prepare(group, b.bold)
-	return b
+// begin makes a transaction of a group.
+func (w *writer) begin(group []*op) *groupTx {
+	t := &groupTx{group: group, bold: w.isBold()}
+	t.list = prepare(group, t.bold)
+	return t
 }
 
-// end notes what became of a batch, and announces what it wrote.
-func (w *writer) end(b *batch, err error) {
-	b.err = err
-	if slices.ContainsFunc(b.group, (*op).announces) {
+// end records what became of a transaction, and announces what it wrote.
+func (w *writer) end(t *groupTx, err error) {
+	t.err = err
+	if slices.ContainsFunc(t.group, (*op).announces) {
 		w.store.herald.written(err)
 	}
-	if b.refused() {
+	if t.refused() {
 		w.beCareful()
 	}
 }
 
-// refused reports whether not all of it was new.
-func (b *batch) refused() bool { return b.bold && isDuplicate(b.err) }
+// refused reports whether the server refused a group because not all of it was new.
+func (t *groupTx) refused() bool { return t.bold && isDuplicate(t.err) }
 
 // commit does a group in one transaction; again if the server gave it up because of
 // another one, and carefully if it refused it.
 func (w *writer) commit(conn *pgxpool.Conn, group []*op) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	try := func() *batch {
-		b := w.begin(group)
-		w.end(b, w.store.transact(ctx, conn, whole(shortly, b.list)))
-		return b
+	try := func() *groupTx {
+		t := w.begin(group)
+		w.end(t, w.store.transact(ctx, conn, batch.Write(shortly, t.list)))
+		return t
 	}
-	return again(ctx, func() error {
-		b := try()
-		if b.refused() {
-			b = try()
+	return batch.Again(ctx, func() error {
+		t := try()
+		if t.refused() {
+			t = try()
 		}
-		return b.err
+		return t.err
 	})
 }
 
@@ -189,7 +191,7 @@ func (w *writer) beCareful() {
 }
 
 // prepare returns the statements of a group. What they find goes to its members.
-func prepare(group []*op, bold bool) []statement {
+func prepare(group []*op, bold bool) []batch.Statement {
 	var ins []insertion
 	var rev []revision
 	for _, o := range group {
@@ -203,7 +205,7 @@ func prepare(group []*op, bold bool) []statement {
 		o.revised, all = all[:len(o.changes)], all[len(o.changes):]
 	}
 	bold = bold && apart(ins) == len(ins) // what the group has twice would be refused for sure
-	return slices.Concat(lockThem(rev), insert(ins, bold), revise(rev))
+	return slices.Concat(lockLines(rev), insert(ins, bold), revise(rev))
 }
 
 // settle tells the members of a group what became of it. If one of them may be

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/hooks"
+	"example.com/hooks/store/postgres/internal/batch"
 )
 
 // A herald announces what the store's own transactions have committed, each time in a
@@ -31,7 +32,7 @@ const heraldPause = 100 * time.Millisecond
 // written announces what a transaction wrote, unless its error says for certain that it
 // was not committed.
 func (h *herald) written(err error) {
-	if err == nil || sqlState(err) == "" && !errors.Is(err, hooks.ErrNotFound) {
+	if err == nil || batch.SQLState(err) == "" && !errors.Is(err, hooks.ErrNotFound) {
 		h.owe()
 	}
 }

@@ -51,7 +51,7 @@ func TestLooksFollowTheClockBesideAHeldSnapshot(t *testing.T) {
 		},
 		"Claim": func(h *heldSnapshot, s *postgres.Store) { h.look(s) },
 		// Nobody has told it for long, so that it asks; and the usual time is the right one.
-		"Backlog itself": func(h *heldSnapshot, s *postgres.Store) { s.AgeTime(11 * time.Second) },
+		"Backlog itself": func(h *heldSnapshot, s *postgres.Store) { s.ForgetTime() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := holdSnapshot(t, func(c *pgxpool.Config) { c.MaxConns = 1 })

@@ -159,10 +159,9 @@ func TestStatementsNameTheSchema(t *testing.T) {
 			}
 		}
 	}
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	files, _ := filepath.Glob("*.go") // the patterns are sound
+	inner, _ := filepath.Glob("internal/*/*.go")
+	files = append(files, inner...)
 	n := 0
 	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/store/postgres/internal/batch"
 )
 
 // What another dispatcher is pruning is passed over. $3 is where to begin.
@@ -71,9 +72,9 @@ func (s *Store) Prune(ctx context.Context, p hooks.Prune) (int, error) {
 	}
 	n, err := detached(ctx, func(ctx context.Context) (int, error) {
 		var c cut
-		err := again(ctx, func() error {
-			return s.inTx(ctx, long, func(in session) error {
-				c = cut{ctx: ctx, store: s, in: in, last: s.pruned.get()}
+		err := batch.Again(ctx, func() error {
+			return s.inTx(ctx, long, func(in batch.Session) error {
+				c = cut{ctx: ctx, in: in, last: s.pruned.get()}
 				c.prune(p)
 				return c.err
 			})
@@ -89,9 +90,8 @@ func (s *Store) Prune(ctx context.Context, p hooks.Prune) (int, error) {
 
 // A cut is one Prune at work. After an error it does nothing more.
 type cut struct {
-	ctx   context.Context
-	store *Store
-	in    session
+	ctx context.Context
+	in  batch.Session
 
 	n                   int // rows removed
 	events, subscribers []string
@@ -107,18 +107,18 @@ func (c *cut) prune(p hooks.Prune) {
 	c.remove(failedRows, pruneFailedSQL, p.Failed, p.Limit-len(c.events), final)
 	if len(c.events) > 0 {
 		c.run(
-			statement{pruneAttemptsSQL, []any{c.events, c.subscribers}, nil},
-			statement{holdEventsSQL, []any{c.events}, nil},
-			statement{pruneEventsSQL, []any{c.events}, func(row) error { c.n++; return nil }})
+			batch.Statement{SQL: pruneAttemptsSQL, Args: []any{c.events, c.subscribers}},
+			batch.Statement{SQL: holdEventsSQL, Args: []any{c.events}},
+			batch.Statement{SQL: pruneEventsSQL, Args: []any{c.events}, Each: func(batch.Row) error { c.n++; return nil }})
 	}
 	none := func(string, string) {}
 	c.remove(unheardRows, pruneUnheardSQL, p.Done, p.Limit, none)
 	c.remove(keyRows, pruneKeysSQL, p.Keys, p.Limit, none)
 }
 
-func (c *cut) run(list ...statement) {
+func (c *cut) run(list ...batch.Statement) {
 	if c.err == nil {
-		c.err = c.in.run(c.ctx, c.store, list...)
+		c.err = c.in.Run(c.ctx, list...)
 	}
 }
 
@@ -134,7 +134,7 @@ func (c *cut) remove(kind int, sql string, before time.Time, limit int, each fun
 		from := c.last[kind]
 		again = !from.IsZero()
 		c.last[kind] = time.Time{}
-		c.run(statement{sql, []any{before, limit - n, from}, func(r row) error {
+		c.run(batch.Statement{SQL: sql, Args: []any{before, limit - n, from}, Each: func(r batch.Row) error {
 			var at time.Time
 			var id, subscriber string
 			err := r.Scan(&at, &id, &subscriber)

@@ -2,19 +2,21 @@ package postgres
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/store/postgres/internal/batch"
 )
 
 const (
-	defaultLimit = 50
-	maxLimit     = 1000
-	// maxExamined bounds the rows that one page looks at.
+	// maxPage bounds the rows of one page.
+	maxPage = 1000
+	// maxExamined bounds the rows that are read for one page.
 	maxExamined = 5000
 
 	attemptsSQL = `SELECT run, number, token, start, dns, connect, tls, wait, took, url, code, error,
@@ -109,18 +111,15 @@ func (p *pager) addCommon(q hooks.Query, stored string) {
 	}
 }
 
-// fetch returns the page of q, and where the next one begins.
+// fetch returns the page of q, and the cursor of the page that follows.
 func fetch[T any](ctx context.Context, s *Store, p pager, q hooks.Query,
-	each func(row) (T, error), seq func(T) int64,
+	each func(batch.Row) (T, error), seq func(T) int64,
 ) (page []T, next string, err error) {
-	from, err := position(q.Cursor)
+	from, err := q.Position()
 	if err != nil {
 		return nil, "", err
 	}
-	limit := min(q.Limit, maxLimit)
-	if limit <= 0 {
-		limit = defaultLimit
-	}
+	limit := q.PageSize(maxPage)
 	examined, last, err := p.examine(ctx, s, from)
 	if err != nil {
 		return nil, "", err
@@ -131,9 +130,9 @@ func fetch[T any](ctx context.Context, s *Store, p pager, q hooks.Query,
 	case err != nil:
 		return nil, "", err
 	case len(page) == limit:
-		return page, strconv.FormatInt(seq(page[limit-1]), 10), nil
+		return page, hooks.Cursor(seq(page[limit-1])), nil
 	case examined == maxExamined:
-		return page, strconv.FormatInt(last, 10), nil
+		return page, hooks.Cursor(last), nil
 	}
 	return page, "", nil
 }
@@ -150,7 +149,7 @@ func (p pager) examine(ctx context.Context, s *Store, from int64) (examined, las
 	query := fmt.Sprintf(`SELECT pg_catalog.count(*), coalesce(pg_catalog.min(seq), 0) FROM (
 		SELECT %s.seq FROM %s WHERE %s ORDER BY %[1]s.seq DESC LIMIT %[4]d) AS page`,
 		p.row, p.table, strings.Join(terms, " AND "), maxExamined)
-	_, err = rows(ctx, s, "list", query, p.args, func(r row) (struct{}, error) {
+	_, err = rows(ctx, s, "list", query, p.args, func(r batch.Row) (struct{}, error) {
 		return struct{}{}, r.Scan(&examined, &last)
 	})
 	return examined, last, err
@@ -164,46 +163,60 @@ func (p *pager) list(from, last int64, limit int) string {
 		p.columns, p.table, strings.Join(terms, " AND "), p.row, p.arg(limit))
 }
 
-// position is the number below which a page begins.
-func position(cursor string) (int64, error) {
-	if cursor == "" {
-		return math.MaxInt64, nil
-	}
-	seq, err := strconv.ParseInt(cursor, 10, 64)
-	if err != nil || seq <= 0 {
-		return 0, &hooks.InvalidError{
-			Field:   "Query.Cursor",
-			Problem: strconv.Quote(cursor) + ": give what the page before returned as next",
-			Err:     err,
-		}
-	}
-	return seq, nil
-}
-
 // Attempts is [hooks.Store]'s.
 func (s *Store) Attempts(ctx context.Context, id hooks.DeliveryID) ([]hooks.Attempt, error) {
 	return rows(ctx, s, "attempts", attemptsSQL, []any{id.Event, id.Subscriber}, scanAttempt)
 }
 
-// rows returns what each makes of the rows of a query.
-func rows[T any](ctx context.Context, s *Store, verb, sql string, args []any, each func(row) (T, error)) (list []T, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
+const (
+	// The row is locked until the transaction ends: versions commit in their order.
+	nextVersionSQL = `UPDATE hooks.meta SET record_version = record_version + 1 WHERE one`
+	putSQL         = `INSERT INTO hooks.records (key, version, data)
+		SELECT $1, m.record_version, $2 FROM hooks.meta m
+		WHERE m.one AND $3 = coalesce((SELECT CASE WHEN r.data IS NULL THEN 0 ELSE r.version END
+			FROM hooks.records r WHERE r.key = $1), 0)
+		ON CONFLICT (key) DO UPDATE SET version = excluded.version, data = excluded.data
+		RETURNING version`
+	// In the application's transaction a bytea may be written in two ways. A text that
+	// is null, of a record that was deleted, gives nil.
+	recordsSQL = `SELECT key, version, pg_catalog.encode(data, 'hex') FROM hooks.records WHERE version > $1 ORDER BY version`
+)
+
+// Put is [hooks.Store]'s. Dispatchers that listen hear of it at once.
+func (s *Store) Put(ctx context.Context, _ time.Time, r hooks.Record) (version int64, err error) {
+	data := r.Data
+	if len(data) == 0 {
+		data = nil // deleted
 	}
-	limited, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	conn, err := s.pool.Acquire(limited)
-	if err != nil {
-		return nil, explain(ctx, verb, err)
+	version, err = detached(ctx, func(ctx context.Context) (version int64, err error) {
+		err = s.submit(ctx, func() []batch.Statement {
+			version = 0
+			return []batch.Statement{
+				{SQL: nextVersionSQL},
+				{SQL: putSQL, Args: []any{r.Key, data, r.Version}, Each: func(r batch.Row) error { return r.Scan(&version) }},
+			}
+		})
+		return version, err
+	}, nil)
+	switch {
+	case err != nil:
+		return 0, explain(ctx, "put "+r.Key, err)
+	case version == 0:
+		return 0, hooks.ErrConflict
 	}
-	defer conn.Release()
-	err = s.transact(limited, conn, view(statement{sql, args, func(r row) error {
-		v, err := each(r)
-		list = append(list, v)
-		return err
-	}}))
-	if err != nil {
-		return nil, explain(ctx, verb, err)
+	s.herald.owe()
+	return version, nil
+}
+
+// Records is [hooks.Tx]'s.
+func (s *Store) Records(ctx context.Context, since int64) ([]hooks.Record, error) {
+	return rows(ctx, s, "records", recordsSQL, []any{since}, scanRecord)
+}
+
+func scanRecord(r batch.Row) (rec hooks.Record, err error) {
+	var data *string
+	if err = r.Scan(&rec.Key, &rec.Version, &data); err == nil && data != nil {
+		rec.Data, err = hex.DecodeString(*data)
 	}
-	return list, nil
+	return rec, err
 }

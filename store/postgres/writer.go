@@ -2,21 +2,16 @@ package postgres
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/store/postgres/internal/batch"
 )
 
-const (
-	// maxGroup bounds how many rows share a transaction, more or less.
-	maxGroup = 1000
-	// tries is how often a transaction is tried that the server gave up because of
-	// another one.
-	tries = 5
-)
+// maxGroup bounds how many rows share a transaction, more or less.
+const maxGroup = 1000
 
 // A writer brings operations together in transactions, so that those which come
 // at the same time cost one commit. There is no goroutine at rest: an operation
@@ -217,35 +212,18 @@ func (w *writer) takeSingle(q *queue, cancel context.CancelFunc) *op {
 
 // do does one operation in a transaction of its own.
 func (w *writer) do(ctx context.Context, o *op, lock string) error {
-	err := again(ctx, func() error {
-		return w.store.inTx(ctx, lock, func(to session) (err error) {
+	err := batch.Again(ctx, func() error {
+		return w.store.inTx(ctx, lock, func(to batch.Session) (err error) {
 			o.revised = revisions(o.changes)
-			if err := w.store.updateIn(ctx, to, o.now, o.revised); err != nil {
+			if err := updateIn(ctx, to, o.now, o.revised); err != nil {
 				return err
 			}
-			o.receipts, err = w.store.enqueueIn(ctx, to, o.now, o.entries)
+			o.receipts, err = enqueueIn(ctx, to, o.now, o.entries)
 			return err
 		})
 	})
 	if o.announces() {
 		w.store.herald.written(err)
-	}
-	return err
-}
-
-// again repeats what the server gave up because of other transactions, after a
-// moment.
-func again(ctx context.Context, f func() error) (err error) {
-	for try := range tries {
-		err = f()
-		if !gaveUp(err) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(rand.N(10 * time.Millisecond << try)):
-		}
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package postgres
+package batch
 
 import (
 	"encoding/hex"
@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// plain returns arguments as every driver of database/sql takes them: arrays in
-// PostgreSQL's own notation, which their casts in the statement read.
-func plain(args []any) []any {
+// asLiterals returns arguments as every driver of database/sql takes them. Arrays become
+// texts in PostgreSQL's own notation, which the casts in the statement read.
+func asLiterals(args []any) []any {
 	literals := make([]any, len(args))
-	for i, arg := range given(args) {
+	for i, arg := range asSlices(args) {
 		literals[i] = literal(arg)
 	}
 	return literals

@@ -1,15 +1,4 @@
-package postgres
-
-import (
-	"fmt"
-	"strings"
-	"sync"
-	"time"
-
-	"example.com/hooks"
-)
-
-// Bounds make looks short while VACUUM cannot clean up.
+// Package bounds makes looks at the backlog short while VACUUM cannot clean up.
 //
 // Claim and Backlog read the index deliveries_due from a subscriber's first entry
 // on. Each delivery that ends leaves one or two dead entries there. Normally they
@@ -31,33 +20,46 @@ import (
 //
 // The bounds can miss only something that lies below them, and only while looks are
 // dear. At all other times every look is whole.
-type bounds struct {
+package bounds
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"example.com/hooks"
+)
+
+// Bounds are those of one store. The zero value has none: the first look is a whole one.
+// Methods are safe for concurrent use.
+type Bounds struct {
 	mu sync.Mutex // guards what follows
 
-	now   time.Time // what time it was, by the callers' clock; zero: nobody said
-	nowAt time.Time // when that was, by this process's monotonic clock
+	now   time.Time // the time by the callers' clock, as Told was given it; zero: never
+	nowAt time.Time // the same moment by this process's clock
 
-	dead  int       // entries that the last whole look read in vain; 0 unless they were many
+	dead  int       // dead entries that the last whole look read; 0 unless they were many
 	until time.Time // when the next whole look is due; zero: at once
 
 	names   map[string]bool   // of subscribers that calls have met, at most maxNames
 	lanes   map[string]*bound // of these, and of those met since, while looks are dear
-	others  place             // of all other subscribers
-	looking *look             // the look under way that will move the bounds; nil: none
+	others  Place             // the bound of all other subscribers
+	looking *Look             // the look under way that will move the bounds; nil: none
 }
 
-// A place is one in the order of the index, among the entries of a subscriber. The
-// zero place comes before all others.
-type place struct {
-	due time.Time
-	seq int64
+// A Place is one in the order of the index, among the entries of a subscriber. The
+// zero Place comes before all others.
+type Place struct {
+	Due time.Time
+	Seq int64
 }
 
-func (p place) before(q place) bool {
-	return p.due.Before(q.due) || p.due.Equal(q.due) && p.seq < q.seq
+func (p Place) before(q Place) bool {
+	return p.Due.Before(q.Due) || p.Due.Equal(q.Due) && p.Seq < q.Seq
 }
 
-func lower(p, q place) place {
+func lower(p, q Place) Place {
 	if q.before(p) {
 		return q
 	}
@@ -66,7 +68,7 @@ func lower(p, q place) place {
 
 // A bound is that of one subscriber.
 type bound struct {
-	from  place     // no look has seen anything below
+	from  Place     // no look has seen anything below
 	later time.Time // when something is due that looks do not come to yet; zero: nothing is known
 }
 
@@ -88,33 +90,33 @@ const (
 	shortestBlind = time.Second
 	longestBlind  = 29 * time.Second
 	grace         = time.Second
-	// What time it is, by the callers' clock, is known for oldTime after a call has told:
-	// that clock may have been set since.
+	// What Told was given counts for oldTime, because the callers' clock may have been set
+	// since.
 	oldTime = 10 * time.Second
 )
 
-// told notes what time it is by the callers' clock.
-func (b *bounds) told(now time.Time) {
+// Told records that the callers' clock showed now when this process's clock showed at.
+func (b *Bounds) Told(now, at time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.now, b.nowAt = now, time.Now()
+	b.now, b.nowAt = now, at
 }
 
-// wantsTime reports whether a look would use bounds if it were told what time it is.
-func (b *bounds) wantsTime() bool {
+// WantsTime reports whether the next look would use bounds if Told were called first.
+func (b *Bounds) WantsTime() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.dead > 0 && b.isOldLocked()
 }
 
-// isOldLocked reports whether no call has told the time lately. b.mu is held.
-func (b *bounds) isOldLocked() bool { return time.Since(b.nowAt) > oldTime }
+// isOldLocked reports whether Told was called too long ago.
+func (b *Bounds) isOldLocked() bool { return time.Since(b.nowAt) > oldTime }
 
 // edge is the latest place for a bound at a time.
-func edge(now time.Time) place { return place{due: now.Add(-lateness)} }
+func edge(now time.Time) Place { return Place{Due: now.Add(-lateness)} }
 
-// of returns where claims of these subscribers begin, as columns.
-func (b *bounds) of(now time.Time, subscribers []string) (dues []time.Time, seqs []int64) {
+// Of returns the places where claims of these subscribers begin, as two columns.
+func (b *Bounds) Of(now time.Time, subscribers []string) (dues []time.Time, seqs []int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.meetLocked(subscribers...)
@@ -128,13 +130,13 @@ func (b *bounds) of(now time.Time, subscribers []string) (dues []time.Time, seqs
 			from = l.from
 		}
 		from = lower(from, edge(now))
-		dues[i], seqs[i] = from.due, from.seq
+		dues[i], seqs[i] = from.Due, from.Seq
 	}
 	return dues, seqs
 }
 
-// meetLocked remembers names. b.mu is held.
-func (b *bounds) meetLocked(names ...string) {
+// meetLocked remembers the names of subscribers.
+func (b *Bounds) meetLocked(names ...string) {
 	for _, s := range names {
 		if b.names[s] {
 			continue
@@ -146,8 +148,9 @@ func (b *bounds) meetLocked(names ...string) {
 	}
 }
 
-// wrote notes what this store has written, or may have, when the call has returned.
-func (b *bounds) wrote(entries []hooks.Entry, changes []hooks.Change) {
+// Wrote records what this store has written, or may have written. The store calls it when
+// the write has returned.
+func (b *Bounds) Wrote(entries []hooks.Entry, changes []hooks.Change) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range entries {
@@ -160,16 +163,16 @@ func (b *bounds) wrote(entries []hooks.Entry, changes []hooks.Change) {
 	}
 }
 
-// freed notes deliveries that are next in their lines since this store's Update.
-func (b *bounds) freed(list []hooks.Waiting) {
+// Freed records deliveries that an Update of this store has made the next of their lines.
+func (b *Bounds) Freed(list []hooks.Waiting) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.noteLocked(list)
 }
 
-func (b *bounds) noteLocked(list []hooks.Waiting) {
+func (b *Bounds) noteLocked(list []hooks.Waiting) {
 	for _, w := range list {
-		at := place{due: w.Due}
+		at := Place{Due: w.Due}
 		if l := b.looking; l != nil {
 			if low, ok := l.wrote[w.Subscriber]; !ok || at.before(low) {
 				l.wrote[w.Subscriber] = at
@@ -197,8 +200,8 @@ func unfinished(entries []hooks.Entry, changes []hooks.Change) (list []hooks.Wai
 	return list
 }
 
-// lowerLocked moves a subscriber's bound down to a place, if it is above. b.mu is held.
-func (b *bounds) lowerLocked(subscriber string, to place) {
+// lowerLocked moves a subscriber's bound down to a place, if the bound is above it.
+func (b *Bounds) lowerLocked(subscriber string, to Place) {
 	l := b.lanes[subscriber]
 	if l == nil {
 		l = &bound{from: b.others}
@@ -206,13 +209,14 @@ func (b *bounds) lowerLocked(subscriber string, to place) {
 	}
 	l.from = lower(l.from, to)
 	far := b.now.Add(time.Since(b.nowAt) + nearby)
-	if to.due.After(far) && (l.later.IsZero() || to.due.Before(l.later)) {
-		l.later = to.due
+	if to.Due.After(far) && (l.later.IsZero() || to.Due.Before(l.later)) {
+		l.later = to.Due
 	}
 }
 
-// weaknesses returns a sentence while looks are dear.
-func (b *bounds) weaknesses() []string {
+// Weaknesses tells the operator, in a text for [hooks.Weak], that looks are dear. It
+// returns nil if they are not.
+func (b *Bounds) Weaknesses() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.dead == 0 {

@@ -1,4 +1,4 @@
-package postgres
+package bounds
 
 import (
 	"fmt"
@@ -14,20 +14,20 @@ import (
 // not move a bound above it.
 func TestALookMovesNoBoundOverWhatWasWrittenMeanwhile(t *testing.T) {
 	for _, whole := range []bool{true, false} {
-		b, now := &bounds{}, time.Now()
-		b.told(now)
+		b, now := &Bounds{}, time.Now()
+		b.Told(now, now)
 		if !whole {
-			b.finish(b.begin(), nil, 2*manyDead)
+			b.finish(b.Begin(), nil, 2*manyDead)
 			b.until = time.Now().Add(time.Hour)
 		}
-		l := b.begin()
-		if l.whole != whole {
-			t.Fatalf("begin() = whole %v; want %v", l.whole, whole)
+		l := b.Begin()
+		if l.Whole != whole {
+			t.Fatalf("Begin() = whole %v; want %v", l.Whole, whole)
 		}
 		due := now.Add(-time.Hour)
-		b.freed([]hooks.Waiting{{Subscriber: "crm", Due: due}})
+		b.Freed([]hooks.Waiting{{Subscriber: "crm", Due: due}})
 		b.finish(l, nil, 2*manyDead)
-		dues, _ := b.of(now, []string{"crm", "other"})
+		dues, _ := b.Of(now, []string{"crm", "other"})
 		if !dues[0].Equal(due) {
 			t.Errorf("whole %v: crm's bound = %v; want %v, when it was written", whole, dues[0], due)
 		}
@@ -38,9 +38,9 @@ func TestALookMovesNoBoundOverWhatWasWrittenMeanwhile(t *testing.T) {
 }
 
 // finish ends a look that has found something.
-func (b *bounds) finish(l *look, found map[string]place, dead int) {
-	b.end(l, found, dead)
-	b.abandon(l)
+func (b *Bounds) finish(l *Look, found map[string]Place, dead int) {
+	b.End(l, found, dead)
+	b.Abandon(l)
 }
 
 // Whole looks take a twentieth of the time at most, but are never more than half a
@@ -53,25 +53,25 @@ func TestWholeLooksAreRepeated(t *testing.T) {
 		{20 * time.Second, 29 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			b, began := &bounds{}, time.Now()
-			b.told(began)
-			l := b.begin()
+			b, began := &Bounds{}, time.Now()
+			b.Told(began, began)
+			l := b.Begin()
 			time.Sleep(c.took)
 			b.finish(l, nil, 2*manyDead)
 			time.Sleep(time.Until(began.Add(c.apart)))
-			b.told(time.Now())
-			if b.begin().whole {
+			b.Told(time.Now(), time.Now())
+			if b.Begin().Whole {
 				t.Errorf("the look after %v is whole; want one that uses the bounds", c.apart)
 			}
 			time.Sleep(time.Millisecond)
-			if !b.begin().whole {
+			if !b.Begin().Whole {
 				t.Errorf("the look after more than %v uses the bounds; want a whole one", c.apart)
 			}
-			if dues, _ := b.of(time.Now(), []string{"crm"}); dues[0].IsZero() {
+			if dues, _ := b.Of(time.Now(), []string{"crm"}); dues[0].IsZero() {
 				t.Errorf("claims use no bound after %v; want one until the whole look is made", c.apart)
 			}
 			time.Sleep(grace)
-			if dues, _ := b.of(time.Now(), []string{"crm"}); !dues[0].IsZero() {
+			if dues, _ := b.Of(time.Now(), []string{"crm"}); !dues[0].IsZero() {
 				t.Errorf("claims use the bound %v after %v; want none", dues[0], c.apart+grace)
 			}
 		})
@@ -80,9 +80,9 @@ func TestWholeLooksAreRepeated(t *testing.T) {
 
 // A bound stays where it is until a time is known.
 func TestBoundsNeedToKnowTheTime(t *testing.T) {
-	b := &bounds{}
-	b.finish(b.begin(), nil, 2*manyDead)
-	if l := b.begin(); !l.whole {
+	b := &Bounds{}
+	b.finish(b.Begin(), nil, 2*manyDead)
+	if l := b.Begin(); !l.Whole {
 		t.Error("a look is not whole although nobody has said what time it is")
 	}
 }
@@ -90,25 +90,25 @@ func TestBoundsNeedToKnowTheTime(t *testing.T) {
 // A look is whole if no call has told the time for ten seconds.
 func TestBoundsForgetTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &bounds{}
-		b.told(time.Now())
-		b.finish(b.begin(), nil, 2*manyDead)
+		b := &Bounds{}
+		b.Told(time.Now(), time.Now())
+		b.finish(b.Begin(), nil, 2*manyDead)
 		b.until = time.Now().Add(time.Hour)
-		look := func() *look {
-			l := b.begin()
-			b.abandon(l)
+		look := func() *Look {
+			l := b.Begin()
+			b.Abandon(l)
 			return l
 		}
 		time.Sleep(oldTime)
-		if look().whole || b.wantsTime() {
+		if look().Whole || b.WantsTime() {
 			t.Errorf("after %v a look is whole; want one that uses the bounds", oldTime)
 		}
 		time.Sleep(time.Millisecond)
-		if !look().whole || !b.wantsTime() {
+		if !look().Whole || !b.WantsTime() {
 			t.Errorf("after more than %v a look uses the bounds; want a whole one", oldTime)
 		}
-		b.told(time.Now())
-		if look().whole || b.wantsTime() {
+		b.Told(time.Now(), time.Now())
+		if look().Whole || b.WantsTime() {
 			t.Error("a look is whole although a call has just told the time; want one that uses the bounds")
 		}
 	})
@@ -116,23 +116,23 @@ func TestBoundsForgetTheTime(t *testing.T) {
 
 // Names are kept over whole looks, also of those that have nothing to do; but only so many.
 func TestNamesOfSubscribersAreKept(t *testing.T) {
-	b := &bounds{}
-	b.told(time.Now())
-	b.of(time.Now(), []string{"claimed"})
-	b.wrote([]hooks.Entry{{Deliveries: []hooks.Delivery{{DeliveryID: hooks.DeliveryID{Subscriber: "written"}}}}}, nil)
-	b.finish(b.begin(), map[string]place{"found": {}}, 0)
+	b := &Bounds{}
+	b.Told(time.Now(), time.Now())
+	b.Of(time.Now(), []string{"claimed"})
+	b.Wrote([]hooks.Entry{{Deliveries: []hooks.Delivery{{DeliveryID: hooks.DeliveryID{Subscriber: "written"}}}}}, nil)
+	b.finish(b.Begin(), map[string]Place{"found": {}}, 0)
 	for i := range 3 {
 		b.until = time.Time{}
-		b.finish(b.begin(), nil, 2*manyDead)
-		l := b.begin()
-		b.abandon(l)
-		got := slices.Sorted(slices.Values(l.subscribers))
+		b.finish(b.Begin(), nil, 2*manyDead)
+		l := b.Begin()
+		b.Abandon(l)
+		got := slices.Sorted(slices.Values(l.Subscribers))
 		if want := []string{"claimed", "found", "written"}; !slices.Equal(got, want) {
 			t.Errorf("after whole look %d the next one knows %q; want %q", i+1, got, want)
 		}
 	}
 	for i := range 3 * maxNames {
-		if b.of(time.Now(), []string{fmt.Sprint("s", i)}); len(b.names) > maxNames {
+		if b.Of(time.Now(), []string{fmt.Sprint("s", i)}); len(b.names) > maxNames {
 			t.Fatalf("%d names are kept; want at most %d", len(b.names), maxNames)
 		}
 	}

@@ -1,4 +1,4 @@
-package postgres
+package batch
 
 import (
 	"bytes"
@@ -18,16 +18,16 @@ func TestArraysAreAsTheDriverEncodesThem(t *testing.T) {
 		array array
 		typ   uint32
 	}{
-		{"text", column1(text, "", "a", "ü\n", strings.Repeat("long", 100)), pgtype.TextArrayOID},
-		{"timestamptz", column1(timestamptz, at, time.Time{}, at.AddDate(7900, 0, 0), time.Unix(-1, 999_999_999)), pgtype.TimestamptzArrayOID},
-		{"boolean", column1(boolean, true, false), pgtype.BoolArrayOID},
-		{"smallint", column1(smallint, 0, -2, 1<<15-1), pgtype.Int2ArrayOID},
-		{"int", column1(integer, 0, -3, 1<<31-1), pgtype.Int4ArrayOID},
-		{"bigint", column1(bigint, 0, -4, 1<<63-1), pgtype.Int8ArrayOID},
-		{"bytea", column1(bytea, nil, []byte{}, []byte{0, 255}, []byte("json")), pgtype.ByteaArrayOID},
-		{"no text", column1[string](text), pgtype.TextArrayOID},
-		{"no bytea", column1[[]byte](bytea), pgtype.ByteaArrayOID},
-		{"no bigint", column1[int64](bigint), pgtype.Int8ArrayOID},
+		{"text", column1(Text, "", "a", "ü\n", strings.Repeat("long", 100)), pgtype.TextArrayOID},
+		{"timestamptz", column1(Timestamptz, at, time.Time{}, at.AddDate(7900, 0, 0), time.Unix(-1, 999_999_999)), pgtype.TimestamptzArrayOID},
+		{"boolean", column1(Boolean, true, false), pgtype.BoolArrayOID},
+		{"smallint", column1(Smallint, 0, -2, 1<<15-1), pgtype.Int2ArrayOID},
+		{"int", column1(Integer, 0, -3, 1<<31-1), pgtype.Int4ArrayOID},
+		{"bigint", column1(Bigint, 0, -4, 1<<63-1), pgtype.Int8ArrayOID},
+		{"bytea", column1(Bytea, nil, []byte{}, []byte{0, 255}, []byte("json")), pgtype.ByteaArrayOID},
+		{"no text", column1[string](Text), pgtype.TextArrayOID},
+		{"no bytea", column1[[]byte](Bytea), pgtype.ByteaArrayOID},
+		{"no bigint", column1[int64](Bigint), pgtype.Int8ArrayOID},
 	} {
 		before := []byte("before")
 		want, err := pgtype.NewMap().Encode(c.typ, pgx.BinaryFormatCode, c.array.slice(), bytes.Clone(before))
@@ -38,7 +38,7 @@ func TestArraysAreAsTheDriverEncodesThem(t *testing.T) {
 }
 
 // column1 returns an array of values, as a column of rows that are nothing else.
-func column1[V any](kind func(string, func(*V) V) column[V], values ...V) array {
+func column1[V any](kind func(string, func(*V) V) Column[V], values ...V) array {
 	c := kind("c", func(v *V) V { return *v })
 	return &arrayOf[V]{&c, values}
 }

@@ -1,4 +1,4 @@
-package postgres
+package batch
 
 import (
 	"encoding/binary"
@@ -7,19 +7,19 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// An array is an argument that is one, made of something else when it is sent: of
-// what there is in memory it then needs no copy.
+// An array is an argument that becomes an array only when it is sent. So the values are
+// not copied into a slice first.
 type array interface {
-	// slice returns it as drivers take it.
+	// slice returns the array as drivers take it.
 	slice() any
-	// binary appends it as the server's array_recv reads it: the number of dimensions,
-	// that there are no nulls, the elements' type, their number, the first index, and
-	// then each element behind its length.
+	// binary appends the array as the server's array_recv reads it: the number of
+	// dimensions, that there are no nulls, the elements' type, their number, the first
+	// index, and then each element behind its length.
 	binary(buf []byte) []byte
 }
 
-// given returns arguments as drivers take them.
-func given(args []any) []any {
+// asSlices returns arguments as drivers take them.
+func asSlices(args []any) []any {
 	list := make([]any, len(args))
 	for i, arg := range args {
 		if a, ok := arg.(array); ok {
@@ -30,68 +30,74 @@ func given(args []any) []any {
 	return list
 }
 
-// A kind is a type of column, of which a V is a value. None is null: with array_nulls
-// off, the server takes NULL in an array for a text. The statements make null of what
-// stands for it.
+// A kind is a type of column, whose values are Vs. No value is null, because with
+// array_nulls off the server takes NULL in an array for a text. A statement makes null of
+// the value that stands for it, see [Input.Stored].
 type kind[V any] struct {
 	typ    string
 	oid    uint32
 	append func(buf []byte, v V) []byte
 }
 
-func text[T any](name string, f func(*T) string) column[T] {
+// Text is a column of texts. They must be valid UTF-8 without the zero character.
+func Text[T any](name string, f func(*T) string) Column[T] {
 	return newColumn(name, kind[string]{"pg_catalog.text", pgtype.TextOID, appendText}, f)
 }
 
-// jsonText is stored as JSON, and an empty one as null.
-func jsonText[T any](name string, f func(*T) string) column[T] {
-	c := text(name, f)
+// JSON is a column of JSON, which f returns as a text. An empty text is stored as null.
+func JSON[T any](name string, f func(*T) string) Column[T] {
+	c := Text(name, f)
 	c.stored = "nullif(" + name + ", '')::pg_catalog.json"
 	return c
 }
 
-func timestamptz[T any](name string, f func(*T) time.Time) column[T] {
+// Timestamptz is a column of times.
+func Timestamptz[T any](name string, f func(*T) time.Time) Column[T] {
 	return newColumn(name, kind[time.Time]{"pg_catalog.timestamptz", pgtype.TimestamptzOID, appendTime}, f)
 }
 
-// timeOrNull is stored as null if it is the zero time.
-func timeOrNull[T any](name string, f func(*T) time.Time) column[T] {
-	c := timestamptz(name, f)
+// TimeOrNull is a column of times, of which the zero time is stored as null.
+func TimeOrNull[T any](name string, f func(*T) time.Time) Column[T] {
+	c := Timestamptz(name, f)
 	c.stored = "nullif(" + name + ", '0001-01-01 00:00:00+00')"
 	return c
 }
 
-func boolean[T any](name string, f func(*T) bool) column[T] {
+// Boolean is a column of booleans.
+func Boolean[T any](name string, f func(*T) bool) Column[T] {
 	return newColumn(name, kind[bool]{"boolean", pgtype.BoolOID, appendBool}, f)
 }
 
-func smallint[T any](name string, f func(*T) int16) column[T] {
+// Smallint is a column of integers with two bytes.
+func Smallint[T any](name string, f func(*T) int16) Column[T] {
 	return newColumn(name, kind[int16]{"smallint", pgtype.Int2OID, appendInt16}, f)
 }
 
-func integer[T any](name string, f func(*T) int32) column[T] {
+// Integer is a column of integers with four bytes.
+func Integer[T any](name string, f func(*T) int32) Column[T] {
 	return newColumn(name, kind[int32]{"int", pgtype.Int4OID, appendInt32}, f)
 }
 
-func bigint[T any](name string, f func(*T) int64) column[T] {
+// Bigint is a column of integers with eight bytes.
+func Bigint[T any](name string, f func(*T) int64) Column[T] {
 	return newColumn(name, kind[int64]{"bigint", pgtype.Int8OID, appendInt64}, f)
 }
 
-// bytea is stored as null if there are none.
-func bytea[T any](name string, f func(*T) []byte) column[T] {
+// Bytea is a column of bytes. An empty value is stored as null.
+func Bytea[T any](name string, f func(*T) []byte) Column[T] {
 	c := newColumn(name, kind[[]byte]{"pg_catalog.bytea", pgtype.ByteaOID, appendBytes}, func(row *T) []byte {
 		if b := f(row); b != nil {
 			return b
 		}
-		return []byte{} // the driver makes null of nil
+		return []byte{} // the driver would send nil as null
 	})
 	c.stored = "nullif(" + name + ", '')"
 	return c
 }
 
-// newColumn returns a column with what f says of each row.
-func newColumn[T, V any](name string, k kind[V], f func(*T) V) column[T] {
-	return column[T]{
+// newColumn returns a column of a kind. f returns the value of a row.
+func newColumn[T, V any](name string, k kind[V], f func(*T) V) Column[T] {
+	return Column[T]{
 		name: name, typ: k.typ, stored: name,
 		slice: func(rows []T) any {
 			values := make([]V, len(rows))
