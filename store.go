@@ -87,7 +87,8 @@ type Store interface {
 
 	// Events and Deliveries list newest first, by Seq. A page may be short,
 	// even empty, for a store bounds what one call examines; only an empty
-	// next says that there is no more.
+	// next says that there is no more. A Cursor that no page returned is an
+	// [*InvalidError].
 	Events(ctx context.Context, q Query) (page []Event, next string, err error)
 	Deliveries(ctx context.Context, q Query) (page []Delivery, next string, err error)
 

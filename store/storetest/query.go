@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"testing"
@@ -162,6 +163,19 @@ var queryRules = []rule{
 			}
 			equal(t, "len(all pages)", len(deliveries(t, s, q)), 60)
 			equal(t, "len(all pages of events)", len(stored(t, s, q)), 60)
+		}
+	}},
+	{"a cursor that no page returned is an InvalidError", func(t *testing.T, s hooks.Store) {
+		enqueue(t, s, at(0), event("e", "a"))
+		for _, cursor := range []string{"0", "-1", "x", " 1", "9223372036854775808"} {
+			q := hooks.Query{Cursor: cursor}
+			_, _, ofDeliveries := s.Deliveries(t.Context(), q)
+			_, _, ofEvents := s.Events(t.Context(), q)
+			for list, err := range map[string]error{"Deliveries": ofDeliveries, "Events": ofEvents} {
+				if _, ok := errors.AsType[*hooks.InvalidError](err); !ok {
+					t.Errorf("%s(Cursor %q) = %v; want an InvalidError", list, cursor, err)
+				}
+			}
 		}
 	}},
 	{"pages name each row once while new ones arrive", func(t *testing.T, s hooks.Store) {
