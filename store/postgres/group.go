@@ -217,5 +217,5 @@ func (w *writer) settle(group []*op, err error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.addSingle(&w.single, shortly, group...)
+	w.addSingleLocked(&w.single, shortly, group...)
 }

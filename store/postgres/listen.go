@@ -42,7 +42,7 @@ func (h *herald) owe() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.owed = !h.mute
-	h.settle()
+	h.settleLocked()
 }
 
 // take makes the caller the one who announces what is owed, and reports whether
@@ -54,8 +54,8 @@ func (h *herald) take() (owed bool) {
 	return owed
 }
 
-// settle sends what is owed unless the last announcement is too young. h.mu is held.
-func (h *herald) settle() {
+// settleLocked sends what is owed unless the last announcement was less than a pause ago.
+func (h *herald) settleLocked() {
 	if !h.owed || h.resting {
 		return
 	}
@@ -65,7 +65,7 @@ func (h *herald) settle() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.resting = false
-		h.settle()
+		h.settleLocked()
 	})
 }
 

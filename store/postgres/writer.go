@@ -10,19 +10,22 @@ import (
 	"example.com/hooks/store/postgres/internal/batch"
 )
 
-// maxGroup bounds how many rows share a transaction, more or less.
+// maxGroup is about how many rows share a transaction at most.
 const maxGroup = 1000
 
-// A writer brings operations together in transactions, so that those which come
-// at the same time cost one commit. There is no goroutine at rest: an operation
-// that finds its queue without one starts it, and it ends when nothing waits there
-// any more. It watches no context, for callers may go while the operations of others
-// share the transaction.
+// A writer brings operations together in transactions, so that those which come at the
+// same time cost one commit. No goroutine is at rest: an operation that finds its queue
+// without one starts one, which ends when the queue is empty. These goroutines watch no
+// caller's context, because the operations of others share the transaction.
 //
-// One transaction of a group is under way at a time, so that what was asked for
-// later is done later. What cannot be in a group, or was in one that had to wait for
-// somebody's lock, is done by itself; and what then has to wait for it again, apart
-// from all others.
+// An operation goes from one queue to the next:
+//
+//   - groups: it shares a transaction. The server does groups in their order, so that what
+//     was asked for later is done later.
+//   - single: it has a transaction of its own, because it takes more than a group can do,
+//     or because its group had to wait for somebody's lock.
+//   - contested: it had to wait for a lock again. Here it waits for longer and holds up
+//     only operations of this queue.
 type writer struct {
 	store *Store
 
@@ -31,16 +34,16 @@ type writer struct {
 	single    queue
 	contested queue
 
-	carefulUntil time.Time // until then groups look whether events are new
+	carefulUntil time.Time // until then groups look before they insert, see caution
 }
 
-// A queue is operations that wait, and how many goroutines see to it.
+// A queue is operations that wait.
 type queue struct {
 	ops     []*op
-	workers int
+	workers int // goroutines that take operations from it
 }
 
-// maxWorkers of single and contested, each.
+// maxWorkers is how many goroutines work for each of single and contested.
 const maxWorkers = 2
 
 // An op is one caller's Enqueue or Update.
@@ -49,12 +52,11 @@ type op struct {
 	entries []hooks.Entry
 	changes []hooks.Change
 
-	// cancel ends the transaction that is under way for it alone. The writer's
-	// mutex guards this and the next.
-	cancel context.CancelFunc
-	left   bool // the caller has gone
+	// The writer's mutex guards these two.
+	cancel context.CancelFunc // ends the transaction that is under way for it alone
+	left   bool               // the caller has gone
 
-	done chan struct{} // closed when what follows is known
+	done chan struct{} // closed when what follows is written
 	err  error
 
 	receipts []hooks.Receipt
@@ -71,7 +73,7 @@ func (o *op) stale() (ids []hooks.DeliveryID) {
 	return ids
 }
 
-// freed lists what its changes have freed, when a line went on.
+// freed lists the deliveries that its changes have made the next of their lines.
 func (o *op) freed() (list []hooks.Waiting) {
 	var last *[]hooks.Waiting
 	for i := range o.revised {
@@ -82,17 +84,17 @@ func (o *op) freed() (list []hooks.Waiting) {
 	return list
 }
 
-// size is about how many rows it writes.
+// size returns about how many rows it writes.
 func (o *op) size() int { return 1 + len(o.entries) + len(o.changes) }
 
 // isSingle reports whether it needs a transaction of its own.
 func (o *op) isSingle() bool { return adds(o.entries) || emits(o.changes) || o.size() > maxGroup }
 
-// announces reports whether it makes work for others.
+// announces reports whether it leaves work that other dispatchers may do.
 func (o *op) announces() bool { return waiting(o.entries) || frees(o.now, o.changes) }
 
-// submit has o done, maybe together with others. When ctx ends before, it
-// returns the context's error, and o may still be done, whole.
+// submit queues o and waits until it is done, maybe together with others. If ctx ends
+// before, submit returns the context's error, and o is done whole or not at all.
 func (w *writer) submit(ctx context.Context, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -120,7 +122,7 @@ func (w *writer) add(o *op) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if o.isSingle() {
-		w.addSingle(&w.single, shortly, o)
+		w.addSingleLocked(&w.single, shortly, o)
 		return
 	}
 	w.groups.ops = append(w.groups.ops, o)
@@ -130,8 +132,8 @@ func (w *writer) add(o *op) {
 	}
 }
 
-// addSingle queues operations to be done by themselves. w.mu is held.
-func (w *writer) addSingle(q *queue, lock string, ops ...*op) {
+// addSingleLocked queues operations that have a transaction each.
+func (w *writer) addSingleLocked(q *queue, lock string, ops ...*op) {
 	for _, o := range ops {
 		if o.left {
 			o.answer(context.Canceled) // nobody will hear it
@@ -187,7 +189,7 @@ func (w *writer) doSingles(q *queue, lock string) {
 		cancel()
 		w.mu.Lock()
 		if lock == shortly && isLocked(err) {
-			w.addSingle(&w.contested, long, o)
+			w.addSingleLocked(&w.contested, long, o)
 		} else {
 			o.answer(err)
 		}
@@ -195,8 +197,8 @@ func (w *writer) doSingles(q *queue, lock string) {
 	}
 }
 
-// takeSingle returns the next operation, and ends the goroutine if there is none.
-// cancel ends what is begun for it.
+// takeSingle returns the next operation, or nil if there is none; then the goroutine that
+// calls it ends. cancel ends the transaction that is begun for the operation.
 func (w *writer) takeSingle(q *queue, cancel context.CancelFunc) *op {
 	w.mu.Lock()
 	defer w.mu.Unlock()
