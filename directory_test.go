@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/internal/kit"
 	"example.com/hooks/store/memory"
 )
 
@@ -18,7 +19,7 @@ import (
 func TestPublishOnlyProcessReachesRecordedHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
-		web, worker := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store})
+		web, worker := kit.New(t, hooks.Config{Store: store}), kit.New(t, hooks.Config{Store: store})
 		var got []string
 		if err := worker.Subscribe(hooks.Handler{Name: "audit", Events: []string{"invoice.*"}, Func: func(_ context.Context, ev hooks.Event) error {
 			got = append(got, ev.ID)
@@ -26,27 +27,27 @@ func TestPublishOnlyProcessReachesRecordedHandlers(t *testing.T) {
 		}}); err != nil {
 			t.Fatal(err)
 		}
-		if r := send(t, web); r.Deliveries != 0 {
+		if r := kit.Send(t, web); r.Deliveries != 0 {
 			t.Errorf("before the worker ran: deliveries = %d; want none", r.Deliveries)
 		}
-		stop := start(t, worker)
+		stop := kit.Start(t, worker)
 		synctest.Wait()
 		time.Sleep(time.Second) // what web knows is at most that old
-		r := send(t, web)
+		r := kit.Send(t, web)
 		worker.Wake(t.Context()) // the memory store cannot
 		synctest.Wait()
 		if r.Deliveries != 1 || !slices.Equal(got, []string{r.EventID}) {
 			t.Errorf("receipt = %+v, handler got %v; want it to get that event", r, got)
 		}
 		stop()
-		if r := send(t, web); r.Deliveries != 1 {
+		if r := kit.Send(t, web); r.Deliveries != 1 {
 			t.Errorf("while no worker runs: deliveries = %d; want 1, which waits", r.Deliveries)
 		}
 		// No program has the handler any more: web may forget its record.
 		if err := web.Unsubscribe(t.Context(), "audit"); err != nil {
 			t.Fatal(err)
 		}
-		if r := send(t, web); r.Deliveries != 0 {
+		if r := kit.Send(t, web); r.Deliveries != 0 {
 			t.Errorf("after Unsubscribe: deliveries = %d; want none", r.Deliveries)
 		}
 	})
@@ -56,46 +57,21 @@ func TestPublishOnlyProcessReachesRecordedHandlers(t *testing.T) {
 func TestEditsReachOtherProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
-		one, two := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store})
-		send(t, two) // has read that there is nobody
-		put(t, one, hooks.Endpoint{ID: "crm", URL: anyURL})
+		one, two := kit.New(t, hooks.Config{Store: store}), kit.New(t, hooks.Config{Store: store})
+		kit.Send(t, two) // has read that there is nobody
+		kit.Put(t, one, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
 		time.Sleep(time.Second)
-		if r := send(t, two); r.Deliveries != 1 {
+		if r := kit.Send(t, two); r.Deliveries != 1 {
 			t.Errorf("a second later: deliveries = %d; want 1", r.Deliveries)
 		}
 		if err := one.Unsubscribe(t.Context(), "crm"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		if r := send(t, two); r.Deliveries != 0 {
+		if r := kit.Send(t, two); r.Deliveries != 0 {
 			t.Errorf("a second after Unsubscribe: deliveries = %d; want 0", r.Deliveries)
 		}
 	})
-}
-
-// A slowReader holds back what it has read until it is released, and lets
-// others be quicker to write.
-type slowReader struct {
-	*memory.Store
-	hold      chan struct{} // not nil: the next Records waits for it
-	beforePut func()        // not nil: called by the next Put
-}
-
-func (s *slowReader) Put(ctx context.Context, now time.Time, r hooks.Record) (int64, error) {
-	if f := s.beforePut; f != nil {
-		s.beforePut = nil
-		f()
-	}
-	return s.Store.Put(ctx, now, r)
-}
-
-func (s *slowReader) Records(ctx context.Context, since int64) ([]hooks.Record, error) {
-	records, err := s.Store.Records(ctx, since)
-	if hold := s.hold; hold != nil {
-		s.hold = nil
-		<-hold
-	}
-	return records, err
 }
 
 // Somebody who read the subscribers before one was deleted, and is told
@@ -110,10 +86,10 @@ func TestOldNewsDoNotBringBackTheDeleted(t *testing.T) {
 
 func oldNewsComeLate(t *testing.T, deletedHere bool) {
 	hold := make(chan struct{})
-	store := &slowReader{Store: memory.New()}
-	here, elsewhere := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store.Store})
-	put(t, elsewhere, hooks.Endpoint{ID: "crm", URL: anyURL})
-	store.hold = hold
+	store := &kit.SlowReaderStore{Store: memory.New()}
+	here, elsewhere := kit.New(t, hooks.Config{Store: store}), kit.New(t, hooks.Config{Store: store.Store})
+	kit.Put(t, elsewhere, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
+	store.Hold = hold
 	go here.Endpoint(t.Context(), "crm")
 	synctest.Wait()
 	deleter := elsewhere
@@ -123,7 +99,7 @@ func oldNewsComeLate(t *testing.T, deletedHere bool) {
 	if err := deleter.Unsubscribe(t.Context(), "crm"); err != nil {
 		t.Fatal(err)
 	}
-	if r := send(t, here); r.Deliveries != 0 {
+	if r := kit.Send(t, here); r.Deliveries != 0 {
 		t.Errorf("deliveries after Unsubscribe = %d; want 0", r.Deliveries)
 	}
 	close(hold)
@@ -140,12 +116,12 @@ func oldNewsComeLate(t *testing.T, deletedHere bool) {
 // What others wrote while this process wrote something is not overlooked.
 func TestWritesOfOthersBeforeOnesOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &slowReader{Store: memory.New()}
-		here, elsewhere := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store.Store})
-		store.beforePut = func() { put(t, elsewhere, hooks.Endpoint{ID: "erp", URL: anyURL}) }
-		put(t, here, hooks.Endpoint{ID: "crm", URL: anyURL})
+		store := &kit.SlowReaderStore{Store: memory.New()}
+		here, elsewhere := kit.New(t, hooks.Config{Store: store}), kit.New(t, hooks.Config{Store: store.Store})
+		store.BeforePut = func() { kit.Put(t, elsewhere, hooks.Endpoint{ID: "erp", URL: kit.AnyURL}) }
+		kit.Put(t, here, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
 		time.Sleep(time.Second)
-		if r := send(t, here); r.Deliveries != 2 {
+		if r := kit.Send(t, here); r.Deliveries != 2 {
 			t.Errorf("deliveries = %d; want 2", r.Deliveries)
 		}
 	})
@@ -153,15 +129,17 @@ func TestWritesOfOthersBeforeOnesOwn(t *testing.T) {
 
 // Who loses the race to write an endpoint writes it again, on top.
 func TestPutEndpointAgainstAnother(t *testing.T) {
-	store := &slowReader{Store: memory.New()}
-	here, elsewhere := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store.Store})
+	store := &kit.SlowReaderStore{Store: memory.New()}
+	here, elsewhere := kit.New(t, hooks.Config{Store: store}), kit.New(t, hooks.Config{Store: store.Store})
 	var first, second hooks.Endpoint
-	store.beforePut = func() { first = put(t, elsewhere, hooks.Endpoint{ID: "crm", URL: anyURL, Description: "theirs"}) }
-	second = put(t, here, hooks.Endpoint{ID: "crm", URL: anyURL, Description: "ours"})
+	store.BeforePut = func() {
+		first = kit.Put(t, elsewhere, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Description: "theirs"})
+	}
+	second = kit.Put(t, here, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Description: "ours"})
 	if first.Secret.IsZero() || !second.Secret.IsZero() {
 		t.Error("want a secret for the first, which made it, and none for the second")
 	}
-	if e, err := newHooks(t, hooks.Config{Store: store}).Endpoint(t.Context(), "crm"); err != nil || e.Description != "ours" {
+	if e, err := kit.New(t, hooks.Config{Store: store}).Endpoint(t.Context(), "crm"); err != nil || e.Description != "ours" {
 		t.Errorf("Endpoint = %+v, %v; want what was written last", e, err)
 	}
 }
@@ -170,16 +148,16 @@ func TestPutEndpointAgainstAnother(t *testing.T) {
 func TestHandlerIsRecordedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
-		web, worker := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store})
-		if err := worker.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: ignore}); err != nil {
+		web, worker := kit.New(t, hooks.Config{Store: store}), kit.New(t, hooks.Config{Store: store})
+		if err := worker.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
-			stop := start(t, worker)
+			stop := kit.Start(t, worker)
 			synctest.Wait()
 			stop()
 			time.Sleep(time.Second)
-			if r := send(t, web); r.Deliveries != 1 {
+			if r := kit.Send(t, web); r.Deliveries != 1 {
 				t.Errorf("deliveries = %d; want 1", r.Deliveries)
 			}
 			if err := web.Unsubscribe(t.Context(), "audit"); err != nil {
@@ -198,10 +176,10 @@ func TestUnreadableRecordStopsNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		h := subscribed(t, hooks.Config{Store: store, Logger: silent}, hooks.Handler{
+		h := kit.Subscribed(t, hooks.Config{Store: store, Logger: kit.Silent}, hooks.Handler{
 			Name: "a", Func: func(context.Context, hooks.Event) error { return nil },
 		})
-		r := publish(t, h, 1)
+		r := kit.PlaceOrder(t, h, 1)
 		if r.Deliveries != 1 {
 			t.Errorf("Publish made %d deliveries; want 1", r.Deliveries)
 		}
@@ -221,10 +199,10 @@ func TestHandlerIsRecordedInSpiteOfAnother(t *testing.T) {
 				t.Error(err)
 			}
 		}}
-		h := subscribed(t, hooks.Config{Store: store, Logger: silent}, hooks.Handler{
+		h := kit.Subscribed(t, hooks.Config{Store: store, Logger: kit.Silent}, hooks.Handler{
 			Name: "a", Func: func(context.Context, hooks.Event) error { return nil },
 		})
-		runUntilCleanup(t, h)
+		kit.StartInBubble(t, h)
 		records, err := store.Records(t.Context(), 0)
 		if err != nil || len(records) != 1 || !strings.Contains(string(records[0].Data), `"**"`) {
 			t.Errorf("Records = %v, %v; want one with the pattern **", records, err)
@@ -251,9 +229,9 @@ func (s *contended) Put(ctx context.Context, now time.Time, r hooks.Record) (int
 func TestAPageCostsTheSameAmongMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // whose clock stands still: nothing is read anew
 		allocations := func(n int) float64 {
-			h := newHooks(t, hooks.Config{})
+			h := kit.New(t, hooks.Config{})
 			for i := range n {
-				put(t, h, hooks.Endpoint{ID: "ep_" + strconv.Itoa(i), URL: anyURL})
+				kit.Put(t, h, hooks.Endpoint{ID: "ep_" + strconv.Itoa(i), URL: kit.AnyURL})
 			}
 			return testing.AllocsPerRun(100, func() {
 				if page, _, err := h.Endpoints(t.Context(), "ep_3", 4); err != nil || len(page) != 4 {

@@ -11,82 +11,26 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/internal/kit"
 	"example.com/hooks/retry"
 	"example.com/hooks/store/memory"
 )
-
-type order struct {
-	ID int `json:"id"`
-}
-
-var orderPlaced = hooks.NewEventType[order]("order.placed")
-
-// dispatching returns a Hooks with the handlers, running on a memory store
-// until the bubble's end. Call it in a synctest bubble.
-func dispatching(t *testing.T, cfg hooks.Config, handlers ...hooks.Handler) *hooks.Hooks {
-	t.Helper()
-	h := subscribed(t, cfg, handlers...)
-	runUntilCleanup(t, h)
-	return h
-}
-
-// subscribed is dispatching, but without Run.
-func subscribed(t *testing.T, cfg hooks.Config, handlers ...hooks.Handler) *hooks.Hooks {
-	t.Helper()
-	h := newHooks(t, cfg)
-	if err := h.Register(orderPlaced); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range handlers {
-		s.Events = []string{"**"}
-		if err := h.Subscribe(s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return h
-}
-
-// runUntilCleanup is start, and returns when h has begun. Call it in a bubble.
-func runUntilCleanup(t *testing.T, h *hooks.Hooks) (stop func()) {
-	t.Helper()
-	stop = start(t, h)
-	synctest.Wait()
-	return stop
-}
-
-func publish(t *testing.T, h *hooks.Hooks, n int) hooks.Receipt {
-	t.Helper()
-	r, err := h.Publish(t.Context(), orderPlaced.New(order{n}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-func delivery(t *testing.T, h *hooks.Hooks, event, subscriber string) hooks.Delivery {
-	t.Helper()
-	d, err := h.Delivery(t.Context(), hooks.DeliveryID{Event: event, Subscriber: subscriber})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
 
 func TestDeliversAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		got := make(chan hooks.Event, 1)
-		h := dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(_ context.Context, ev hooks.Event) error {
+		h := kit.Dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(_ context.Context, ev hooks.Event) error {
 			got <- ev
 			return nil
 		}})
-		r := publish(t, h, 7)
+		r := kit.PlaceOrder(t, h, 7)
 		ev := <-got
 		if ev.ID != r.EventID || string(ev.Data) != `{"id":7}` {
 			t.Errorf("handler got %s %s; want %s {\"id\":7}", ev.ID, ev.Data, r.EventID)
 		}
 		synctest.Wait()
-		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Succeeded || d.Attempts != 1 {
+		if d := kit.Delivery(t, h, r.EventID, "a"); d.Status != hooks.Succeeded || d.Attempts != 1 {
 			t.Errorf("delivery is %v after %d attempts; want succeeded after 1", d.Status, d.Attempts)
 		}
 		if took := time.Since(began); took != 0 {
@@ -98,11 +42,11 @@ func TestDeliversAtOnce(t *testing.T) {
 func TestRetriesAsTheScheduleSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var starts []time.Time
-		h := dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+		h := kit.Dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
 			starts = append(starts, time.Now())
 			return errors.New("no")
 		}})
-		r := publish(t, h, 1)
+		r := kit.PlaceOrder(t, h, 1)
 		time.Sleep(100 * time.Hour)
 		synctest.Wait()
 		schedule := retry.Standard()
@@ -115,7 +59,7 @@ func TestRetriesAsTheScheduleSays(t *testing.T) {
 				t.Errorf("wait %d = %v; want %v to 20 %% more", i+1, got, wait)
 			}
 		}
-		d := delivery(t, h, r.EventID, "a")
+		d := kit.Delivery(t, h, r.EventID, "a")
 		if d.Status != hooks.Failed || d.Reason != hooks.Exhausted || d.Attempts != 10 {
 			t.Errorf("delivery is %v (%s) after %d attempts; want failed (exhausted) after 10", d.Status, d.Reason, d.Attempts)
 		}
@@ -148,11 +92,11 @@ func TestRetryAfterAndPermanent(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error { return c.err }})
+				h := kit.Dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error { return c.err }})
 				at := time.Now()
-				r := publish(t, h, 1)
+				r := kit.PlaceOrder(t, h, 1)
 				synctest.Wait()
-				d := delivery(t, h, r.EventID, "a")
+				d := kit.Delivery(t, h, r.EventID, "a")
 				if d.Status != c.status || d.Reason != c.reason {
 					t.Errorf("delivery is %v (%s); want %v (%s)", d.Status, d.Reason, c.status, c.reason)
 				}
@@ -167,11 +111,11 @@ func TestRetryAfterAndPermanent(t *testing.T) {
 func TestWaitsForDeliverAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var called atomic.Int64
-		h := dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+		h := kit.Dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
 			called.Store(time.Now().UnixMicro())
 			return nil
 		}})
-		ev := orderPlaced.New(order{1})
+		ev := kit.OrderPlaced.New(kit.Order{ID: 1})
 		ev.DeliverAt = time.Now().Add(36 * time.Hour)
 		if _, err := h.Publish(t.Context(), ev); err != nil {
 			t.Fatal(err)
@@ -186,11 +130,11 @@ func TestWaitsForDeliverAt(t *testing.T) {
 func TestExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
-		h := dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+		h := kit.Dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
 			calls++
 			return errors.New("no")
 		}})
-		ev := orderPlaced.New(order{1})
+		ev := kit.OrderPlaced.New(kit.Order{ID: 1})
 		ev.ExpiresAt = time.Now().Add(time.Minute)
 		r, err := h.Publish(t.Context(), ev)
 		if err != nil {
@@ -198,7 +142,7 @@ func TestExpires(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		// The second attempt is at 5 s, the third would be at 5 m.
-		d := delivery(t, h, r.EventID, "a")
+		d := kit.Delivery(t, h, r.EventID, "a")
 		if d.Status != hooks.Failed || d.Reason != hooks.Expired || calls != 2 {
 			t.Errorf("delivery is %v (%s) after %d calls; want failed (expired) after 2", d.Status, d.Reason, calls)
 		}
@@ -207,20 +151,20 @@ func TestExpires(t *testing.T) {
 
 func TestExpiredBeforeItCouldBeTried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := subscribed(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+		h := kit.Subscribed(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
 			t.Error("called")
 			return nil
 		}})
-		ev := orderPlaced.New(order{1})
+		ev := kit.OrderPlaced.New(kit.Order{ID: 1})
 		ev.ExpiresAt = time.Now().Add(time.Minute)
 		r, err := h.Publish(t.Context(), ev)
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		runUntilCleanup(t, h)
+		kit.StartInBubble(t, h)
 		synctest.Wait()
-		if d := delivery(t, h, r.EventID, "a"); d.Reason != hooks.Expired || d.Attempts != 0 {
+		if d := kit.Delivery(t, h, r.EventID, "a"); d.Reason != hooks.Expired || d.Attempts != 0 {
 			t.Errorf("delivery is %v (%s) after %d attempts; want failed (expired) after 0", d.Status, d.Reason, d.Attempts)
 		}
 	})
@@ -230,32 +174,17 @@ func TestExpiredBeforeItCouldBeTried(t *testing.T) {
 // moment to the next.
 func TestSleepsWhenNothingIsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &countingStore{Store: memory.New()}
-		h := dispatching(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error { return nil }})
-		publish(t, h, 1)
+		store := &kit.CountingStore{Store: memory.New()}
+		h := kit.Dispatching(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error { return nil }})
+		kit.PlaceOrder(t, h, 1)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		before := store.backlogs.Load()
+		before := store.Backlogs.Load()
 		time.Sleep(24 * time.Hour)
-		if n := store.backlogs.Load() - before; n > 2 {
+		if n := store.Backlogs.Load() - before; n > 2 {
 			t.Errorf("the store was asked %d times in an idle day; want no polling", n)
 		}
 	})
-}
-
-// countingStore counts what an idle dispatcher would do.
-type countingStore struct {
-	hooks.Store
-	backlogs atomic.Int64
-}
-
-func (s *countingStore) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
-	s.backlogs.Add(1)
-	return s.Store.Backlog(ctx)
-}
-
-func (s *countingStore) Lock(ctx context.Context, now time.Time) (func() error, error) {
-	return s.Store.(hooks.Exclusive).Lock(ctx, now)
 }
 
 func TestDrainGivesBackUncharged(t *testing.T) {
@@ -265,10 +194,10 @@ func TestDrainGivesBackUncharged(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}}
-		h := subscribed(t, hooks.Config{Store: store, DrainTimeout: time.Second}, stuck)
-		stop := runUntilCleanup(t, h)
+		h := kit.Subscribed(t, hooks.Config{Store: store, DrainTimeout: time.Second}, stuck)
+		stop := kit.StartInBubble(t, h)
 		for i := range 20 {
-			publish(t, h, i)
+			kit.PlaceOrder(t, h, i)
 		}
 		synctest.Wait()
 		began := time.Now()
@@ -291,14 +220,14 @@ func TestDrainGivesBackUncharged(t *testing.T) {
 func TestReplayCancelSendNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		works := false
-		h := dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+		h := kit.Dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
 			if works {
 				return nil
 			}
 			return errors.New("no")
 		}})
 		ctx := t.Context()
-		r := publish(t, h, 1)
+		r := kit.PlaceOrder(t, h, 1)
 		synctest.Wait()
 		id := hooks.DeliveryID{Event: r.EventID, Subscriber: "a"}
 
@@ -307,14 +236,14 @@ func TestReplayCancelSendNow(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Canceled || d.Attempts != 1 {
+		if d := kit.Delivery(t, h, r.EventID, "a"); d.Status != hooks.Canceled || d.Attempts != 1 {
 			t.Errorf("canceled: %v after %d attempts; want canceled after 1", d.Status, d.Attempts)
 		}
 		if _, err := h.Replay(ctx, id); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Succeeded || d.Run != 2 || d.Attempts != 1 {
+		if d := kit.Delivery(t, h, r.EventID, "a"); d.Status != hooks.Succeeded || d.Run != 2 || d.Attempts != 1 {
 			t.Errorf("replayed: %v, run %d, %d attempts; want succeeded, run 2, 1", d.Status, d.Run, d.Attempts)
 		}
 		var wrong *hooks.StatusError
@@ -333,11 +262,11 @@ func TestReplayCancelSendNow(t *testing.T) {
 func TestSendNowDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
-		h := dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+		h := kit.Dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
 			calls++
 			return errors.New("no")
 		}})
-		r := publish(t, h, 1)
+		r := kit.PlaceOrder(t, h, 1)
 		synctest.Wait()
 		if _, err := h.SendNow(t.Context(), hooks.DeliveryID{Event: r.EventID, Subscriber: "a"}); err != nil {
 			t.Fatal(err)
@@ -352,11 +281,11 @@ func TestSendNowDoesNotWait(t *testing.T) {
 func TestOneRunAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
-		h := dispatching(t, hooks.Config{Store: store})
+		h := kit.Dispatching(t, hooks.Config{Store: store})
 		if err := h.Run(t.Context()); !errors.Is(err, hooks.ErrRunning) {
 			t.Errorf("second Run = %v; want ErrRunning", err)
 		}
-		other := subscribed(t, hooks.Config{Store: store})
+		other := kit.Subscribed(t, hooks.Config{Store: store})
 		if err := other.Run(t.Context()); !errors.Is(err, hooks.ErrLocked) {
 			t.Errorf("Run of another Hooks = %v; want ErrLocked", err)
 		}
@@ -367,7 +296,7 @@ func TestOneRunAtATime(t *testing.T) {
 func TestEmptyClaimsDoNotSpin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &lyingStore{Store: memory.New()}
-		h := dispatching(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error { return nil }})
+		h := kit.Dispatching(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error { return nil }})
 		h.Wake(t.Context())
 		time.Sleep(time.Minute) // never ends if the loop spins, for the bubble's clock stands still
 		if n := store.claims.Load(); n > 2000 {
@@ -399,34 +328,34 @@ func (s *lyingStore) Lock(ctx context.Context, now time.Time) (func() error, err
 // end; meanwhile the dispatcher sleeps.
 func TestUnsubscribeWhileUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &countingStore{Store: memory.New()}
-		slow := roundTrip(func(req *http.Request) (*http.Response, error) {
+		store := &kit.CountingStore{Store: memory.New()}
+		slow := kit.Exchange(func(req *http.Request) (*http.Response, error) {
 			time.Sleep(10 * time.Second)
 			return &http.Response{StatusCode: 200, Body: http.NoBody, Request: req}, nil
 		})
-		h := dispatching(t, hooks.Config{Store: store, Transport: slow, SubscriberConcurrency: 1})
+		h := kit.Dispatching(t, hooks.Config{Store: store, Transport: slow, SubscriberConcurrency: 1})
 		if _, err := h.PutEndpoint(t.Context(), hooks.Endpoint{ID: "e", URL: "https://example.com/", Events: []string{"**"}}); err != nil {
 			t.Fatal(err)
 		}
-		first := publish(t, h, 0)
+		first := kit.PlaceOrder(t, h, 0)
 		for i := range 1000 {
-			publish(t, h, i)
+			kit.PlaceOrder(t, h, i)
 		}
 		synctest.Wait()
-		before := store.backlogs.Load()
+		before := store.Backlogs.Load()
 		if err := h.Unsubscribe(t.Context(), "e"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if d := delivery(t, h, first.EventID, "e"); d.Status != hooks.Succeeded {
+		if d := kit.Delivery(t, h, first.EventID, "e"); d.Status != hooks.Succeeded {
 			t.Errorf("what was under way is %v; want succeeded", d.Status)
 		}
 		page, _, err := h.Deliveries(t.Context(), hooks.Query{Statuses: []hooks.Status{hooks.Canceled}, Limit: 2000})
 		if err != nil || len(page) != 1000 {
 			t.Errorf("%d canceled, %v; want 1000", len(page), err)
 		}
-		if n := store.backlogs.Load() - before; n > 50 {
+		if n := store.Backlogs.Load() - before; n > 50 {
 			t.Errorf("the store was asked %d times; want about one for each 200 canceled", n)
 		}
 	})

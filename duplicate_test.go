@@ -12,19 +12,20 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/internal/kit"
 	"example.com/hooks/store/memory"
 )
 
 func TestSameIDTwiceIsADuplicate(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
-	if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: ignore}); err != nil {
+	h := kit.New(t, hooks.Config{})
+	if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
 		t.Fatal(err)
 	}
-	ev := invoicePaid.New(invoice{1})
+	ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 	ev.ID = "inv-1"
-	first := mustPublish(t, h, ev)
+	first := kit.Publish(t, h, ev)
 	ev.Data = json.RawMessage(`{"number":2}`)
-	second := mustPublish(t, h, ev)
+	second := kit.Publish(t, h, ev)
 	batch, err := h.PublishBatch(t.Context(), []hooks.Event{ev, ev})
 	if err != nil {
 		t.Fatal(err)
@@ -37,19 +38,19 @@ func TestSameIDTwiceIsADuplicate(t *testing.T) {
 			t.Errorf("later receipt = %+v; want %+v", r, want)
 		}
 	}
-	if evs := storedEvents(t, h); len(evs) != 1 || string(evs[0].Data) != `{"number":1}` {
+	if evs := kit.Events(t, h); len(evs) != 1 || string(evs[0].Data) != `{"number":1}` {
 		t.Errorf("stored events = %v; want the first only", evs)
 	}
-	if ds := storedDeliveries(t, h); len(ds) != 1 {
+	if ds := kit.Deliveries(t, h); len(ds) != 1 {
 		t.Errorf("stored deliveries = %v; want one", ds)
 	}
 }
 
 func TestSameIDTwiceInABatch(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
-	ev := invoicePaid.New(invoice{1})
+	h := kit.New(t, hooks.Config{})
+	ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 	ev.ID = "inv-1"
-	other := invoicePaid.New(invoice{2})
+	other := kit.InvoicePaid.New(kit.Invoice{Number: 2})
 	rs, err := h.PublishBatch(t.Context(), []hooks.Event{ev, other, ev})
 	if err != nil || len(rs) != 3 {
 		t.Fatalf("PublishBatch = %v, %v; want three receipts", rs, err)
@@ -57,21 +58,21 @@ func TestSameIDTwiceInABatch(t *testing.T) {
 	if rs[0].Duplicate || rs[1].Duplicate || !rs[2].Duplicate || rs[2].EventID != "inv-1" {
 		t.Errorf("receipts = %+v; want the third to be a duplicate of the first", rs)
 	}
-	if n := len(storedEvents(t, h)); n != 2 {
+	if n := len(kit.Events(t, h)); n != 2 {
 		t.Errorf("stored events = %d; want 2", n)
 	}
 }
 
 func TestIdempotencyKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHooks(t, hooks.Config{})
-		if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: ignore}); err != nil {
+		h := kit.New(t, hooks.Config{})
+		if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
 			t.Fatal(err)
 		}
 		keyed := func(tenant, key string) hooks.Receipt {
-			ev := invoicePaid.New(invoice{1})
+			ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 			ev.Tenant, ev.IdempotencyKey = tenant, key
-			return mustPublish(t, h, ev)
+			return kit.Publish(t, h, ev)
 		}
 		first := keyed("", "k")
 		if got, want := keyed("", "k"), (hooks.Receipt{EventID: first.EventID, Duplicate: true}); got != want {
@@ -92,7 +93,7 @@ func TestIdempotencyKeys(t *testing.T) {
 		if r := keyed("", "k"); !r.Duplicate || r.EventID != second.EventID {
 			t.Errorf("after that: receipt = %+v; want a duplicate of the second event", r)
 		}
-		if n, want := len(storedDeliveries(t, h)), 6; n != want {
+		if n, want := len(kit.Deliveries(t, h)), 6; n != want {
 			t.Errorf("deliveries = %d; want %d", n, want)
 		}
 	})
@@ -100,16 +101,16 @@ func TestIdempotencyKeys(t *testing.T) {
 
 func TestIdempotencyWindowIsConfigurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHooks(t, hooks.Config{IdempotencyWindow: time.Minute})
-		ev := invoicePaid.New(invoice{1})
+		h := kit.New(t, hooks.Config{IdempotencyWindow: time.Minute})
+		ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 		ev.IdempotencyKey = "k"
-		mustPublish(t, h, ev)
+		kit.Publish(t, h, ev)
 		time.Sleep(59 * time.Second)
-		if !mustPublish(t, h, ev).Duplicate {
+		if !kit.Publish(t, h, ev).Duplicate {
 			t.Error("within the window the key is free; want it taken")
 		}
 		time.Sleep(time.Second)
-		if mustPublish(t, h, ev).Duplicate {
+		if kit.Publish(t, h, ev).Duplicate {
 			t.Error("after the window the key is taken; want it free")
 		}
 	})
@@ -119,11 +120,11 @@ func TestIdempotencyWindowIsConfigurable(t *testing.T) {
 func TestRepeatedPublishingMakesNoSecondDelivery(t *testing.T) {
 	const publishers, times = 16, 5
 	ids := 100
-	if *long {
+	if *kit.Long {
 		ids = 1000
 	}
 	var calls sync.Map // event id → *atomic.Int64
-	h := newHooks(t, hooks.Config{})
+	h := kit.New(t, hooks.Config{})
 	if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: func(_ context.Context, ev hooks.Event) error {
 		n, _ := calls.LoadOrStore(ev.ID, new(atomic.Int64))
 		n.(*atomic.Int64).Add(1)
@@ -131,13 +132,13 @@ func TestRepeatedPublishingMakesNoSecondDelivery(t *testing.T) {
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	stop := start(t, h)
+	stop := kit.Start(t, h)
 	var firsts, deliveries atomic.Int64
 	var wg sync.WaitGroup
 	for p := range publishers {
 		wg.Go(func() {
 			for i := range ids * times {
-				ev := invoicePaid.New(invoice{i})
+				ev := kit.InvoicePaid.New(kit.Invoice{Number: i})
 				if n := (i + p) % ids; n%2 == 0 {
 					ev.ID = fmt.Sprint("id-", n)
 				} else {
@@ -160,7 +161,7 @@ func TestRepeatedPublishingMakesNoSecondDelivery(t *testing.T) {
 		t.Errorf("first receipts = %d with %d deliveries; want %d", firsts.Load(), deliveries.Load(), ids)
 	}
 	stop()
-	if n := len(storedDeliveries(t, h)); n != ids {
+	if n := len(kit.Deliveries(t, h)); n != ids {
 		t.Errorf("stored deliveries = %d; want %d", n, ids)
 	}
 	for id, n := range calls.Range {
@@ -178,7 +179,7 @@ func TestStoredInSpiteOfAnError(t *testing.T) {
 		t.Run(fmt.Sprint("repeated: ", repeat), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &forgetful{Store: memory.New()}
-				h := newHooks(t, hooks.Config{Store: store})
+				h := kit.New(t, hooks.Config{Store: store})
 				calls := 0
 				s := hooks.Handler{Name: "audit", Events: []string{"**"}, Ordered: true, Func: func(context.Context, hooks.Event) error {
 					calls++
@@ -187,16 +188,16 @@ func TestStoredInSpiteOfAnError(t *testing.T) {
 				if err := h.Subscribe(s); err != nil {
 					t.Fatal(err)
 				}
-				start(t, h)
+				kit.Start(t, h)
 				synctest.Wait()
-				ev := invoicePaid.New(invoice{1})
+				ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 				ev.ID, ev.OrderingKey = "inv-1", "customer-1"
 				if _, err := h.Publish(t.Context(), ev); err == nil {
 					t.Fatal("Publish = nil; want the store's error")
 				}
 				if repeat {
 					store.honest = true
-					if r := mustPublish(t, h, ev); !r.Duplicate {
+					if r := kit.Publish(t, h, ev); !r.Duplicate {
 						t.Errorf("receipt = %+v; want a duplicate", r)
 					}
 				}

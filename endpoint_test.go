@@ -14,15 +14,14 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/internal/kit"
 	"example.com/hooks/signer"
 	"example.com/hooks/store/memory"
 )
 
-const anyURL = "https://example.com/hooks"
-
 func TestPutEndpointMakesAnID(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
-	a, b := put(t, h, hooks.Endpoint{URL: anyURL}), put(t, h, hooks.Endpoint{URL: anyURL})
+	h := kit.New(t, hooks.Config{})
+	a, b := kit.Put(t, h, hooks.Endpoint{URL: kit.AnyURL}), kit.Put(t, h, hooks.Endpoint{URL: kit.AnyURL})
 	if len(a.ID) != len("ep_")+36 || !strings.HasPrefix(a.ID, "ep_") || a.ID == b.ID {
 		t.Errorf("ids = %s, %s; want two of ep_ and a UUID", a.ID, b.ID)
 	}
@@ -30,7 +29,7 @@ func TestPutEndpointMakesAnID(t *testing.T) {
 
 func TestPutEndpointRoundTrip(t *testing.T) {
 	store := memory.New()
-	h := newHooks(t, hooks.Config{Store: store})
+	h := kit.New(t, hooks.Config{Store: store})
 	e := hooks.Endpoint{
 		ID:          "crm",
 		Tenant:      "acme",
@@ -44,12 +43,12 @@ func TestPutEndpointRoundTrip(t *testing.T) {
 		Timeout:     7 * time.Second,
 		Retry:       []time.Duration{time.Second, 0},
 	}
-	made := put(t, h, e)
+	made := kit.Put(t, h, e)
 	if made.Secret.IsZero() {
 		t.Error("PutEndpoint of a new endpoint returns no secret; want the one it made")
 	}
 	made.Secret = signer.Secret{}
-	other := newHooks(t, hooks.Config{Store: store})
+	other := kit.New(t, hooks.Config{Store: store})
 	read, err := other.Endpoint(t.Context(), "crm")
 	if err != nil {
 		t.Fatal(err)
@@ -67,9 +66,9 @@ func TestPutEndpointRoundTrip(t *testing.T) {
 
 // What the caller does to an endpoint, before or after, changes nothing.
 func TestEndpointsAreCopies(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
+	h := kit.New(t, hooks.Config{})
 	e := hooks.Endpoint{
-		ID: "crm", URL: anyURL, Events: []string{"**"},
+		ID: "crm", URL: kit.AnyURL, Events: []string{"**"},
 		Header: map[string]string{"X-A": "1"}, Retry: []time.Duration{1},
 	}
 	spoil := func(e hooks.Endpoint) {
@@ -82,14 +81,14 @@ func TestEndpointsAreCopies(t *testing.T) {
 		}
 		return e
 	}
-	made := put(t, h, e)
+	made := kit.Put(t, h, e)
 	spoil(e)
 	spoil(made)
 	spoil(get())
 	if got := get(); got.Events[0] != "**" || got.Header["X-A"] != "1" || got.Retry[0] != 1 {
 		t.Errorf("endpoint = %+v; want it as it was put", got)
 	}
-	if r := send(t, h); r.Deliveries != 1 {
+	if r := kit.Send(t, h); r.Deliveries != 1 {
 		t.Errorf("deliveries = %d; want 1", r.Deliveries)
 	}
 }
@@ -98,13 +97,13 @@ func TestEqualContentWritesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watchedStore{Store: memory.New()}
 		e := hooks.Endpoint{
-			ID: "crm", URL: anyURL, Events: []string{"**"}, Secret: signer.NewSecret(),
+			ID: "crm", URL: kit.AnyURL, Events: []string{"**"}, Secret: signer.NewSecret(),
 			Header: map[string]string{"X-A": "1", "X-B": "2", "X-C": "3"},
 		}
-		h := newHooks(t, hooks.Config{Store: store})
+		h := kit.New(t, hooks.Config{Store: store})
 		puts := func(e hooks.Endpoint) int64 {
 			before := store.puts.Load()
-			put(t, h, e)
+			kit.Put(t, h, e)
 			return store.puts.Load() - before
 		}
 		if n := puts(e); n != 1 {
@@ -120,7 +119,7 @@ func TestEqualContentWritesNothing(t *testing.T) {
 				t.Errorf("%s: %d writes; want none", name, n)
 			}
 		}
-		h = newHooks(t, hooks.Config{Store: store}) // another process, or a later one
+		h = kit.New(t, hooks.Config{Store: store}) // another process, or a later one
 		if n := puts(e); n != 0 {
 			t.Errorf("the same in another process: %d writes; want none", n)
 		}
@@ -152,9 +151,9 @@ func TestPutEndpointByManyAtOnce(t *testing.T) {
 	secrets := 0
 	var wg sync.WaitGroup
 	for i := range 8 {
-		h := newHooks(t, hooks.Config{Store: store})
+		h := kit.New(t, hooks.Config{Store: store})
 		wg.Go(func() {
-			e, err := h.PutEndpoint(t.Context(), hooks.Endpoint{ID: "crm", URL: anyURL, Description: fmt.Sprint(i), Events: []string{"**"}})
+			e, err := h.PutEndpoint(t.Context(), hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Description: fmt.Sprint(i), Events: []string{"**"}})
 			if err != nil {
 				t.Error(err)
 			}
@@ -173,15 +172,15 @@ func TestPutEndpointByManyAtOnce(t *testing.T) {
 
 func TestPutEndpointWhoseStoreFails(t *testing.T) {
 	store := &watchedStore{Store: memory.New()}
-	h := newHooks(t, hooks.Config{Store: store})
+	h := kit.New(t, hooks.Config{Store: store})
 	broken := errors.New("disk on fire")
 	store.fail.Store(&broken)
-	e, err := h.PutEndpoint(t.Context(), hooks.Endpoint{ID: "crm", URL: anyURL, Events: []string{"**"}})
+	e, err := h.PutEndpoint(t.Context(), hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Events: []string{"**"}})
 	if !errors.Is(err, broken) || !e.Secret.IsZero() || !strings.HasPrefix(err.Error(), "hooks: ") {
 		t.Errorf("PutEndpoint = %+v, %v; want nothing and the store's error", e, err)
 	}
 	store.fail.Store(nil)
-	if e := put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL}); e.Secret.IsZero() {
+	if e := kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL}); e.Secret.IsZero() {
 		t.Error("the repetition returns no secret; want one")
 	}
 }
@@ -190,23 +189,23 @@ func TestUnsubscribeCancelsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := 0
 		cfg := hooks.Config{
-			Transport: exchange(func(*http.Request) (*http.Response, error) { return answer(500, nil, ""), nil }),
+			Transport: kit.Exchange(func(*http.Request) (*http.Response, error) { return kit.Answer(500, nil, ""), nil }),
 			Trace:     hooks.Trace{Ended: func(hooks.Delivery) { ended++ }},
 		}
-		h := newHooks(t, cfg)
-		put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL})
-		put(t, h, hooks.Endpoint{ID: "erp", URL: anyURL})
-		start(t, h)
-		later := invoicePaid.New(invoice{1})
+		h := kit.New(t, cfg)
+		kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
+		kit.Put(t, h, hooks.Endpoint{ID: "erp", URL: kit.AnyURL})
+		kit.Start(t, h)
+		later := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 		later.DeliverAt = time.Now().Add(1000 * time.Hour)
-		mustPublish(t, h, later)
-		send(t, h)
+		kit.Publish(t, h, later)
+		kit.Send(t, h)
 		synctest.Wait() // one is retrying, one pending
 		if err := h.Unsubscribe(t.Context(), "crm"); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		for _, d := range storedDeliveries(t, h) {
+		for _, d := range kit.Deliveries(t, h) {
 			if canceled := d.Status == hooks.Canceled; canceled != (d.Subscriber == "crm") {
 				t.Errorf("delivery to %s is %v; want crm's canceled only", d.Subscriber, d.Status)
 			}
@@ -214,7 +213,7 @@ func TestUnsubscribeCancelsWhatWaits(t *testing.T) {
 		if ended != 2 {
 			t.Errorf("Trace.Ended was told %d times; want 2", ended)
 		}
-		if r := send(t, h); r.Deliveries != 1 {
+		if r := kit.Send(t, h); r.Deliveries != 1 {
 			t.Errorf("deliveries after that = %d; want erp's only", r.Deliveries)
 		}
 		_, err := h.Endpoint(t.Context(), "crm")
@@ -226,33 +225,33 @@ func TestUnsubscribeCancelsWhatWaits(t *testing.T) {
 
 // An id that was deleted is free again, with a secret of its own.
 func TestPutEndpointAfterUnsubscribe(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
-	first := put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL, Description: "old"})
+	h := kit.New(t, hooks.Config{})
+	first := kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Description: "old"})
 	if err := h.Unsubscribe(t.Context(), "crm"); err != nil {
 		t.Fatal(err)
 	}
-	second := put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL})
+	second := kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
 	if second.Secret.IsZero() || second.Secret.Equal(first.Secret) || second.Description != "" {
 		t.Errorf("the endpoint made anew is %+v; want nothing of the old", second)
 	}
-	if r := send(t, h); r.Deliveries != 1 {
+	if r := kit.Send(t, h); r.Deliveries != 1 {
 		t.Errorf("deliveries = %d; want 1", r.Deliveries)
 	}
 	if err := h.Unsubscribe(t.Context(), "crm"); err != nil {
 		t.Error(err)
 	}
-	if err := h.Subscribe(hooks.Handler{Name: "crm", Events: []string{"**"}, Func: ignore}); err != nil {
+	if err := h.Subscribe(hooks.Handler{Name: "crm", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
 		t.Errorf("Subscribe with the id of a deleted endpoint = %v; want nil", err)
 	}
-	wantInvalid(t, h.Unsubscribe(t.Context(), "crm"), "Subscriber", hooks.ErrTaken, "remove it from the code")
+	kit.WantInvalid(t, h.Unsubscribe(t.Context(), "crm"), "Subscriber", hooks.ErrTaken, "remove it from the code")
 }
 
 func TestEndpointsPages(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
+	h := kit.New(t, hooks.Config{})
 	var want []string
 	for i := range 60 {
 		id := fmt.Sprintf("ep-%d", i*7%60)
-		put(t, h, hooks.Endpoint{ID: id, URL: anyURL})
+		kit.Put(t, h, hooks.Endpoint{ID: id, URL: kit.AnyURL})
 		want = append(want, id)
 	}
 	slices.Sort(want)
@@ -286,18 +285,18 @@ func TestEndpointsPages(t *testing.T) {
 func TestEditMendsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var urls []string
-		h := newHooks(t, hooks.Config{Transport: exchange(func(r *http.Request) (*http.Response, error) {
+		h := kit.New(t, hooks.Config{Transport: kit.Exchange(func(r *http.Request) (*http.Response, error) {
 			urls = append(urls, r.URL.String())
 			if r.URL.Path == "/old" {
-				return answer(404, nil, ""), nil
+				return kit.Answer(404, nil, ""), nil
 			}
-			return answer(200, nil, ""), nil
+			return kit.Answer(200, nil, ""), nil
 		})})
-		put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/old"})
-		start(t, h)
-		send(t, h)
+		kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/old"})
+		kit.Start(t, h)
+		kit.Send(t, h)
 		synctest.Wait()
-		put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/new"})
+		kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/new"})
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		want := []string{"https://example.com/old", "https://example.com/new"}

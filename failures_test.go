@@ -22,6 +22,7 @@ import (
 
 	"example.com/hooks"
 	"example.com/hooks/egress"
+	"example.com/hooks/internal/kit"
 	"example.com/hooks/signer"
 	"example.com/hooks/store/memory"
 )
@@ -62,7 +63,7 @@ func TestFailureClasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	plain, _ := receiver(t, nil)
+	plain, _ := kit.Receiver(t, nil)
 	selfSigned := quietly(httptest.NewTLSServer(http.NotFoundHandler()))
 	t.Cleanup(selfSigned.Close)
 	ancient := quietly(httptest.NewUnstartedServer(http.NotFoundHandler()))
@@ -90,11 +91,11 @@ func TestFailureClasses(t *testing.T) {
 				Secret: signer.NewSecret(),
 				Header: map[string]string{"Authorization": "Bearer bear-51d2e8"},
 			}
-			o := attemptOnce(t, cfg, e)
+			o := kit.AttemptOnce(t, cfg, e)
 			if o.Status != hooks.Failed || o.Reason != hooks.Exhausted || o.Error != c.class || o.Attempt.Error != c.class {
 				t.Errorf("delivery = %v %s (%d %q); want failed exhausted (%q)", o.Status, o.Reason, o.Code, o.Error, c.class)
 			}
-			wantNowhere(t, e, "outcome", kept(o), "log", log.String())
+			wantNowhere(t, e, "outcome", kit.Kept(o), "log", log.String())
 		})
 	}
 }
@@ -111,14 +112,11 @@ func TestTheEgressProxyRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := hooks.Config{Transport: egress.NewTransport(egress.Config{Proxy: u})}
-	o := attemptOnce(t, cfg, hooks.Endpoint{URL: "https://example.com/"})
-	if o.Error != "proxy" || strings.Contains(kept(o), "10.1.2.3") {
-		t.Errorf("outcome = %s; want class proxy, without the proxy's words", kept(o))
+	o := kit.AttemptOnce(t, cfg, hooks.Endpoint{URL: "https://example.com/"})
+	if o.Error != "proxy" || strings.Contains(kit.Kept(o), "10.1.2.3") {
+		t.Errorf("outcome = %s; want class proxy, without the proxy's words", kit.Kept(o))
 	}
 }
-
-// kept is all that is kept of an attempt and its delivery, as text.
-func kept(o outcome) string { return fmt.Sprintf("%+v %s", o, o.Attempt.Body) }
 
 // wantNowhere checks that what is secret of the endpoint is in none of the
 // texts, which come in pairs with their names.
@@ -161,16 +159,16 @@ func TestFailureClassesOfOtherErrors(t *testing.T) {
 	} {
 		var log bytes.Buffer
 		e := hooks.Endpoint{URL: "https://example.com/hooks?token=tok-7f3a9c", Secret: signer.NewSecret()}
-		o := attemptOnce(t, hooks.Config{
+		o := kit.AttemptOnce(t, hooks.Config{
 			Logger:    slog.New(slog.NewTextHandler(&log, nil)),
-			Transport: exchange(func(*http.Request) (*http.Response, error) { return nil, fmt.Errorf("wrapped: %w", c.err) }),
+			Transport: kit.Exchange(func(*http.Request) (*http.Response, error) { return nil, fmt.Errorf("wrapped: %w", c.err) }),
 		}, e)
 		if o.Error != c.class {
 			t.Errorf("class of %v = %q; want %q", c.err, o.Error, c.class)
 		}
-		wantNowhere(t, e, "outcome", kept(o), "log", log.String())
-		if strings.Contains(kept(o), "10.11.12.13") {
-			t.Errorf("outcome has the internal address in it: %s", kept(o))
+		wantNowhere(t, e, "outcome", kit.Kept(o), "log", log.String())
+		if strings.Contains(kit.Kept(o), "10.11.12.13") {
+			t.Errorf("outcome has the internal address in it: %s", kit.Kept(o))
 		}
 		if errors.Is(c.err, egress.ErrDenied) && !strings.Contains(log.String(), "10.11.12.13") {
 			t.Errorf("log = %s; want the refused address, for the operator", log.String())
@@ -186,8 +184,8 @@ func TestAddressOfANameIsNotKept(t *testing.T) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	o := attemptOnce(t, hooks.Config{}, hooks.Endpoint{URL: fmt.Sprintf("http://localhost:%d/", port)})
-	text := kept(o)
+	o := kit.AttemptOnce(t, hooks.Config{}, hooks.Endpoint{URL: fmt.Sprintf("http://localhost:%d/", port)})
+	text := kit.Kept(o)
 	if o.Error != "connection refused" || strings.Contains(text, "127.0.0.1") || strings.Contains(text, "::1") {
 		t.Errorf("outcome = %s; want connection refused and no address", text)
 	}
@@ -199,30 +197,30 @@ func TestSecretsLeaveOnlyAsSignatures(t *testing.T) {
 	store := memory.New()
 	var log bytes.Buffer
 	cfg := hooks.Config{
-		Store: store, Egress: loopback,
+		Store: store, Egress: kit.Loopback,
 		Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
-	finished := traced(&cfg)
-	h := newHooks(t, cfg)
-	url, got := receiver(t, nil)
-	e := put(t, h, hooks.Endpoint{ID: "crm", URL: url})
+	finished := kit.Traced(&cfg)
+	h := kit.New(t, cfg)
+	url, got := kit.Receiver(t, nil)
+	e := kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: url})
 	text, err := json.Marshal(e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	start(t, h)
-	send(t, h)
-	o, r := soon(t, finished), soon(t, got)
+	kit.Start(t, h)
+	kit.Send(t, h)
+	o, r := kit.Soon(t, finished), kit.Soon(t, got)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("made", "endpoint", e)
 	wantNowhere(t, e,
 		"JSON", string(text), "%+v", fmt.Sprintf("%+v", e), "%#v", fmt.Sprintf("%#v", e),
-		"request", fmt.Sprintf("%+v", r), "outcome", kept(o), "log", log.String())
+		"request", fmt.Sprintf("%+v", r), "outcome", kit.Kept(o), "log", log.String())
 }
 
 // The policy is asked before every attempt, so what was allowed once is not
 // for ever.
 func TestPolicyCountsWhenTheAttemptStarts(t *testing.T) {
-	url, got := receiver(t, nil)
+	url, got := kit.Receiver(t, nil)
 	for name, policy := range map[string]egress.Policy{
 		"http":     {AllowLoopback: true},
 		"loopback": {AllowHTTP: true},
@@ -231,13 +229,13 @@ func TestPolicyCountsWhenTheAttemptStarts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := memory.New()
-			lenient := newHooks(t, hooks.Config{Store: store, Egress: loopback})
-			put(t, lenient, hooks.Endpoint{ID: "crm", URL: url, Retry: []time.Duration{}})
-			send(t, lenient)
+			lenient := kit.New(t, hooks.Config{Store: store, Egress: kit.Loopback})
+			kit.Put(t, lenient, hooks.Endpoint{ID: "crm", URL: url, Retry: []time.Duration{}})
+			kit.Send(t, lenient)
 			cfg := hooks.Config{Store: store, Egress: policy, Logger: slog.New(slog.DiscardHandler)}
-			finished := traced(&cfg)
-			start(t, newHooks(t, cfg))
-			o := soon(t, finished)
+			finished := kit.Traced(&cfg)
+			kit.Start(t, kit.New(t, cfg))
+			o := kit.Soon(t, finished)
 			if o.Status != hooks.Failed || o.Error != "destination not allowed" || o.Code != 0 || len(got) != 0 {
 				t.Errorf("delivery = %v (%d %s), %d requests; want failed (destination not allowed) and none", o.Status, o.Code, o.Error, len(got))
 			}
@@ -249,20 +247,20 @@ func TestPolicyCountsWhenTheAttemptStarts(t *testing.T) {
 // is checked before it is asked.
 func TestPolicyCountsForEveryTransport(t *testing.T) {
 	store := memory.New()
-	put(t, newHooks(t, hooks.Config{Store: store, Egress: loopback}), hooks.Endpoint{ID: "crm", URL: "http://127.0.0.1/"})
+	kit.Put(t, kit.New(t, hooks.Config{Store: store, Egress: kit.Loopback}), hooks.Endpoint{ID: "crm", URL: "http://127.0.0.1/"})
 	cfg := hooks.Config{
 		Store:  store,
 		Logger: slog.New(slog.DiscardHandler),
-		Transport: exchange(func(*http.Request) (*http.Response, error) {
+		Transport: kit.Exchange(func(*http.Request) (*http.Response, error) {
 			t.Error("the transport was asked; want the URL to be refused before")
-			return answer(200, nil, ""), nil
+			return kit.Answer(200, nil, ""), nil
 		}),
 	}
-	finished := traced(&cfg)
-	h := newHooks(t, cfg)
-	start(t, h)
-	send(t, h)
-	if o := soon(t, finished); o.Error != "destination not allowed" {
+	finished := kit.Traced(&cfg)
+	h := kit.New(t, cfg)
+	kit.Start(t, h)
+	kit.Send(t, h)
+	if o := kit.Soon(t, finished); o.Error != "destination not allowed" {
 		t.Errorf("delivery = %v (%s); want destination not allowed", o.Status, o.Error)
 	}
 }
@@ -278,8 +276,8 @@ func TestProxyOfTheEnvironmentIsIgnored(t *testing.T) {
 		deliverProxied(t, target)
 		return
 	}
-	proxy, proxied := receiver(t, nil)
-	target, got := receiver(t, nil)
+	proxy, proxied := kit.Receiver(t, nil)
+	target, got := kit.Receiver(t, nil)
 	child := exec.Command(os.Args[0], "-test.run=^TestProxyOfTheEnvironmentIsIgnored$", "-test.count=1")
 	child.Env = append(os.Environ(), "HTTP_PROXY="+proxy, "http_proxy="+proxy, "HTTPS_PROXY="+proxy, "ALL_PROXY="+proxy, "NO_PROXY=",
 		"no_proxy=", "REQUEST_METHOD=", proxiedURL+"="+strings.Replace(target, "127.0.0.1", "0.0.0.0", 1))
@@ -300,12 +298,12 @@ func deliverProxied(t *testing.T, target string) {
 		t.Fatalf("ProxyFromEnvironment(%s) = %v, %v; want the proxy, or this test says nothing", target, u, err)
 	}
 	cfg := hooks.Config{Egress: egress.Policy{AllowHTTP: true, AllowPrefixes: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/32")}}}
-	finished := traced(&cfg)
-	h := newHooks(t, cfg)
-	put(t, h, hooks.Endpoint{ID: "crm", URL: target})
-	start(t, h)
-	send(t, h)
-	if o := soon(t, finished); o.Status != hooks.Succeeded {
+	finished := kit.Traced(&cfg)
+	h := kit.New(t, cfg)
+	kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: target})
+	kit.Start(t, h)
+	kit.Send(t, h)
+	if o := kit.Soon(t, finished); o.Status != hooks.Succeeded {
 		t.Errorf("delivery = %v (%s); want succeeded", o.Status, o.Error)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/internal/kit"
 	"example.com/hooks/store/memory"
 	"example.com/hooks/store/sqlite"
 )
@@ -18,13 +19,13 @@ import (
 func TestFlushWithoutRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		served := 0
-		h := subscribed(t, hooks.Config{SubscriberConcurrency: 1}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+		h := kit.Subscribed(t, hooks.Config{SubscriberConcurrency: 1}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
 			time.Sleep(time.Second)
 			served++
 			return nil
 		}})
 		for i := range 100 {
-			publish(t, h, i)
+			kit.PlaceOrder(t, h, i)
 		}
 		began := time.Now()
 		if err := h.Flush(t.Context()); err != nil || served != 100 {
@@ -46,20 +47,20 @@ func TestFlushWithoutRun(t *testing.T) {
 func TestFlushWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var served atomic.Int64
-		h := dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+		h := kit.Dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
 			time.Sleep(time.Second)
 			if served.Add(1)%2 == 0 {
 				return errors.New("later")
 			}
 			return nil
 		}})
-		later := orderPlaced.New(order{0})
+		later := kit.OrderPlaced.New(kit.Order{ID: 0})
 		later.DeliverAt = time.Now().Add(time.Hour)
 		if _, err := h.Publish(t.Context(), later); err != nil {
 			t.Fatal(err)
 		}
-		publish(t, h, 1)
-		publish(t, h, 2)
+		kit.PlaceOrder(t, h, 1)
+		kit.PlaceOrder(t, h, 2)
 		began := time.Now()
 		if err := h.Flush(t.Context()); err != nil || served.Load() != 2 {
 			t.Errorf("Flush = %v after %d attempts; want nil after 2", err, served.Load())
@@ -77,10 +78,10 @@ func TestFlushEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
 		stuck := hooks.Handler{Name: "a", Func: func(ctx context.Context, _ hooks.Event) error { <-ctx.Done(); return ctx.Err() }}
-		h := subscribed(t, hooks.Config{Store: store, DrainTimeout: time.Second}, stuck)
-		stop := runUntilCleanup(t, h)
-		publish(t, h, 1)
-		other := subscribed(t, hooks.Config{Store: store})
+		h := kit.Subscribed(t, hooks.Config{Store: store, DrainTimeout: time.Second}, stuck)
+		stop := kit.StartInBubble(t, h)
+		kit.PlaceOrder(t, h, 1)
+		other := kit.Subscribed(t, hooks.Config{Store: store})
 		if err := other.Flush(t.Context()); !errors.Is(err, hooks.ErrLocked) {
 			t.Errorf("Flush beside another dispatcher = %v; want ErrLocked", err)
 		}
@@ -102,19 +103,19 @@ func TestFlushEnds(t *testing.T) {
 // What is published while the store is being asked what is due is flushed too.
 func TestFlushMindsWhatCameMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &gated{Store: memory.New()}
+		store := &kit.GatedStore{Store: memory.New()}
 		var served atomic.Int32
-		h := dispatching(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Ordered: true, Func: func(context.Context, hooks.Event) error {
+		h := kit.Dispatching(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Ordered: true, Func: func(context.Context, hooks.Event) error {
 			time.Sleep(time.Second)
 			served.Add(1)
 			return nil
 		}})
 		release := make(chan struct{})
-		block := once(release)
-		store.backlog = func() { _ = block() }
+		block := kit.Once(release)
+		store.AfterBacklog = func() { _ = block() }
 		h.Wake(t.Context())
 		synctest.Wait()
-		ev := orderPlaced.New(order{1})
+		ev := kit.OrderPlaced.New(kit.Order{ID: 1})
 		ev.OrderingKey = "k"
 		if _, err := h.Publish(t.Context(), ev); err != nil {
 			t.Fatal(err)
@@ -133,20 +134,20 @@ func TestFlushMindsWhatCameMeanwhile(t *testing.T) {
 // each other.
 func TestFlushesTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := subscribed(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+		h := kit.Subscribed(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
 			time.Sleep(time.Second)
 			return nil
 		}})
 		done := make(chan error)
 		for i := range 20 {
-			publish(t, h, i)
+			kit.PlaceOrder(t, h, i)
 			go func() {
 				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
 				done <- h.Flush(t.Context())
 			}()
 		}
 		time.Sleep(50 * time.Millisecond)
-		runUntilCleanup(t, h)
+		kit.StartInBubble(t, h)
 		for range 20 {
 			if err := <-done; err != nil {
 				t.Errorf("Flush = %v; want nil", err)
@@ -159,7 +160,7 @@ func TestFlushesTakeTurns(t *testing.T) {
 func TestFlushWhileAnotherEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &slowUnlock{Store: memory.New(), release: make(chan struct{})}
-		h := subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error { return nil }})
+		h := kit.Subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error { return nil }})
 		flush := func() chan error {
 			done := make(chan error, 1)
 			go func() { done <- h.Flush(t.Context()) }()
@@ -167,13 +168,13 @@ func TestFlushWhileAnotherEnds(t *testing.T) {
 			return done
 		}
 		first := flush()
-		r := publish(t, h, 1)
+		r := kit.PlaceOrder(t, h, 1)
 		second := flush()
 		close(store.release)
 		if err := errors.Join(<-first, <-second); err != nil {
 			t.Errorf("Flush = %v; want nil of both", err)
 		}
-		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Succeeded {
+		if d := kit.Delivery(t, h, r.EventID, "a"); d.Status != hooks.Succeeded {
 			t.Errorf("the delivery is %v; want succeeded", d.Status)
 		}
 	})
@@ -203,7 +204,7 @@ func TestFlushGoesByNoOldAnswer(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					const line = 10
 					var served atomic.Int32
-					h := dispatching(t, hooks.Config{Store: &tardy{open(t), late}}, hooks.Handler{
+					h := kit.Dispatching(t, hooks.Config{Store: &tardy{open(t), late}}, hooks.Handler{
 						Name: "a", Ordered: true, Func: func(context.Context, hooks.Event) error {
 							time.Sleep(time.Millisecond)
 							served.Add(1)
@@ -229,7 +230,7 @@ func TestRunGoesByNoOldAnswer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const line = 10
 				var served atomic.Int32
-				h := dispatching(t, hooks.Config{Store: &tardy{open(t), 3 * time.Millisecond}}, hooks.Handler{
+				h := kit.Dispatching(t, hooks.Config{Store: &tardy{open(t), 3 * time.Millisecond}}, hooks.Handler{
 					Name: "a", Ordered: true, Func: func(context.Context, hooks.Event) error {
 						time.Sleep(time.Millisecond)
 						served.Add(1)
@@ -255,25 +256,25 @@ func TestDeletedLinesEnd(t *testing.T) {
 		t.Run(fmt.Sprint("flush ", flush), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const line = 5
-				store := &gated{Store: memory.New()}
-				h := subscribed(t, hooks.Config{Store: store})
-				put(t, h, hooks.Endpoint{ID: "e", URL: "https://example.com/", Ordered: true, Events: []string{"**"}})
+				store := &kit.GatedStore{Store: memory.New()}
+				h := kit.Subscribed(t, hooks.Config{Store: store})
+				kit.Put(t, h, hooks.Endpoint{ID: "e", URL: "https://example.com/", Ordered: true, Events: []string{"**"}})
 				for i := range line {
 					publishInLine(t, h, i)
 				}
 				if err := h.Unsubscribe(t.Context(), "e"); err != nil {
 					t.Fatal(err)
 				}
-				store.update = func() { time.Sleep(3 * time.Millisecond) } // longer than a look takes
+				store.BeforeUpdate = func() { time.Sleep(3 * time.Millisecond) } // longer than a look takes
 				if flush {
 					if err := h.Flush(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 				} else {
-					runUntilCleanup(t, h)
+					kit.StartInBubble(t, h)
 					time.Sleep(time.Second)
 				}
-				for _, d := range storedDeliveries(t, h) {
+				for _, d := range kit.Deliveries(t, h) {
 					if d.Status != hooks.Canceled {
 						t.Errorf("%v is %v; want canceled", d.DeliveryID, d.Status)
 					}
@@ -285,9 +286,9 @@ func TestDeletedLinesEnd(t *testing.T) {
 
 func publishInLine(t *testing.T, h *hooks.Hooks, n int) {
 	t.Helper()
-	ev := orderPlaced.New(order{n})
+	ev := kit.OrderPlaced.New(kit.Order{ID: n})
 	ev.OrderingKey = "k"
-	mustPublish(t, h, ev)
+	kit.Publish(t, h, ev)
 }
 
 // stores are those that this package's tests may open in a bubble.

@@ -15,40 +15,26 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/internal/kit"
 	"example.com/hooks/signer"
 	"example.com/hooks/store/memory"
 )
 
-// attemptOnce delivers one event to the endpoint, by one attempt, with real
-// sockets if cfg has no Transport.
-func attemptOnce(t *testing.T, cfg hooks.Config, e hooks.Endpoint) outcome {
-	t.Helper()
-	cfg.Egress = loopback
-	finished := traced(&cfg)
-	h := newHooks(t, cfg)
-	e.ID, e.Retry = "crm", []time.Duration{}
-	put(t, h, e)
-	stop := start(t, h)
-	defer stop()
-	send(t, h)
-	return soon(t, finished)
-}
-
 func TestRequest(t *testing.T) {
-	url, got := receiver(t, nil)
-	h := newHooks(t, hooks.Config{Egress: loopback})
-	e := put(t, h, hooks.Endpoint{
+	url, got := kit.Receiver(t, nil)
+	h := kit.New(t, hooks.Config{Egress: kit.Loopback})
+	e := kit.Put(t, h, hooks.Endpoint{
 		ID: "crm", URL: url + "/a%2Fb/hooks?token=t%20k&b", Header: map[string]string{"authorization": "Bearer x"},
 	})
-	start(t, h)
-	ev := invoicePaid.New(invoice{7})
+	kit.Start(t, h)
+	ev := kit.InvoicePaid.New(kit.Invoice{Number: 7})
 	ev.ID = "evt_1"
 	ev.Time = time.Date(2026, 2, 3, 4, 5, 6, 123456789, time.FixedZone("", 3600))
 	ev.Metadata = map[string]string{"secret": "metadata is not sent"}
 	ev.Tenant, ev.IdempotencyKey, ev.OrderingKey = "", "ik", "ok"
 	began := time.Now().Truncate(time.Second)
-	mustPublish(t, h, ev)
-	r := soon(t, got)
+	kit.Publish(t, h, ev)
+	r := kit.Soon(t, got)
 
 	if r.Method != "POST" || r.Target != "/a%2Fb/hooks?token=t%20k&b" || "http://"+r.Host != url {
 		t.Errorf("request = %s %s to %s; want POST /a%%2Fb/hooks?token=t%%20k&b to %s", r.Method, r.Target, r.Host, url)
@@ -79,21 +65,21 @@ func TestRequest(t *testing.T) {
 }
 
 func TestBodyIsVerbatim(t *testing.T) {
-	url, got := receiver(t, nil)
+	url, got := kit.Receiver(t, nil)
 	raw := hooks.NewEventType[json.RawMessage]("invoice.paid")
 	for _, isRaw := range []bool{false, true} {
-		h := newHooks(t, hooks.Config{Egress: loopback})
-		e := put(t, h, hooks.Endpoint{URL: url, Raw: isRaw})
-		start(t, h)
+		h := kit.New(t, hooks.Config{Egress: kit.Loopback})
+		e := kit.Put(t, h, hooks.Endpoint{URL: url, Raw: isRaw})
+		kit.Start(t, h)
 		for _, data := range verbatim {
 			ev := raw.New(json.RawMessage(data))
 			ev.Time = time.Unix(0, 0)
-			mustPublish(t, h, ev)
+			kit.Publish(t, h, ev)
 			want := data
 			if !isRaw {
 				want = `{"type":"invoice.paid","timestamp":"1970-01-01T00:00:00.000Z","data":` + data + `}`
 			}
-			r := soon(t, got)
+			r := kit.Soon(t, got)
 			if r.Body != want {
 				t.Errorf("body with Raw %v = %q; want %q", isRaw, r.Body, want)
 			}
@@ -106,10 +92,10 @@ func TestBodyIsVerbatim(t *testing.T) {
 
 // Even if a record in the store says otherwise, ours are ours.
 func TestHeadersInTheStoreCannotReplaceOurs(t *testing.T) {
-	url, got := receiver(t, nil)
+	url, got := kit.Receiver(t, nil)
 	store := memory.New()
 	secret := signer.NewSecret()
-	put(t, newHooks(t, hooks.Config{Store: store, Egress: loopback}), hooks.Endpoint{
+	kit.Put(t, kit.New(t, hooks.Config{Store: store, Egress: kit.Loopback}), hooks.Endpoint{
 		ID: "crm", URL: url, Secret: secret,
 		Header: map[string]string{"X-1": "forged", "X-2": "forged", "X-3": "forged", "X-4": "forged", "X-5": "forged"},
 	})
@@ -126,10 +112,10 @@ func TestHeadersInTheStoreCannotReplaceOurs(t *testing.T) {
 	if _, err := store.Put(t.Context(), time.Now(), r); err != nil {
 		t.Fatal(err)
 	}
-	h := newHooks(t, hooks.Config{Store: store, Egress: loopback})
-	start(t, h)
-	send(t, h)
-	req := soon(t, got)
+	h := kit.New(t, hooks.Config{Store: store, Egress: kit.Loopback})
+	kit.Start(t, h)
+	kit.Send(t, h)
+	req := kit.Soon(t, got)
 	for name, values := range req.Header {
 		if slices.Contains(values, "forged") {
 			t.Errorf("%s = %q; want ours", name, values)
@@ -145,23 +131,23 @@ func TestHeadersInTheStoreCannotReplaceOurs(t *testing.T) {
 func TestEveryAttemptIsSignedAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type seen struct {
-			received
+			kit.Received
 			at time.Time
 		}
 		var requests []seen
-		kept := make(chan received, 1)
-		h := newHooks(t, hooks.Config{
-			Egress: loopback,
-			Transport: pipes(t, keeping(kept, func(w http.ResponseWriter, _ *http.Request) {
+		kept := make(chan kit.Received, 1)
+		h := kit.New(t, hooks.Config{
+			Egress: kit.Loopback,
+			Transport: kit.Pipes(t, kit.Keeping(kept, func(w http.ResponseWriter, _ *http.Request) {
 				requests = append(requests, seen{<-kept, time.Now()})
 				if len(requests)%2 == 1 {
 					w.WriteHeader(http.StatusInternalServerError)
 				}
 			})),
 		})
-		e := put(t, h, hooks.Endpoint{ID: "crm", URL: "http://127.0.0.1/hooks"})
-		start(t, h)
-		r := send(t, h)
+		e := kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: "http://127.0.0.1/hooks"})
+		kit.Start(t, h)
+		r := kit.Send(t, h)
 		time.Sleep(time.Hour)
 		if _, err := h.Replay(t.Context(), hooks.DeliveryID{Event: r.EventID, Subscriber: "crm"}); err != nil {
 			t.Fatal(err)
@@ -214,16 +200,16 @@ func TestStatusCodes(t *testing.T) {
 	} {
 		t.Run(strconv.Itoa(c.code), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				cfg := hooks.Config{Egress: loopback, Transport: pipes(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				cfg := hooks.Config{Egress: kit.Loopback, Transport: kit.Pipes(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 					w.Header().Set("X-Answer", "yes")
 					w.WriteHeader(c.code)
 				}))}
-				finished := traced(&cfg)
-				h := newHooks(t, cfg)
-				put(t, h, hooks.Endpoint{ID: "crm", URL: "http://127.0.0.1/hooks?token"})
-				start(t, h)
-				send(t, h)
-				o := soon(t, finished)
+				finished := kit.Traced(&cfg)
+				h := kit.New(t, cfg)
+				kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: "http://127.0.0.1/hooks?token"})
+				kit.Start(t, h)
+				kit.Send(t, h)
+				o := kit.Soon(t, finished)
 				if o.Status != c.status || o.Reason != c.reason || o.Code != c.code || o.Error != c.class || o.Attempts != 1 {
 					t.Errorf("delivery = %+v; want %v %s with %d", o.Delivery, c.status, c.reason, c.code)
 				}
@@ -237,12 +223,12 @@ func TestStatusCodes(t *testing.T) {
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
-	target, followed := receiver(t, nil)
+	target, followed := kit.Receiver(t, nil)
 	for _, code := range []int{301, 302, 303, 305, 307, 308} {
-		url, got := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		url, got := kit.Receiver(t, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, target+"/elsewhere", code)
 		})
-		o := attemptOnce(t, hooks.Config{}, hooks.Endpoint{URL: url})
+		o := kit.AttemptOnce(t, hooks.Config{}, hooks.Endpoint{URL: url})
 		if o.Status != hooks.Failed || o.Code != code || o.Error != "status" || o.Attempt.Header.Get("Location") == "" {
 			t.Errorf("delivery after a %d = %v (%d %s); want failed, with its Location kept", code, o.Status, o.Code, o.Error)
 		}
@@ -256,11 +242,11 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 // redirect repeats it.
 func TestTokensOfURLsAreNotKept(t *testing.T) {
 	const token = "T0PSECRETT0PSECRET"
-	url, got := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+	url, got := kit.Receiver(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, r.RequestURI, http.StatusFound)
 	})
-	o := attemptOnce(t, hooks.Config{}, hooks.Endpoint{URL: url + "/hooks/" + token + "?key=" + token})
-	if target := soon(t, got).Target; target != "/hooks/"+token+"?key="+token {
+	o := kit.AttemptOnce(t, hooks.Config{}, hooks.Endpoint{URL: url + "/hooks/" + token + "?key=" + token})
+	if target := kit.Soon(t, got).Target; target != "/hooks/"+token+"?key="+token {
 		t.Errorf("request for %s; want the whole URL to be called", target)
 	}
 	if want := url + "/hooks/T0PS***"; o.Attempt.URL != want {
@@ -273,15 +259,15 @@ func TestTokensOfURLsAreNotKept(t *testing.T) {
 
 func TestUserAgent(t *testing.T) {
 	for agent, want := range map[string]string{"": "hooks/0.2.0", "shop/1.0 (+https://shop.example)": "shop/1.0 (+https://shop.example)"} {
-		url, got := receiver(t, nil)
-		attemptOnce(t, hooks.Config{UserAgent: agent}, hooks.Endpoint{URL: url})
-		if r := soon(t, got); !slices.Equal(r.Header["User-Agent"], []string{want}) {
+		url, got := kit.Receiver(t, nil)
+		kit.AttemptOnce(t, hooks.Config{UserAgent: agent}, hooks.Endpoint{URL: url})
+		if r := kit.Soon(t, got); !slices.Equal(r.Header["User-Agent"], []string{want}) {
 			t.Errorf("User-Agent with Config.UserAgent %q = %q; want %q once", agent, r.Header["User-Agent"], want)
 		}
 	}
 	for _, agent := range []string{"a\r\nX-B: c", "a\n", "\x00", "caf\u00e9", "a\x7f", " a", "a ", "\t", " "} {
 		_, err := hooks.New(hooks.Config{Store: memory.New(), UserAgent: agent})
-		wantInvalid(t, err, "Config.UserAgent", nil, "printable ASCII")
+		kit.WantInvalid(t, err, "Config.UserAgent", nil, "printable ASCII")
 	}
 }
 
@@ -315,16 +301,16 @@ func TestRetryAfterHeader(t *testing.T) {
 			{200, "120", 0},
 			{302, "120", 0},
 		} {
-			cfg := hooks.Config{Transport: exchange(func(*http.Request) (*http.Response, error) {
-				return answer(c.code, http.Header{"Retry-After": {c.value}}, ""), nil
+			cfg := hooks.Config{Transport: kit.Exchange(func(*http.Request) (*http.Response, error) {
+				return kit.Answer(c.code, http.Header{"Retry-After": {c.value}}, ""), nil
 			})}
-			finished := traced(&cfg)
-			h := newHooks(t, cfg)
-			put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL})
-			stop := start(t, h)
+			finished := kit.Traced(&cfg)
+			h := kit.New(t, cfg)
+			kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
+			stop := kit.Start(t, h)
 			at := time.Now()
-			send(t, h)
-			o := soon(t, finished)
+			kit.Send(t, h)
+			o := kit.Soon(t, finished)
 			if o.Attempt.RetryAfter != c.asked {
 				t.Errorf("%d, Retry-After %q: kept %v; want %v", c.code, c.value, o.Attempt.RetryAfter, c.asked)
 			}
@@ -340,9 +326,9 @@ func TestRetryAfterHeader(t *testing.T) {
 // A delivery that fails for ever is tried as often as the policy says, never
 // once more, and is there to be replayed.
 func TestPoisonEnds(t *testing.T) {
-	for name, fail := range map[string]exchange{
-		"400":     func(*http.Request) (*http.Response, error) { return answer(400, nil, ""), nil },
-		"500":     func(*http.Request) (*http.Response, error) { return answer(500, nil, ""), nil },
+	for name, fail := range map[string]kit.Exchange{
+		"400":     func(*http.Request) (*http.Response, error) { return kit.Answer(400, nil, ""), nil },
+		"500":     func(*http.Request) (*http.Response, error) { return kit.Answer(500, nil, ""), nil },
 		"refused": func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED },
 		"hangs": func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
@@ -352,13 +338,13 @@ func TestPoisonEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				attempts := 0
-				h := newHooks(t, hooks.Config{Transport: exchange(func(r *http.Request) (*http.Response, error) {
+				h := kit.New(t, hooks.Config{Transport: kit.Exchange(func(r *http.Request) (*http.Response, error) {
 					attempts++
 					return fail(r)
 				})})
-				put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL, Retry: []time.Duration{time.Second, time.Hour, 0}})
-				start(t, h)
-				r := send(t, h)
+				kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Retry: []time.Duration{time.Second, time.Hour, 0}})
+				kit.Start(t, h)
+				r := kit.Send(t, h)
 				time.Sleep(1000 * time.Hour)
 				synctest.Wait()
 				id := hooks.DeliveryID{Event: r.EventID, Subscriber: "crm"}

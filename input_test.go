@@ -2,7 +2,6 @@ package hooks_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,22 +15,11 @@ import (
 
 	"example.com/hooks"
 	"example.com/hooks/egress"
+	"example.com/hooks/internal/kit"
 	"example.com/hooks/keeper"
 	"example.com/hooks/retry"
 	"example.com/hooks/store/memory"
 )
-
-// wantEmpty checks that nothing at all is stored.
-func wantEmpty(t *testing.T, h *hooks.Hooks, s hooks.Store) {
-	t.Helper()
-	if evs, ds := storedEvents(t, h), storedDeliveries(t, h); len(evs)+len(ds) > 0 {
-		t.Errorf("stored: events %v, deliveries %v; want none", evs, ds)
-	}
-	records, err := s.Records(t.Context(), 0)
-	if err != nil || len(records) > 0 {
-		t.Errorf("Records = %v, %v; want none", records, err)
-	}
-}
 
 func TestNewReportsAllMistakesAtOnce(t *testing.T) {
 	_, err := hooks.New(hooks.Config{
@@ -86,12 +74,12 @@ func TestNewNamesTheMistake(t *testing.T) {
 		{hooks.Config{Store: store, Retry: retry.Schedule{-1}}, "Config.Retry", "positive wait"},
 		{hooks.Config{Store: (*memory.Store)(nil)}, "Config.Store", "nil *memory.Store"},
 		{hooks.Config{Store: store, Transport: (*http.Transport)(nil)}, "Config.Transport", "nil *http.Transport"},
-		{hooks.Config{Store: store, Transport: exchange(nil)}, "Config.Transport", "leave the field alone"},
+		{hooks.Config{Store: store, Transport: kit.Exchange(nil)}, "Config.Transport", "leave the field alone"},
 		{hooks.Config{Store: store, Keeper: (*keeper.Keys)(nil)}, "Config.Keeper", "nil *keeper.Keys"},
 		{hooks.Config{Store: store, Retry: (*retry.Exponential)(nil)}, "Config.Retry", "nil *retry.Exponential"},
 	} {
 		_, err := hooks.New(c.config)
-		wantInvalid(t, err, c.field, nil, c.advice)
+		kit.WantInvalid(t, err, c.field, nil, c.advice)
 	}
 }
 
@@ -100,17 +88,17 @@ func TestRegisterRefuses(t *testing.T) {
 		"", ".", "a.", ".a", "a..b", "a b", "a-b", "a.*", "**", "ü.b", "a\n", "a/b",
 		"hooks.delivery.failed", "hooks.x", strings.Repeat("a", 129),
 	} {
-		h := newHooks(t, hooks.Config{})
+		h := kit.New(t, hooks.Config{})
 		err := h.Register(hooks.NewEventType[int]("fine"), hooks.NewEventType[int](name))
-		wantInvalid(t, err, "EventType", nil, "")
+		kit.WantInvalid(t, err, "EventType", nil, "")
 		_, err = h.Publish(t.Context(), hooks.NewEventType[int]("fine").New(1))
-		wantInvalid(t, err, "Event.Type", hooks.ErrUnknownType, "Register") // all or none
+		kit.WantInvalid(t, err, "Event.Type", hooks.ErrUnknownType, "Register") // all or none
 	}
 }
 
 func TestRegisterAccepts(t *testing.T) {
 	for _, name := range []string{"a", "a.b", "invoice.line_item.paid", "_", "7.a", "A.B", "hooks", "hooksy.a", strings.Repeat("a", 128)} {
-		h := newHooks(t, hooks.Config{})
+		h := kit.New(t, hooks.Config{})
 		typ := hooks.NewEventType[int](name)
 		if err := errors.Join(h.Register(typ), h.Register(typ, typ)); err != nil {
 			t.Errorf("Register(%q) = %v; want nil", name, err)
@@ -121,10 +109,8 @@ func TestRegisterAccepts(t *testing.T) {
 	}
 }
 
-func ignore(context.Context, hooks.Event) error { return nil }
-
 func TestSubscribeRefuses(t *testing.T) {
-	good := hooks.Handler{Name: "audit", Events: []string{"**"}, Func: ignore}
+	good := hooks.Handler{Name: "audit", Events: []string{"**"}, Func: kit.Ignore}
 	for _, c := range []struct {
 		name     string
 		spoil    func(*hooks.Handler)
@@ -150,17 +136,17 @@ func TestSubscribeRefuses(t *testing.T) {
 		{"taken by an endpoint", func(s *hooks.Handler) { s.Name = "crm" }, "Handler.Name", hooks.ErrTaken, "choose"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHooks(t, hooks.Config{})
+			h := kit.New(t, hooks.Config{})
 			taken := good
 			taken.Name = "taken"
 			if err := h.Subscribe(taken); err != nil {
 				t.Fatal(err)
 			}
-			put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/", Events: []string{"**"}})
+			kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/", Events: []string{"**"}})
 			s := good
 			c.spoil(&s)
-			wantInvalid(t, h.Subscribe(s), c.field, c.sentinel, c.advice)
-			if r := send(t, h); r.Deliveries != 2 {
+			kit.WantInvalid(t, h.Subscribe(s), c.field, c.sentinel, c.advice)
+			if r := kit.Send(t, h); r.Deliveries != 2 {
 				t.Errorf("deliveries = %d; want 2: the refused handler must receive nothing", r.Deliveries)
 			}
 			if err := h.Subscribe(good); err != nil {
@@ -171,12 +157,12 @@ func TestSubscribeRefuses(t *testing.T) {
 }
 
 func TestLongestListsAreAccepted(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
+	h := kit.New(t, hooks.Config{})
 	patterns := slices.Repeat([]string{"invoice.paid"}, 64)
-	if err := h.Subscribe(hooks.Handler{Name: "audit", Events: patterns, Func: ignore}); err != nil {
+	if err := h.Subscribe(hooks.Handler{Name: "audit", Events: patterns, Func: kit.Ignore}); err != nil {
 		t.Errorf("Subscribe with 64 patterns = %v; want nil", err)
 	}
-	put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL, Events: patterns, Retry: make([]time.Duration, 50)})
+	kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Events: patterns, Retry: make([]time.Duration, 50)})
 }
 
 func TestPutEndpointRefuses(t *testing.T) {
@@ -209,15 +195,15 @@ func TestPutEndpointRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			store := memory.New()
-			h := newHooks(t, hooks.Config{Store: store})
-			if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: ignore}); err != nil {
+			h := kit.New(t, hooks.Config{Store: store})
+			if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
 				t.Fatal(err)
 			}
 			e := hooks.Endpoint{ID: "crm", URL: "https://example.com/", Events: []string{"invoice.*"}}
 			c.spoil(&e)
 			_, err := h.PutEndpoint(t.Context(), e)
-			wantInvalid(t, err, c.field, c.sentinel, c.advice)
-			wantEmpty(t, h, store)
+			kit.WantInvalid(t, err, c.field, c.sentinel, c.advice)
+			kit.WantEmpty(t, h, store)
 		})
 	}
 }
@@ -241,16 +227,16 @@ func TestPutEndpointRefusesURLs(t *testing.T) {
 	} {
 		t.Run(c.url[:min(len(c.url), 40)], func(t *testing.T) {
 			store := memory.New()
-			h := newHooks(t, hooks.Config{Store: store})
+			h := kit.New(t, hooks.Config{Store: store})
 			_, err := h.PutEndpoint(t.Context(), hooks.Endpoint{ID: "crm", URL: c.url, Events: []string{"**"}})
-			wantInvalid(t, err, "Endpoint.URL", egress.ErrDenied, c.advice)
+			kit.WantInvalid(t, err, "Endpoint.URL", egress.ErrDenied, c.advice)
 			if e, ok := errors.AsType[*egress.Error](err); !ok || e.Rule != c.rule {
 				t.Errorf("rule = %+v; want %s", e, c.rule)
 			}
 			if strings.Contains(err.Error(), "topsecret") {
 				t.Errorf("error = %q; want nothing of the URL in it", err)
 			}
-			wantEmpty(t, h, store)
+			kit.WantEmpty(t, h, store)
 		})
 	}
 }
@@ -288,15 +274,15 @@ func TestPutEndpointRefusesHeaders(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			store := memory.New()
-			h := newHooks(t, hooks.Config{Store: store})
+			h := kit.New(t, hooks.Config{Store: store})
 			_, err := h.PutEndpoint(t.Context(), hooks.Endpoint{
 				ID: "crm", URL: "https://example.com/", Events: []string{"**"}, Header: c.header,
 			})
-			wantInvalid(t, err, "Endpoint.Header", nil, c.advice)
+			kit.WantInvalid(t, err, "Endpoint.Header", nil, c.advice)
 			if strings.Contains(err.Error(), "topsecret") {
 				t.Errorf("error = %q; want no value in it", err)
 			}
-			wantEmpty(t, h, store)
+			kit.WantEmpty(t, h, store)
 		})
 	}
 }
@@ -307,7 +293,7 @@ func TestPublishRefuses(t *testing.T) {
 	raw := hooks.NewEventType[json.RawMessage]("invoice.paid")
 	withData := func(data string) hooks.Event { return raw.New(json.RawMessage(data)) }
 	with := func(change func(*hooks.Event)) hooks.Event {
-		ev := invoicePaid.New(invoice{1})
+		ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 		change(&ev)
 		return ev
 	}
@@ -346,24 +332,24 @@ func TestPublishRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			store := memory.New()
-			h := newHooks(t, hooks.Config{Store: store, MaxPayload: limit})
-			if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: ignore}); err != nil {
+			h := kit.New(t, hooks.Config{Store: store, MaxPayload: limit})
+			if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
 				t.Fatal(err)
 			}
-			good := invoicePaid.New(invoice{1})
+			good := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 			_, one := h.Publish(t.Context(), c.event)
 			_, batch := h.PublishBatch(t.Context(), []hooks.Event{good, c.event, good})
 			_, tx := h.PublishTx(t.Context(), store, good, c.event)
 			for _, err := range []error{one, batch, tx} {
-				wantInvalid(t, err, c.field, c.sentinel, c.advice)
+				kit.WantInvalid(t, err, c.field, c.sentinel, c.advice)
 			}
-			wantEmpty(t, h, store)
+			kit.WantEmpty(t, h, store)
 		})
 	}
 }
 
 func TestPublishAcceptsWhatIsJustWithinTheLimits(t *testing.T) {
-	h := newHooks(t, hooks.Config{MaxPayload: 8})
+	h := kit.New(t, hooks.Config{MaxPayload: 8})
 	raw := hooks.NewEventType[json.RawMessage]("invoice.paid")
 	ev := raw.New(json.RawMessage(`"123456"`))
 	ev.ID = strings.Repeat("a", 128)
@@ -371,46 +357,46 @@ func TestPublishAcceptsWhatIsJustWithinTheLimits(t *testing.T) {
 	ev.OrderingKey = strings.Repeat("ü", 128)
 	ev.IdempotencyKey = strings.Repeat(".", 256)
 	ev.Metadata = map[string]string{"k\n": strings.Repeat("m", 16<<10-2)}
-	mustPublish(t, h, ev)
-	big := newHooks(t, hooks.Config{})
-	mustPublish(t, big, raw.New(bytes.Repeat([]byte("1"), 256<<10)))
+	kit.Publish(t, h, ev)
+	big := kit.New(t, hooks.Config{})
+	kit.Publish(t, big, raw.New(bytes.Repeat([]byte("1"), 256<<10)))
 	_, err := big.Publish(t.Context(), raw.New(bytes.Repeat([]byte("1"), 256<<10+1)))
-	wantInvalid(t, err, "Event.Data", hooks.ErrTooLarge, "262145 bytes; at most 262144")
+	kit.WantInvalid(t, err, "Event.Data", hooks.ErrTooLarge, "262145 bytes; at most 262144")
 }
 
 // New cannot return an error, so Publish does.
 func TestPublishReturnsTheErrorOfEncoding(t *testing.T) {
 	store := memory.New()
-	h := newHooks(t, hooks.Config{Store: store})
+	h := kit.New(t, hooks.Config{Store: store})
 	typ := hooks.NewEventType[float64]("reading.taken")
 	if err := h.Register(typ); err != nil {
 		t.Fatal(err)
 	}
 	_, err := h.Publish(t.Context(), typ.New(math.NaN()))
-	wantInvalid(t, err, "Event.Data", nil, "encode reading.taken: json: unsupported value: NaN")
+	kit.WantInvalid(t, err, "Event.Data", nil, "encode reading.taken: json: unsupported value: NaN")
 	if _, ok := errors.AsType[*json.UnsupportedValueError](err); !ok {
 		t.Errorf("error %q does not wrap what encoding/json returned", err)
 	}
-	wantEmpty(t, h, store)
+	kit.WantEmpty(t, h, store)
 }
 
 func TestPublishTxRefusesNil(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
+	h := kit.New(t, hooks.Config{})
 	for _, tx := range []hooks.Tx{nil, (*memory.Store)(nil)} {
-		_, err := h.PublishTx(t.Context(), tx, invoicePaid.New(invoice{1}))
-		wantInvalid(t, err, "Tx", nil, "the store's Tx method")
+		_, err := h.PublishTx(t.Context(), tx, kit.InvoicePaid.New(kit.Invoice{Number: 1}))
+		kit.WantInvalid(t, err, "Tx", nil, "the store's Tx method")
 	}
 }
 
 func TestClosedStore(t *testing.T) {
 	for _, known := range []bool{false, true} { // whether the subscribers have been read
 		store := memory.New()
-		h := newHooks(t, hooks.Config{Store: store})
+		h := kit.New(t, hooks.Config{Store: store})
 		if known {
-			send(t, h)
+			kit.Send(t, h)
 		}
 		store.Close()
-		ev := invoicePaid.New(invoice{1})
+		ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 		e := hooks.Endpoint{ID: "crm", URL: "https://example.com/", Events: []string{"**"}}
 		_, one := h.Publish(t.Context(), ev)
 		_, batch := h.PublishBatch(t.Context(), []hooks.Event{ev, ev})
@@ -429,7 +415,7 @@ func TestClosedStore(t *testing.T) {
 }
 
 func TestUnknownThingsAreNotFound(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
+	h := kit.New(t, hooks.Config{})
 	id := hooks.DeliveryID{Event: "a", Subscriber: "b"}
 	_, endpoint := h.Endpoint(t.Context(), "crm")
 	_, delivery := h.Delivery(t.Context(), id)
@@ -451,19 +437,19 @@ func TestUnknownThingsAreNotFound(t *testing.T) {
 func TestNamesAreSharedByAllProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
-		one, two := newHooks(t, hooks.Config{Store: store}), newHooks(t, hooks.Config{Store: store})
-		if err := two.Subscribe(hooks.Handler{Name: "crm", Events: []string{"**"}, Func: ignore}); err != nil {
+		one, two := kit.New(t, hooks.Config{Store: store}), kit.New(t, hooks.Config{Store: store})
+		if err := two.Subscribe(hooks.Handler{Name: "crm", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
 			t.Fatal(err)
 		}
-		e := put(t, one, hooks.Endpoint{ID: "crm", URL: "https://example.com/"})
-		wantInvalid(t, two.Run(t.Context()), "Handler.Name", hooks.ErrTaken, "choose another")
+		e := kit.Put(t, one, hooks.Endpoint{ID: "crm", URL: "https://example.com/"})
+		kit.WantInvalid(t, two.Run(t.Context()), "Handler.Name", hooks.ErrTaken, "choose another")
 
 		if err := one.Unsubscribe(t.Context(), "crm"); err != nil {
 			t.Fatal(err)
 		}
-		start(t, two)
+		kit.Start(t, two)
 		synctest.Wait()
 		_, err := one.PutEndpoint(t.Context(), e)
-		wantInvalid(t, err, "Endpoint.ID", hooks.ErrTaken, "choose another")
+		kit.WantInvalid(t, err, "Endpoint.ID", hooks.ErrTaken, "choose another")
 	})
 }

@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/internal/kit"
 	"example.com/hooks/store/memory"
 )
 
 // subscribers lists who an event was addressed to, in order.
 func subscribers(t *testing.T, h *hooks.Hooks, event string) (ids []string) {
 	t.Helper()
-	for _, d := range storedDeliveries(t, h) {
+	for _, d := range kit.Deliveries(t, h) {
 		if d.Event == event {
 			ids = append(ids, d.Subscriber)
 		}
@@ -29,7 +30,7 @@ func subscribers(t *testing.T, h *hooks.Hooks, event string) (ids []string) {
 }
 
 func TestFanOut(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
+	h := kit.New(t, hooks.Config{})
 	types := make(map[string]hooks.EventType[int])
 	for _, name := range []string{"order.placed", "order.item.added", "order"} {
 		types[name] = hooks.NewEventType[int](name)
@@ -42,7 +43,7 @@ func TestFanOut(t *testing.T) {
 		"every": {"**"}, "one": {"*"}, "two": {"*.*"}, "paid": {"*.paid"}, "orders": {"order.**"},
 		"middle": {"order.*.added"}, "exact": {"order.placed"}, "both": {"order", "order.**", "**"},
 	} {
-		if err := h.Subscribe(hooks.Handler{Name: name, Events: events, Func: ignore}); err != nil {
+		if err := h.Subscribe(hooks.Handler{Name: name, Events: events, Func: kit.Ignore}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,7 +53,7 @@ func TestFanOut(t *testing.T) {
 		{"order.placed", "both every exact orders two"},
 		{"order.item.added", "both every middle orders"},
 	} {
-		r := mustPublish(t, h, types[c.typ].New(1))
+		r := kit.Publish(t, h, types[c.typ].New(1))
 		got := strings.Join(subscribers(t, h, r.EventID), " ")
 		if got != c.want {
 			t.Errorf("%s goes to %s; want %s", c.typ, got, c.want)
@@ -61,7 +62,7 @@ func TestFanOut(t *testing.T) {
 			t.Errorf("receipt of %s = %+v; want %d deliveries", c.typ, r, want)
 		}
 	}
-	for _, ev := range storedEvents(t, h) {
+	for _, ev := range kit.Events(t, h) {
 		if want := len(subscribers(t, h, ev.ID)); ev.Fanout != want {
 			t.Errorf("Fanout of %s = %d; want %d", ev.Type, ev.Fanout, want)
 		}
@@ -71,12 +72,12 @@ func TestFanOut(t *testing.T) {
 // An endpoint receives the events of exactly its own tenant, a handler those
 // of all.
 func TestTenants(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
-	if err := h.Subscribe(hooks.Handler{Name: "handler", Events: []string{"**"}, Func: ignore}); err != nil {
+	h := kit.New(t, hooks.Config{})
+	if err := h.Subscribe(hooks.Handler{Name: "handler", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
 		t.Fatal(err)
 	}
 	for id, tenant := range map[string]string{"none": "", "acme": "acme", "acme2": "acme", "Acme": "Acme", "star": "*"} {
-		put(t, h, hooks.Endpoint{ID: id, Tenant: tenant, URL: "https://example.com/"})
+		kit.Put(t, h, hooks.Endpoint{ID: id, Tenant: tenant, URL: "https://example.com/"})
 	}
 	for _, c := range []struct{ tenant, want string }{
 		{"", "handler none"},
@@ -86,9 +87,9 @@ func TestTenants(t *testing.T) {
 		{"acme2", "handler"},
 		{"*", "handler star"},
 	} {
-		ev := invoicePaid.New(invoice{1})
+		ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 		ev.Tenant = c.tenant
-		r := mustPublish(t, h, ev)
+		r := kit.Publish(t, h, ev)
 		if got := strings.Join(subscribers(t, h, r.EventID), " "); got != c.want {
 			t.Errorf("an event of tenant %q goes to %s; want %s", c.tenant, got, c.want)
 		}
@@ -96,19 +97,19 @@ func TestTenants(t *testing.T) {
 }
 
 func TestPublishWithoutSubscribers(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
-	r := send(t, h)
+	h := kit.New(t, hooks.Config{})
+	r := kit.Send(t, h)
 	if r.Deliveries != 0 || r.Duplicate || r.EventID == "" {
 		t.Errorf("receipt = %+v; want an id and no deliveries", r)
 	}
-	if evs := storedEvents(t, h); len(evs) != 1 || evs[0].ID != r.EventID {
+	if evs := kit.Events(t, h); len(evs) != 1 || evs[0].ID != r.EventID {
 		t.Errorf("stored events = %v; want the one", evs)
 	}
 }
 
 func TestPublishMakesAnID(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
-	a, b := send(t, h).EventID, send(t, h).EventID
+	h := kit.New(t, hooks.Config{})
+	a, b := kit.Send(t, h).EventID, kit.Send(t, h).EventID
 	if len(a) != len("evt_")+36 || !strings.HasPrefix(a, "evt_") || a == b {
 		t.Errorf("ids = %s, %s; want two of evt_ and a UUID", a, b)
 	}
@@ -119,13 +120,13 @@ func TestPublishMakesAnID(t *testing.T) {
 
 func TestBatchIsOneWrite(t *testing.T) {
 	store := &watchedStore{Store: memory.New()}
-	h := newHooks(t, hooks.Config{Store: store})
-	if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: ignore}); err != nil {
+	h := kit.New(t, hooks.Config{Store: store})
+	if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
 		t.Fatal(err)
 	}
 	var evs []hooks.Event
 	for i := range 100 {
-		ev := invoicePaid.New(invoice{i})
+		ev := kit.InvoicePaid.New(kit.Invoice{Number: i})
 		ev.ID = fmt.Sprint("inv-", i)
 		evs = append(evs, ev)
 	}
@@ -148,11 +149,11 @@ func TestBatchIsOneWrite(t *testing.T) {
 
 func TestPublishWhoseStoreFails(t *testing.T) {
 	store := &watchedStore{Store: memory.New()}
-	h := newHooks(t, hooks.Config{Store: store})
-	put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/"})
+	h := kit.New(t, hooks.Config{Store: store})
+	kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/"})
 	broken := errors.New("disk on fire")
 	store.fail.Store(&broken)
-	ev := invoicePaid.New(invoice{1})
+	ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 	ev.ID = "inv-1"
 	_, one := h.Publish(t.Context(), ev)
 	_, two := h.PublishBatch(t.Context(), []hooks.Event{ev, ev})
@@ -162,7 +163,7 @@ func TestPublishWhoseStoreFails(t *testing.T) {
 		}
 	}
 	store.fail.Store(nil)
-	if r := mustPublish(t, h, ev); r.Duplicate || r.Deliveries != 1 {
+	if r := kit.Publish(t, h, ev); r.Duplicate || r.Deliveries != 1 {
 		t.Errorf("receipt of the repetition = %+v; want a first one", r)
 	}
 }
@@ -199,8 +200,8 @@ func (s *watchedStore) Put(ctx context.Context, now time.Time, r hooks.Record) (
 
 func TestDeliverAtAndExpiresAtAreStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHooks(t, hooks.Config{})
-		if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: ignore}); err != nil {
+		h := kit.New(t, hooks.Config{})
+		if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
 			t.Fatal(err)
 		}
 		at := time.Now().UTC()
@@ -212,14 +213,14 @@ func TestDeliverAtAndExpiresAtAreStored(t *testing.T) {
 			{at.Add(-time.Hour), at},
 			{at.Add(time.Hour).In(time.FixedZone("", 7200)), at.Add(time.Hour)},
 		} {
-			ev := invoicePaid.New(invoice{1})
+			ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 			ev.DeliverAt = c.deliverAt
 			ev.ExpiresAt = at.Add(2*time.Hour + 999*time.Nanosecond)
-			mustPublish(t, h, ev)
-			if d := storedDeliveries(t, h)[0]; !d.Due.Equal(c.due) || d.Status != hooks.Pending || d.Run != 1 {
+			kit.Publish(t, h, ev)
+			if d := kit.Deliveries(t, h)[0]; !d.Due.Equal(c.due) || d.Status != hooks.Pending || d.Run != 1 {
 				t.Errorf("DeliverAt %v: delivery = %v due %v; want pending due %v", c.deliverAt, d.Status, d.Due, c.due)
 			}
-			got := storedEvents(t, h)[0]
+			got := kit.Events(t, h)[0]
 			if !got.DeliverAt.Equal(c.deliverAt) || got.ExpiresAt != at.Add(2*time.Hour) || got.Time != at {
 				t.Errorf("event = %+v; want DeliverAt %v, ExpiresAt in whole µs, Time now, in UTC", got, c.deliverAt)
 			}
@@ -229,19 +230,19 @@ func TestDeliverAtAndExpiresAtAreStored(t *testing.T) {
 
 // What is ordered for one subscriber may be unordered for another.
 func TestOrderingKeyIsForOrderedSubscribersOnly(t *testing.T) {
-	h := newHooks(t, hooks.Config{})
+	h := kit.New(t, hooks.Config{})
 	for _, s := range []hooks.Handler{{Name: "free"}, {Name: "strict", Ordered: true}} {
-		s.Events, s.Func = []string{"**"}, ignore
+		s.Events, s.Func = []string{"**"}, kit.Ignore
 		if err := h.Subscribe(s); err != nil {
 			t.Fatal(err)
 		}
 	}
-	put(t, h, hooks.Endpoint{ID: "loose", URL: "https://example.com/"})
-	put(t, h, hooks.Endpoint{ID: "line", URL: "https://example.com/", Ordered: true})
-	ev := invoicePaid.New(invoice{1})
+	kit.Put(t, h, hooks.Endpoint{ID: "loose", URL: "https://example.com/"})
+	kit.Put(t, h, hooks.Endpoint{ID: "line", URL: "https://example.com/", Ordered: true})
+	ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 	ev.OrderingKey = "customer-1"
-	mustPublish(t, h, ev)
-	for _, d := range storedDeliveries(t, h) {
+	kit.Publish(t, h, ev)
+	for _, d := range kit.Deliveries(t, h) {
 		want := ""
 		if d.Subscriber == "strict" || d.Subscriber == "line" {
 			want = "customer-1"
@@ -255,17 +256,17 @@ func TestOrderingKeyIsForOrderedSubscribersOnly(t *testing.T) {
 func TestPublishTxLeavesEverythingToTheTransaction(t *testing.T) {
 	store := memory.New()
 	published := 0
-	h := newHooks(t, hooks.Config{Store: store, Trace: hooks.Trace{Published: func(hooks.Event, hooks.Receipt) { published++ }}})
-	put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/"})
+	h := kit.New(t, hooks.Config{Store: store, Trace: hooks.Trace{Published: func(hooks.Event, hooks.Receipt) { published++ }}})
+	kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/"})
 	tx := &watchedStore{Store: store}
-	rs, err := h.PublishTx(t.Context(), tx, invoicePaid.New(invoice{1}), invoicePaid.New(invoice{2}))
+	rs, err := h.PublishTx(t.Context(), tx, kit.InvoicePaid.New(kit.Invoice{Number: 1}), kit.InvoicePaid.New(kit.Invoice{Number: 2}))
 	if err != nil || len(rs) != 2 || rs[0].Deliveries != 1 || rs[1].Deliveries != 1 {
 		t.Errorf("PublishTx = %+v, %v; want two receipts with one delivery each", rs, err)
 	}
 	if tx.enqueues.Load() != 1 || published != 0 {
 		t.Errorf("Tx was called %d times, Trace.Published %d; want once, and never", tx.enqueues.Load(), published)
 	}
-	for _, d := range storedDeliveries(t, h) {
+	for _, d := range kit.Deliveries(t, h) {
 		if d.Status != hooks.Pending {
 			t.Errorf("delivery is %v; want pending, for the transaction may be rolled back", d.Status)
 		}
@@ -278,8 +279,8 @@ func TestTracePublished(t *testing.T) {
 		r  hooks.Receipt
 	}
 	var calls []call
-	h := newHooks(t, hooks.Config{Trace: hooks.Trace{Published: func(ev hooks.Event, r hooks.Receipt) { calls = append(calls, call{ev.ID, r}) }}})
-	r := send(t, h)
+	h := kit.New(t, hooks.Config{Trace: hooks.Trace{Published: func(ev hooks.Event, r hooks.Receipt) { calls = append(calls, call{ev.ID, r}) }}})
+	r := kit.Send(t, h)
 	if len(calls) != 1 || calls[0].id != r.EventID || calls[0].r != r {
 		t.Errorf("Trace.Published was told %+v; want %+v", calls, r)
 	}
@@ -301,7 +302,7 @@ func (s *enqueuing) Enqueue(ctx context.Context, now time.Time, entries []hooks.
 func TestRunBeginsWhileAnEventIsBeingStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &enqueuing{Store: memory.New()}
-		h := newHooks(t, hooks.Config{Store: store})
+		h := kit.New(t, hooks.Config{Store: store})
 		calls := 0
 		if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: func(context.Context, hooks.Event) error {
 			calls++
@@ -310,10 +311,10 @@ func TestRunBeginsWhileAnEventIsBeingStored(t *testing.T) {
 			t.Fatal(err)
 		}
 		store.before = func() {
-			start(t, h)
+			kit.Start(t, h)
 			synctest.Wait()
 		}
-		send(t, h)
+		kit.Send(t, h)
 		synctest.Wait()
 		if calls != 1 {
 			t.Errorf("the handler was called %d times; want once, at once", calls)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/internal/kit"
 	"example.com/hooks/signer"
 	"example.com/hooks/store/memory"
 )
@@ -26,13 +27,13 @@ func rotating(t *testing.T) (h *hooks.Hooks, secrets []signer.Secret, signs func
 	for range 3 {
 		secrets = append(secrets, signer.NewSecret())
 	}
-	transport, by := signedBy(t, secrets...)
-	h = newHooks(t, hooks.Config{Transport: transport})
-	put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL, Secret: secrets[0]})
-	start(t, h)
+	transport, by := kit.SignedBy(t, secrets...)
+	h = kit.New(t, hooks.Config{Transport: transport})
+	kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Secret: secrets[0]})
+	kit.Start(t, h)
 	return h, secrets, func() []int {
 		t.Helper()
-		send(t, h)
+		kit.Send(t, h)
 		synctest.Wait()
 		return by()
 	}
@@ -101,26 +102,26 @@ func TestRotationWithoutOverlap(t *testing.T) {
 func TestEndedSecretsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
-		h := newHooks(t, hooks.Config{Store: store})
-		put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL, Secret: mustSecret(t, leakySecret)})
+		h := kit.New(t, hooks.Config{Store: store})
+		kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Secret: kit.Secret(t, kit.LeakySecret)})
 		rotate(t, h, hooks.Rotation{Overlap: time.Hour})
-		if data := recorded(t, store, "crm").Data; !bytes.Contains(data, []byte(leakySecret)) {
+		if data := kit.Recorded(t, store, "crm").Data; !bytes.Contains(data, []byte(kit.LeakySecret)) {
 			t.Fatalf("record %s; want the secret that signs for another hour", data)
 		}
 		time.Sleep(time.Hour)
 		rotate(t, h, hooks.Rotation{})
-		haystack{"the record", recorded(t, store, "crm").Data}.search(t, "a secret that has ended", leakySecret)
+		kit.Haystack{Name: "the record", Data: kit.Recorded(t, store, "crm").Data}.Search(t, "a secret that has ended", kit.LeakySecret)
 	})
 }
 
 func TestRotationMakesASecretUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got http.Header
-		h := newHooks(t, hooks.Config{Transport: exchange(func(r *http.Request) (*http.Response, error) {
+		h := kit.New(t, hooks.Config{Transport: kit.Exchange(func(r *http.Request) (*http.Response, error) {
 			got = r.Header
-			return answer(200, nil, ""), nil
+			return kit.Answer(200, nil, ""), nil
 		})})
-		first := put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL})
+		first := kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
 		second := rotate(t, h, hooks.Rotation{})
 		if second.Secret.IsZero() || second.Secret.Equal(first.Secret) {
 			t.Error("RotateSecret returns no secret of its own; want it shown once")
@@ -131,8 +132,8 @@ func TestRotationMakesASecretUp(t *testing.T) {
 		for range 6 {
 			rotate(t, h, hooks.Rotation{})
 		}
-		start(t, h)
-		send(t, h)
+		kit.Start(t, h)
+		kit.Send(t, h)
 		synctest.Wait()
 		if n := len(strings.Fields(got.Get(signer.HeaderSignature))); n != 5 {
 			t.Errorf("after eight secrets in a day %d sign; want the newest 5", n)
@@ -142,21 +143,21 @@ func TestRotationMakesASecretUp(t *testing.T) {
 
 func TestRotationRefuses(t *testing.T) {
 	store := memory.New()
-	h := newHooks(t, hooks.Config{Store: store})
+	h := kit.New(t, hooks.Config{Store: store})
 	_, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{})
 	if !errors.Is(err, hooks.ErrNotFound) {
 		t.Errorf("RotateSecret of nothing = %v; want %v", err, hooks.ErrNotFound)
 	}
-	wantEmpty(t, h, store)
-	put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL, Ed25519: true})
+	kit.WantEmpty(t, h, store)
+	kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Ed25519: true})
 	_, err = h.RotateSecret(t.Context(), "crm", hooks.Rotation{Overlap: 30*day + 1})
-	wantInvalid(t, err, "Rotation.Overlap", nil, "at most 30 days")
+	kit.WantInvalid(t, err, "Rotation.Overlap", nil, "at most 30 days")
 	_, err = h.RotateSecret(t.Context(), "crm", hooks.Rotation{Secret: signer.NewSecret()})
-	wantInvalid(t, err, "Rotation.Secret", nil, "Ed25519")
+	kit.WantInvalid(t, err, "Rotation.Secret", nil, "Ed25519")
 	_, err = h.PutEndpoint(t.Context(), hooks.Endpoint{
-		ID: "crm", URL: anyURL, Events: []string{"**"}, Ed25519: true, Secret: signer.NewSecret(),
+		ID: "crm", URL: kit.AnyURL, Events: []string{"**"}, Ed25519: true, Secret: signer.NewSecret(),
 	})
-	wantInvalid(t, err, "Endpoint.Secret", nil, "Ed25519")
+	kit.WantInvalid(t, err, "Endpoint.Secret", nil, "Ed25519")
 }
 
 // What two operators rotate at once signs, both of it.
@@ -164,9 +165,9 @@ func TestRotationsAtOnce(t *testing.T) {
 	store := memory.New()
 	var made [4]signer.Secret
 	var group sync.WaitGroup
-	put(t, newHooks(t, hooks.Config{Store: store}), hooks.Endpoint{ID: "crm", URL: anyURL})
+	kit.Put(t, kit.New(t, hooks.Config{Store: store}), hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
 	for i := range made {
-		h := newHooks(t, hooks.Config{Store: store})
+		h := kit.New(t, hooks.Config{Store: store})
 		group.Go(func() {
 			e, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{})
 			if err != nil {
@@ -177,16 +178,16 @@ func TestRotationsAtOnce(t *testing.T) {
 	}
 	group.Wait()
 	var verifies int
-	h := newHooks(t, hooks.Config{Store: store, Transport: exchange(func(r *http.Request) (*http.Response, error) {
+	h := kit.New(t, hooks.Config{Store: store, Transport: kit.Exchange(func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
 		for _, s := range made {
 			if err == nil && (signer.Verifier{Secrets: []signer.Secret{s}}).Verify(r.Header, body, time.Now()) == nil {
 				verifies++
 			}
 		}
-		return answer(200, nil, ""), err
+		return kit.Answer(200, nil, ""), err
 	})})
-	send(t, h)
+	kit.Send(t, h)
 	if err := h.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -200,13 +201,13 @@ func TestRotationsAtOnce(t *testing.T) {
 func verifiedBy(t *testing.T) (http.RoundTripper, func(signer.PublicKey) bool, func() int) {
 	var header http.Header
 	var body []byte
-	transport := exchange(func(r *http.Request) (*http.Response, error) {
+	transport := kit.Exchange(func(r *http.Request) (*http.Response, error) {
 		header = r.Header.Clone()
 		var err error
 		if body, err = io.ReadAll(r.Body); err != nil {
 			t.Error(err)
 		}
-		return answer(200, nil, ""), nil
+		return kit.Answer(200, nil, ""), nil
 	})
 	verifies := func(k signer.PublicKey) bool {
 		return (signer.Verifier{PublicKeys: []signer.PublicKey{k}}).Verify(header, body, time.Now()) == nil
@@ -217,10 +218,10 @@ func verifiedBy(t *testing.T) (http.RoundTripper, func(signer.PublicKey) bool, f
 func TestEd25519(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport, verifies, signatures := verifiedBy(t)
-		h := newHooks(t, hooks.Config{Transport: transport, Keeper: newKeeper(t, "1")})
+		h := kit.New(t, hooks.Config{Transport: transport, Keeper: kit.NewKeeper(t, "1")})
 		want := func(n int, keys ...signer.PublicKey) {
 			t.Helper()
-			send(t, h)
+			kit.Send(t, h)
 			synctest.Wait()
 			if signatures() != n {
 				t.Errorf("%d signatures; want %d", signatures(), n)
@@ -231,14 +232,14 @@ func TestEd25519(t *testing.T) {
 				}
 			}
 		}
-		start(t, h)
-		e := hooks.Endpoint{ID: "crm", URL: anyURL, Ed25519: true}
-		first := put(t, h, e)
+		kit.Start(t, h)
+		e := hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Ed25519: true}
+		first := kit.Put(t, h, e)
 		if !first.Secret.IsZero() || !strings.HasPrefix(first.PublicKey.String(), "whpk_") {
 			t.Errorf("made with secret %v and public key %v; want the latter only", first.Secret, first.PublicKey)
 		}
 		want(1, first.PublicKey)
-		if again := put(t, h, e); again.PublicKey != first.PublicKey {
+		if again := kit.Put(t, h, e); again.PublicKey != first.PublicKey {
 			t.Errorf("equal content has public key %v; want %v", again.PublicKey, first.PublicKey)
 		}
 		if read, err := h.Endpoint(t.Context(), "crm"); err != nil || read.PublicKey != first.PublicKey {
@@ -250,7 +251,7 @@ func TestEd25519(t *testing.T) {
 		want(1, second.PublicKey)
 
 		e.Ed25519 = false // back to a secret, which is shown
-		third := put(t, h, e)
+		third := kit.Put(t, h, e)
 		if third.Secret.IsZero() || !third.PublicKey.IsZero() {
 			t.Errorf("changed to secret %v, public key %v; want a new secret only", third.Secret, third.PublicKey)
 		}

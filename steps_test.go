@@ -7,13 +7,13 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/internal/kit"
 	"example.com/hooks/retry"
 	"example.com/hooks/signer"
 	"example.com/hooks/store/memory"
@@ -23,7 +23,8 @@ import (
 // A wall is a machine's clock, which can be set.
 type wall struct{ ahead atomic.Int64 }
 
-func (w *wall) now() time.Time       { return time.Now().Round(0).Add(time.Duration(w.ahead.Load())) }
+func (w *wall) now() time.Time { return time.Now().Round(0).Add(time.Duration(w.ahead.Load())) }
+
 func (w *wall) set(by time.Duration) { w.ahead.Add(int64(by)) }
 
 const year = 365 * 24 * time.Hour
@@ -32,7 +33,7 @@ const year = 365 * 24 * time.Hour
 func bySteps(t *testing.T, f func(t *testing.T, cfg hooks.Config, by time.Duration)) {
 	for _, by := range []time.Duration{time.Hour, -time.Hour, year, -year} {
 		t.Run(fmt.Sprintf("memory/%v", by), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { f(t, hooks.Config{Store: memory.New(), Logger: silent}, by) })
+			synctest.Test(t, func(t *testing.T) { f(t, hooks.Config{Store: memory.New(), Logger: kit.Silent}, by) })
 		})
 		file := filepath.Join(t.TempDir(), "hooks.db")
 		t.Run(fmt.Sprintf("sqlite/%v", by), func(t *testing.T) {
@@ -42,7 +43,7 @@ func bySteps(t *testing.T, f func(t *testing.T, cfg hooks.Config, by time.Durati
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { store.Close() })
-				f(t, hooks.Config{Store: store, Logger: silent}, by)
+				f(t, hooks.Config{Store: store, Logger: kit.Silent}, by)
 			})
 		})
 	}
@@ -51,51 +52,17 @@ func bySteps(t *testing.T, f func(t *testing.T, cfg hooks.Config, by time.Durati
 // settable returns a Hooks that runs on a machine whose clock can be set.
 func settable(t *testing.T, cfg hooks.Config, handlers ...hooks.Handler) (*hooks.Hooks, *wall) {
 	t.Helper()
-	h, w := subscribed(t, cfg, handlers...), &wall{}
+	h, w := kit.Subscribed(t, cfg, handlers...), &wall{}
 	hooks.SetWall(h, w.now)
-	runUntilCleanup(t, h)
+	kit.StartInBubble(t, h)
 	return h, w
 }
 
-// A log of calls: when each was, since the log was made.
-type callLog struct {
-	began time.Time
-	mu    sync.Mutex // guards what follows
-	calls map[string][]time.Duration
-}
-
-func newCallLog() *callLog {
-	return &callLog{began: time.Now(), calls: make(map[string][]time.Duration)}
-}
-
-func (l *callLog) note(event string) (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.calls[event] = append(l.calls[event], time.Since(l.began))
-	return len(l.calls[event])
-}
-
-func (l *callLog) of(event string) []time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.calls[event]
-}
-
-// busyFor returns a handler whose calls last so long, and succeed.
-func busyFor(took time.Duration, slots int) (hooks.Handler, *callLog) {
-	l := newCallLog()
-	return hooks.Handler{Name: "a", Concurrency: slots, Func: func(_ context.Context, ev hooks.Event) error {
-		l.note(ev.ID)
-		time.Sleep(took)
-		return nil
-	}}, l
-}
-
 // failingFirst returns a handler that fails the first call for each event.
-func failingFirst(took time.Duration) (hooks.Handler, *callLog) {
-	l := newCallLog()
+func failingFirst(took time.Duration) (hooks.Handler, *kit.CallLog) {
+	l := kit.NewCallLog()
 	return hooks.Handler{Name: "a", Func: func(_ context.Context, ev hooks.Event) error {
-		n := l.note(ev.ID)
+		n := l.Note(ev.ID)
 		time.Sleep(took)
 		if n == 1 {
 			return errors.New("no")
@@ -105,11 +72,11 @@ func failingFirst(took time.Duration) (hooks.Handler, *callLog) {
 }
 
 // wantOnce checks that events were sent once each, and have succeeded so.
-func wantOnce(t *testing.T, h *hooks.Hooks, l *callLog, events []string) {
+func wantOnce(t *testing.T, h *hooks.Hooks, l *kit.CallLog, events []string) {
 	t.Helper()
 	for _, id := range events {
-		d := delivery(t, h, id, "a")
-		if calls := l.of(id); len(calls) != 1 || d.Status != hooks.Succeeded || d.Attempts != 1 || d.Lost != 0 {
+		d := kit.Delivery(t, h, id, "a")
+		if calls := l.Of(id); len(calls) != 1 || d.Status != hooks.Succeeded || d.Attempts != 1 || d.Lost != 0 {
 			t.Errorf("%s was sent at %v, and is %v with %d attempts and %d lost; want once, succeeded, 1, 0",
 				id, calls, d.Status, d.Attempts, d.Lost)
 		}
@@ -120,19 +87,19 @@ func wantOnce(t *testing.T, h *hooks.Hooks, l *callLog, events []string) {
 // once, and without a delay.
 func TestClockSetDuringAttempts(t *testing.T) {
 	bySteps(t, func(t *testing.T, cfg hooks.Config, by time.Duration) {
-		a, calls := busyFor(10*time.Second, 2)
+		a, calls := kit.BusyFor(10*time.Second, 2)
 		h, w := settable(t, cfg, a)
 		for _, n := range []int{8, 30} { // a lane takes 10; the others wait in the store
 			var events []string
 			for i := range n {
-				events = append(events, publish(t, h, i).EventID)
+				events = append(events, kit.PlaceOrder(t, h, i).EventID)
 				time.Sleep(10 * time.Millisecond)
 			}
 			time.Sleep(5 * time.Second)
 			w.set(by)
 			h.Wake(t.Context())
 			time.Sleep(10 * time.Second)
-			events = append(events, publish(t, h, n).EventID, publish(t, h, n+1).EventID)
+			events = append(events, kit.PlaceOrder(t, h, n).EventID, kit.PlaceOrder(t, h, n+1).EventID)
 			time.Sleep(time.Duration(n+2) * 5 * time.Second)
 			wantOnce(t, h, calls, events)
 		}
@@ -143,29 +110,29 @@ func TestClockSetDuringAttempts(t *testing.T) {
 // when it began; so does one that is being saved.
 func TestClockSetWhileOneIsCharged(t *testing.T) {
 	bySteps(t, func(t *testing.T, cfg hooks.Config, by time.Duration) {
-		a, calls := busyFor(10*time.Second, 2)
-		h, w := subscribed(t, cfg, a), &wall{}
+		a, calls := kit.BusyFor(10*time.Second, 2)
+		h, w := kit.Subscribed(t, cfg, a), &wall{}
 		hooks.SetWall(h, w.now)
-		r := publish(t, h, 0)
+		r := kit.PlaceOrder(t, h, 0)
 		runs := make(map[int]bool)
 		for i := range 4 { // leases are lost
-			got := leased(t, cfg.Store, "a", w.now().Add(time.Duration(i)*2*time.Minute).UTC().Truncate(time.Microsecond))
+			got := kit.Leased(t, cfg.Store, "a", w.now().Add(time.Duration(i)*2*time.Minute).UTC().Truncate(time.Microsecond))
 			runs[len(got)] = true
 		}
 		time.Sleep(10 * time.Minute)
-		accuse(t, cfg.Store, hooks.DeliveryID{Event: r.EventID, Subscriber: "a"})
-		runUntilCleanup(t, h)
+		kit.Accuse(t, cfg.Store, hooks.DeliveryID{Event: r.EventID, Subscriber: "a"})
+		kit.StartInBubble(t, h)
 		synctest.Wait()
-		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Sending || d.Attempts != 1 || len(runs) != 1 {
+		if d := kit.Delivery(t, h, r.EventID, "a"); d.Status != hooks.Sending || d.Attempts != 1 || len(runs) != 1 {
 			t.Fatalf("the delivery is %v with %d attempts; want sending with one charged", d.Status, d.Attempts)
 		}
 		time.Sleep(time.Second)
 		w.set(by)
-		publish(t, h, 1)
+		kit.PlaceOrder(t, h, 1)
 		h.Wake(t.Context())
 		time.Sleep(time.Minute)
-		if d := delivery(t, h, r.EventID, "a"); d.Status != hooks.Succeeded || d.Attempts != 1 || len(calls.of(r.EventID)) != 1 {
-			t.Errorf("the delivery is %v with %d attempts, sent %d times; want succeeded with 1, once", d.Status, d.Attempts, len(calls.of(r.EventID)))
+		if d := kit.Delivery(t, h, r.EventID, "a"); d.Status != hooks.Succeeded || d.Attempts != 1 || len(calls.Of(r.EventID)) != 1 {
+			t.Errorf("the delivery is %v with %d attempts, sent %d times; want succeeded with 1, once", d.Status, d.Attempts, len(calls.Of(r.EventID)))
 		}
 	})
 }
@@ -199,19 +166,19 @@ func TestClockSetWhileOutcomesAreSaved(t *testing.T) {
 		for _, store := range []slowStore{{cfg.Store, 20 * time.Second, 0, 0}, {cfg.Store, 0, 20 * time.Second, 0}} {
 			cfg.Store, cfg.Retry = store, retry.Schedule{10 * time.Minute}
 			a, calls := failingFirst(0)
-			h, w := subscribed(t, cfg, a), &wall{}
+			h, w := kit.Subscribed(t, cfg, a), &wall{}
 			hooks.SetWall(h, w.now)
-			stop := runUntilCleanup(t, h)
+			stop := kit.StartInBubble(t, h)
 			var events []string
 			for i := range 3 { // the first is being saved, the others wait for that
-				events = append(events, publish(t, h, i).EventID)
+				events = append(events, kit.PlaceOrder(t, h, i).EventID)
 				time.Sleep(time.Second)
 			}
 			w.set(by)
 			h.Wake(t.Context())
 			time.Sleep(time.Hour)
 			for _, id := range events {
-				if got := calls.of(id); len(got) != 2 || got[1]-got[0] < 10*time.Minute || got[1]-got[0] > 14*time.Minute {
+				if got := calls.Of(id); len(got) != 2 || got[1]-got[0] < 10*time.Minute || got[1]-got[0] > 14*time.Minute {
 					t.Errorf("sent at %v; want twice, 10 to 14 minutes apart", got)
 				}
 			}
@@ -225,9 +192,9 @@ func TestClockSetWhileOutcomesAreSaved(t *testing.T) {
 func TestClockSetBeforeAClaimThatIsSlowToAnswer(t *testing.T) {
 	bySteps(t, func(t *testing.T, cfg hooks.Config, by time.Duration) {
 		cfg.Store = slowStore{Store: cfg.Store, claims: 5 * time.Second}
-		a, calls := busyFor(3*time.Second, 4)
+		a, calls := kit.BusyFor(3*time.Second, 4)
 		h, w := settable(t, cfg, a)
-		events := []string{publish(t, h, 0).EventID, publish(t, h, 1).EventID}
+		events := []string{kit.PlaceOrder(t, h, 0).EventID, kit.PlaceOrder(t, h, 1).EventID}
 		time.Sleep(time.Second)
 		w.set(by)
 		h.Wake(t.Context())
@@ -247,13 +214,13 @@ func TestRetryThatIsClaimedBeforeItIsKnownToBeSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, calls := failingFirst(0)
 		store := slowStore{Store: memory.New(), after: 20 * time.Second}
-		h := dispatching(t, hooks.Config{Store: store, Logger: silent, Retry: retry.Schedule{10 * time.Second}}, a)
-		r := publish(t, h, 0)
+		h := kit.Dispatching(t, hooks.Config{Store: store, Logger: kit.Silent, Retry: retry.Schedule{10 * time.Second}}, a)
+		r := kit.PlaceOrder(t, h, 0)
 		time.Sleep(15 * time.Second)
 		h.Wake(t.Context())
 		time.Sleep(time.Minute)
-		got := calls.of(r.EventID)
-		if d := delivery(t, h, r.EventID, "a"); len(got) != 2 || got[1] > 21*time.Second || d.Status != hooks.Succeeded || d.Lost != 0 {
+		got := calls.Of(r.EventID)
+		if d := kit.Delivery(t, h, r.EventID, "a"); len(got) != 2 || got[1] > 21*time.Second || d.Status != hooks.Succeeded || d.Lost != 0 {
 			t.Errorf("sent at %v, and is %v with %d lost; want twice, after 20 s, succeeded, 0", got, d.Status, d.Lost)
 		}
 	})
@@ -268,7 +235,7 @@ func TestRetriesKeepTheirWaitsWhenTheClockIsSet(t *testing.T) {
 		h, w := settable(t, cfg, a)
 		var events []string
 		for i := range 40 {
-			events = append(events, publish(t, h, i).EventID)
+			events = append(events, kit.PlaceOrder(t, h, i).EventID)
 			time.Sleep(3 * time.Minute) // an hour before the clock is set, too
 		}
 		w.set(by)
@@ -278,7 +245,7 @@ func TestRetriesKeepTheirWaitsWhenTheClockIsSet(t *testing.T) {
 		w.set(by)
 		time.Sleep(5 * time.Hour)
 		for _, id := range events {
-			got := calls.of(id)
+			got := calls.Of(id)
 			if len(got) != 2 || got[1]-got[0] < wait || got[1]-got[0] > wait*6/5+2*time.Minute {
 				t.Errorf("sent at %v; want twice, %v apart or a fifth more", got, wait)
 			}
@@ -289,19 +256,19 @@ func TestRetriesKeepTheirWaitsWhenTheClockIsSet(t *testing.T) {
 // A scheduled delivery comes when the clock says so.
 func TestScheduledDeliveriesFollowTheClock(t *testing.T) {
 	bySteps(t, func(t *testing.T, cfg hooks.Config, by time.Duration) {
-		a, calls := busyFor(0, 1)
+		a, calls := kit.BusyFor(0, 1)
 		h, w := settable(t, cfg, a)
-		later := orderPlaced.New(order{1})
+		later := kit.OrderPlaced.New(kit.Order{ID: 1})
 		later.DeliverAt = w.now().Add(2 * time.Hour)
-		r := mustPublish(t, h, later)
+		r := kit.Publish(t, h, later)
 		time.Sleep(10 * time.Minute)
 		w.set(by)
-		soon := orderPlaced.New(order{2})
+		soon := kit.OrderPlaced.New(kit.Order{ID: 2})
 		soon.DeliverAt = w.now().Add(30 * time.Minute)
-		second := mustPublish(t, h, soon)
+		second := kit.Publish(t, h, soon)
 		time.Sleep(5 * time.Hour)
 		want := max(2*time.Hour-by, 10*time.Minute)
-		switch got := calls.of(r.EventID); {
+		switch got := calls.Of(r.EventID); {
 		case by == -year:
 			if len(got) != 0 {
 				t.Errorf("sent at %v; want not within a year", got)
@@ -309,7 +276,7 @@ func TestScheduledDeliveriesFollowTheClock(t *testing.T) {
 		case len(got) != 1 || got[0] < want || got[0] > want+2*time.Minute:
 			t.Errorf("sent at %v; want once, %v later", got, want)
 		}
-		if got := calls.of(second.EventID); len(got) != 1 || got[0] < 40*time.Minute || got[0] > 42*time.Minute {
+		if got := calls.Of(second.EventID); len(got) != 1 || got[0] < 40*time.Minute || got[0] > 42*time.Minute {
 			t.Errorf("scheduled after the clock was set, sent at %v; want once, 40 minutes later", got)
 		}
 	})
@@ -319,21 +286,21 @@ func TestScheduledDeliveriesFollowTheClock(t *testing.T) {
 func TestSignaturesFollowTheClock(t *testing.T) {
 	bySteps(t, func(t *testing.T, cfg hooks.Config, by time.Duration) {
 		w := &wall{}
-		cfg.Transport = exchange(func(r *http.Request) (*http.Response, error) {
+		cfg.Transport = kit.Exchange(func(r *http.Request) (*http.Response, error) {
 			sec, err := strconv.ParseInt(r.Header.Get(signer.HeaderTimestamp), 10, 64)
 			if got := time.Unix(sec, 0); err != nil || w.now().Sub(got).Abs() > 2*time.Second {
 				t.Errorf("webhook-timestamp is that of %v; want %v", got, w.now())
 			}
-			return answer(204, nil, ""), nil
+			return kit.Answer(204, nil, ""), nil
 		})
-		finished := traced(&cfg)
-		h := subscribed(t, cfg)
+		finished := kit.Traced(&cfg)
+		h := kit.Subscribed(t, cfg)
 		hooks.SetWall(h, w.now)
-		runUntilCleanup(t, h)
-		put(t, h, hooks.Endpoint{ID: "crm", URL: anyURL})
+		kit.StartInBubble(t, h)
+		kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
 		for range 2 {
-			send(t, h)
-			if got := soon(t, finished).Attempt.Start; w.now().Sub(got).Abs() > 2*time.Second {
+			kit.Send(t, h)
+			if got := kit.Soon(t, finished).Attempt.Start; w.now().Sub(got).Abs() > 2*time.Second {
 				t.Errorf("Start = %v; want %v", got, w.now())
 			}
 			w.set(by)
@@ -346,16 +313,16 @@ func TestSignaturesFollowTheClock(t *testing.T) {
 func TestClockSetForwardForgetsNothingForADay(t *testing.T) {
 	bySteps(t, func(t *testing.T, cfg hooks.Config, by time.Duration) {
 		cfg.Retention = 30 * 24 * time.Hour
-		a, _ := busyFor(0, 1)
+		a, _ := kit.BusyFor(0, 1)
 		h, w := settable(t, cfg, a)
-		publish(t, h, 0)
+		kit.PlaceOrder(t, h, 0)
 		time.Sleep(time.Hour)
 		w.set(by)
 		time.Sleep(23 * time.Hour)
 		if err := h.Prune(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(storedEvents(t, h)); n != 1 {
+		if n := len(kit.Events(t, h)); n != 1 {
 			t.Errorf("23 hours after the clock was set there are %d events; want the one", n)
 		}
 		time.Sleep(3 * time.Hour)
@@ -363,7 +330,7 @@ func TestClockSetForwardForgetsNothingForADay(t *testing.T) {
 		if by == year {
 			want = 0
 		}
-		if n := len(storedEvents(t, h)); n != want {
+		if n := len(kit.Events(t, h)); n != want {
 			t.Errorf("26 hours after the clock was set there are %d events; want %d", n, want)
 		}
 	})
@@ -374,17 +341,17 @@ func TestClockSetForwardForgetsNothingForADay(t *testing.T) {
 func TestStoresClockSetDuringAttempts(t *testing.T) {
 	for _, by := range []time.Duration{time.Hour, year} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newClocked(t, 0)
-			s.off = 2 * year
-			a, calls := busyFor(100*time.Second, 4)
+			s := kit.NewClockedStore(t, 0)
+			s.Tolerance = 2 * year
+			a, calls := kit.BusyFor(100*time.Second, 4)
 			a.Timeout = 2 * time.Minute
-			h := dispatching(t, hooks.Config{Store: s, Logger: silent}, a)
+			h := kit.Dispatching(t, hooks.Config{Store: s, Logger: kit.Silent}, a)
 			var events []string
 			for i := range 12 {
-				events = append(events, publish(t, h, i).EventID)
+				events = append(events, kit.PlaceOrder(t, h, i).EventID)
 			}
 			time.Sleep(time.Second)
-			s.set(func(s *clocked) { s.clock = func() time.Time { return time.Now().Add(by) } })
+			s.Set(func(s *kit.ClockedStore) { s.Clock = func() time.Time { return time.Now().Add(by) } })
 			time.Sleep(10 * time.Minute)
 			wantOnce(t, h, calls, events)
 		})
@@ -395,16 +362,16 @@ func TestStoresClockSetDuringAttempts(t *testing.T) {
 // have been right, also if the lane is full and the store has nothing to tell.
 func TestClockSetForwardAndBack(t *testing.T) {
 	bySteps(t, func(t *testing.T, cfg hooks.Config, by time.Duration) {
-		a, calls := busyFor(10*time.Second, 1)
+		a, calls := kit.BusyFor(10*time.Second, 1)
 		h, w := settable(t, cfg, a)
 		var events []string
 		for i := range 6 { // a lane takes 5
-			events = append(events, publish(t, h, i).EventID)
+			events = append(events, kit.PlaceOrder(t, h, i).EventID)
 		}
 		time.Sleep(time.Second)
 		w.set(by)
 		time.Sleep(time.Second)
-		events = append(events, publish(t, h, 7).EventID)
+		events = append(events, kit.PlaceOrder(t, h, 7).EventID)
 		time.Sleep(time.Second)
 		w.set(-by)
 		time.Sleep(5 * time.Minute)
@@ -428,7 +395,7 @@ func (s *slowWriter) Update(ctx context.Context, now time.Time, changes []hooks.
 func (s *slowWriter) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
 	receipts, err := s.Store.Enqueue(ctx, now, entries)
 	if err == nil && s.fail.Load() {
-		return nil, errFault
+		return nil, kit.ErrFault
 	}
 	return receipts, err
 }
@@ -438,14 +405,14 @@ func TestGivenBackWhileTheClockIsSetBack(t *testing.T) {
 	for range 20 { // of the goroutines that meet, any may be first
 		synctest.Test(t, func(t *testing.T) {
 			s := &slowWriter{Store: memory.New()}
-			a, _ := busyFor(time.Millisecond, 4)
-			h, w := settable(t, hooks.Config{Store: s, Logger: silent}, a)
+			a, _ := kit.BusyFor(time.Millisecond, 4)
+			h, w := settable(t, hooks.Config{Store: s, Logger: kit.Silent}, a)
 			time.Sleep(time.Second)
 			s.slow.Store(true)
-			publish(t, h, 1)
+			kit.PlaceOrder(t, h, 1)
 			time.Sleep(100 * time.Millisecond)
 			s.fail.Store(true)
-			ev := orderPlaced.New(order{2})
+			ev := kit.OrderPlaced.New(kit.Order{ID: 2})
 			ev.ID = "evt_2"
 			if _, err := h.Publish(t.Context(), ev); err == nil {
 				t.Fatal("Publish = nil; want the store's error")
@@ -454,9 +421,9 @@ func TestGivenBackWhileTheClockIsSetBack(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			w.set(-time.Hour)
 			h.Wake(t.Context())
-			mustPublish(t, h, ev) // a duplicate
+			kit.Publish(t, h, ev) // a duplicate
 			time.Sleep(30 * time.Second)
-			if d := delivery(t, h, "evt_2", "a"); d.Status != hooks.Succeeded {
+			if d := kit.Delivery(t, h, "evt_2", "a"); d.Status != hooks.Succeeded {
 				t.Errorf("30 s later it is %v, due in %v; want succeeded", d.Status, d.Due.Sub(w.now()))
 			}
 		})

@@ -1,6 +1,0 @@
-//go:build race
-
-package hooks_test
-
-// raceDetector: everything takes several times as long.
-const raceDetector = true
