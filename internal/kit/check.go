@@ -9,7 +9,7 @@ import (
 	"example.com/hooks"
 )
 
-// wantEmpty checks that nothing at all is stored.
+// WantEmpty checks that s, the store of h, holds no event, delivery or record.
 func WantEmpty(t *testing.T, h *hooks.Hooks, s hooks.Store) {
 	t.Helper()
 	if evs, ds := Events(t, h), Deliveries(t, h); len(evs)+len(ds) > 0 {
@@ -21,7 +21,7 @@ func WantEmpty(t *testing.T, h *hooks.Hooks, s hooks.Store) {
 	}
 }
 
-// soon takes the next value of a channel, and fails the test if none comes.
+// Soon returns the next value of a channel. It fails the test if none comes within a minute.
 func Soon[T any](t *testing.T, c <-chan T) T {
 	t.Helper()
 	select {
@@ -33,8 +33,8 @@ func Soon[T any](t *testing.T, c <-chan T) T {
 	}
 }
 
-// wantInvalid checks that err refuses field, for the sentinel if there is one,
-// and says what to do in words that contain advice.
+// WantInvalid checks that err is a [hooks.InvalidError] for the field, that it wraps the
+// sentinel if that is not nil, and that its text contains advice: what to do.
 func WantInvalid(t *testing.T, err error, field string, sentinel error, advice string) {
 	t.Helper()
 	inv, ok := errors.AsType[*hooks.InvalidError](err)
@@ -53,12 +53,4 @@ func WantInvalid(t *testing.T, err error, field string, sentinel error, advice s
 	if !strings.HasPrefix(err.Error(), "hooks: ") {
 		t.Errorf("error = %q; want it to begin with hooks:", err)
 	}
-}
-
-// endIfStuck ends the program, with the stacks of all goroutines, if the test is not
-// over in a minute. For what waits for a mutex stops the clock of a bubble. Call it
-// outside of one.
-func EndIfStuck(t *testing.T) {
-	timer := time.AfterFunc(time.Minute, func() { panic(t.Name() + " waits for a lock that nobody frees") })
-	t.Cleanup(func() { timer.Stop() })
 }

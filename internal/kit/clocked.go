@@ -11,23 +11,23 @@ import (
 	"example.com/hooks/store/memory"
 )
 
-// A clocked store is shared, and has a clock of its own, by which it checks
-// every time that it is given.
+// A ClockedStore is shared, and has a clock of its own. It fails the test if a time that it
+// is given is not the time of this clock. Use Set to change its fields.
 type ClockedStore struct {
 	hooks.Store
 	t *testing.T
 
 	mu            sync.Mutex // guards what follows
 	Clock         func() time.Time
-	Tolerance     time.Duration // how far from it what is given may be
-	BeforeReading time.Duration // how long an answer takes until the clock is read
-	AfterReading  time.Duration // and then
-	Err           error         // not nil: the clock cannot be read
+	Tolerance     time.Duration // how far a given time may be from the clock's
+	BeforeReading time.Duration // Now waits so long before it reads the clock,
+	AfterReading  time.Duration // and so long after it
+	Err           error         // if not nil: what Now returns
 	asked         int
 }
 
-// newClocked returns a store whose clock differs from the machine's, on a
-// memory store.
+// NewClockedStore returns a memory store with a clock that is ahead of the machine's, or
+// behind if ahead is negative.
 func NewClockedStore(t *testing.T, ahead time.Duration) *ClockedStore {
 	return &ClockedStore{
 		Store: memory.New(), t: t, Tolerance: time.Microsecond,
@@ -35,27 +35,28 @@ func NewClockedStore(t *testing.T, ahead time.Duration) *ClockedStore {
 	}
 }
 
-// set changes the store.
+// Set lets change alter the fields of the store.
 func (s *ClockedStore) Set(change func(*ClockedStore)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(s)
 }
 
-// time returns the store's time as it would be given.
+// Time returns the time of the clock in the form in which the store is given times.
 func (s *ClockedStore) Time() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.Clock().UTC().Truncate(time.Microsecond)
 }
 
+// Asks returns how often the clock was read by Now.
 func (s *ClockedStore) Asks() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked
 }
 
-// Now answers in a time zone of its own.
+// Now returns the time of the clock, in a time zone of its own.
 func (s *ClockedStore) Now(context.Context) (time.Time, error) {
 	s.mu.Lock()
 	s.asked++
@@ -70,7 +71,7 @@ func (s *ClockedStore) Now(context.Context) (time.Time, error) {
 	return at.In(time.FixedZone("elsewhere", 7*3600)), nil
 }
 
-// check holds a time that the store is given against its clock.
+// check fails the test if a time that the store was given is not the clock's.
 func (s *ClockedStore) check(what string, got time.Time) {
 	s.mu.Lock()
 	off := s.Tolerance
@@ -114,7 +115,7 @@ func (s *ClockedStore) Prune(ctx context.Context, p hooks.Prune) (int, error) {
 	return s.Store.Prune(ctx, p)
 }
 
-// A lockable store is a clocked one for one dispatcher.
+// A LockableStore is a ClockedStore for one dispatcher.
 type LockableStore struct{ *ClockedStore }
 
 func (s LockableStore) Lock(ctx context.Context, now time.Time) (func() error, error) {
@@ -122,7 +123,8 @@ func (s LockableStore) Lock(ctx context.Context, now time.Time) (func() error, e
 	return s.Store.(hooks.Exclusive).Lock(ctx, now)
 }
 
-// byClocks runs a test with stores whose clocks differ from the machine's.
+// ByClocks runs a test with stores whose clocks differ from the machine's, each in a bubble
+// of testing/synctest.
 func ByClocks(t *testing.T, f func(t *testing.T, s *ClockedStore)) {
 	for name, ahead := range map[string]time.Duration{
 		"an hour ahead":     time.Hour,

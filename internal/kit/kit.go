@@ -1,3 +1,60 @@
+// Package kit is what the tests of this repository share. External tests import it
+// (package hooks_test, package systemtest_test …), and nothing else does.
+//
+// Event types, and a Hooks that knows them:
+//
+//	Invoice, InvoicePaid      an event type; New registers it
+//	Order, OrderPlaced        another one; Subscribed and Dispatching register it, too
+//	New                       a Hooks, on a memory store if the Config has none
+//	Subscribed                New, with handlers that receive every event
+//	Dispatching               Subscribed, and running: for bubbles
+//	Start, StartInBubble      run a Hooks in the background until the test ends
+//	Silent                    a logger that writes nothing
+//
+// To publish, and to see what is stored:
+//
+//	Put                       stores an endpoint
+//	Send, PlaceOrder          publish an InvoicePaid, an OrderPlaced
+//	Publish                   publishes an event as it is given
+//	Events, Deliveries        list all that is stored
+//	Delivery                  returns one delivery
+//
+// Subscribers, and what they were sent:
+//
+//	Receiver, Keeping         a real HTTP server, a handler, that keep each request
+//	Received                  such a request
+//	Exchange, Answer          a transport that is a function, and a response for it
+//	Pipes                     a transport to an http.Handler without sockets: for bubbles
+//	Loopback                  the egress policy with which a Receiver can be reached
+//	AnyURL                    a URL for tests that do not send, or have a transport
+//	Traced, Outcome           the finished attempts that Trace.Finished was told of
+//	AttemptOnce               the outcome of a single attempt
+//	Kept                      all that is kept of an outcome, as text
+//	Ignore, Counting, BusyFor handlers: one that does nothing, that counts, that takes time
+//	Tally, CallLog            how often, and when, such a handler was called
+//
+// Stores that misbehave, or look at what they are asked:
+//
+//	GatedStore, Once          calls functions of the test before or after its own work
+//	SlowReaderStore           holds back what it has read
+//	CountingStore             counts how often its backlog is read
+//	ClockedStore, ByClocks    has a clock, and checks the times that it is given
+//	LockableStore             a ClockedStore with a lock
+//	ErrFault                  the error of a store that fails
+//	Leased, Accuse            lease deliveries, or mark one, as another process would
+//
+// Secrets:
+//
+//	LeakySecret, Secret       a secret that no output may contain, and how to parse it
+//	Haystack                  bytes in which a secret must not be found, in any encoding
+//	NewKeeper, Recorded       a Keeper with new keys, and a record as the store has it
+//	SignedBy                  a transport that tells which secrets signed a request
+//
+// Checks, and how tests are run:
+//
+//	Soon                      the next value of a channel, or a failure
+//	WantInvalid, WantEmpty    an error refuses a field; nothing is stored
+//	Long, RaceDetector        run long forms of tests (-hooks.long); run with -race
 package kit
 
 import (
@@ -12,74 +69,32 @@ import (
 	"example.com/hooks/store/memory"
 )
 
-type Order struct {
-	ID int `json:"id"`
-}
-
-var OrderPlaced = hooks.NewEventType[Order]("order.placed")
-
-// dispatching returns a Hooks with the handlers, running on a memory store
-// until the bubble's end. Call it in a synctest bubble.
-func Dispatching(t *testing.T, cfg hooks.Config, handlers ...hooks.Handler) *hooks.Hooks {
-	t.Helper()
-	h := Subscribed(t, cfg, handlers...)
-	StartInBubble(t, h)
-	return h
-}
-
-// subscribed is dispatching, but without Run.
-func Subscribed(t *testing.T, cfg hooks.Config, handlers ...hooks.Handler) *hooks.Hooks {
-	t.Helper()
-	h := New(t, cfg)
-	if err := h.Register(OrderPlaced); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range handlers {
-		s.Events = []string{"**"}
-		if err := h.Subscribe(s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return h
-}
-
-// runUntilCleanup is start, and returns when h has begun. Call it in a bubble.
-func StartInBubble(t *testing.T, h *hooks.Hooks) (stop func()) {
-	t.Helper()
-	stop = Start(t, h)
-	synctest.Wait()
-	return stop
-}
-
-// long asks for the long forms of the tests that have one, as in
+// Long asks for the long forms of the tests that have one, as in
 //
 //	go test -run Crash -hooks.long -timeout 1h ./internal/systemtest
 var Long = flag.Bool("hooks.long", false, "run the long forms of the tests that have one")
 
+// Silent writes nothing.
 var Silent = slog.New(slog.DiscardHandler)
 
-// What the tests of this package share:
-//
-//	invoice, invoicePaid      an event type; newHooks registers it
-//	newHooks                  a Hooks with it, on memory if no store is given
-//	start                     Run in the background, until the test ends
-//	traced                    a channel of all that Trace.Finished is told
-//	loopback                  the egress policy that lets a receiver be reached
-//	receiver                  a real HTTP server that keeps what it was sent
-//	exchange, answer          a transport that is a function, and a response for it
-//	pipes                     a Transport to an http.Handler without sockets, for bubbles
-//	put, send, mustPublish    one endpoint, one event, one event as given
-//	soon                      the next value of a channel, or a failure
-//	storedEvents, storedDeliveries  all that a Hooks' store holds
-//	wantInvalid               that an error is an InvalidError for a field
-//	endIfStuck                of a test that may wait for a mutex for ever
-
+// An Invoice is the data of an [InvoicePaid].
 type Invoice struct {
 	Number int `json:"number"`
 }
 
+// InvoicePaid is the event type that most tests about endpoints publish.
 var InvoicePaid = hooks.NewEventType[Invoice]("invoice.paid")
 
+// An Order is the data of an [OrderPlaced].
+type Order struct {
+	ID int `json:"id"`
+}
+
+// OrderPlaced is the event type that most tests about handlers publish.
+var OrderPlaced = hooks.NewEventType[Order]("order.placed")
+
+// New returns a Hooks that knows [InvoicePaid]. Its store is a new memory store if cfg has
+// none.
 func New(t *testing.T, cfg hooks.Config) *hooks.Hooks {
 	t.Helper()
 	if cfg.Store == nil {
@@ -95,8 +110,34 @@ func New(t *testing.T, cfg hooks.Config) *hooks.Hooks {
 	return h
 }
 
-// start runs h until stop is called or the test ends, and fails the test if
-// Run does.
+// Subscribed is [New], and knows [OrderPlaced] as well as the handlers, which receive every
+// event.
+func Subscribed(t *testing.T, cfg hooks.Config, handlers ...hooks.Handler) *hooks.Hooks {
+	t.Helper()
+	h := New(t, cfg)
+	if err := h.Register(OrderPlaced); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range handlers {
+		s.Events = []string{"**"}
+		if err := h.Subscribe(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+// Dispatching is [Subscribed], and runs until the test ends. Call it in a bubble of
+// testing/synctest.
+func Dispatching(t *testing.T, cfg hooks.Config, handlers ...hooks.Handler) *hooks.Hooks {
+	t.Helper()
+	h := Subscribed(t, cfg, handlers...)
+	StartInBubble(t, h)
+	return h
+}
+
+// Start runs h until stop is called or the test ends. It fails the test if Run returns an
+// error.
 func Start(t *testing.T, h *hooks.Hooks) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -109,5 +150,14 @@ func Start(t *testing.T, h *hooks.Hooks) (stop func()) {
 		}
 	})
 	t.Cleanup(stop)
+	return stop
+}
+
+// StartInBubble is [Start], and returns when h waits for something to do. Call it in a
+// bubble of testing/synctest.
+func StartInBubble(t *testing.T, h *hooks.Hooks) (stop func()) {
+	t.Helper()
+	stop = Start(t, h)
+	synctest.Wait()
 	return stop
 }

@@ -16,13 +16,14 @@ import (
 	"example.com/hooks/egress"
 )
 
+// AnyURL is for tests that send nothing, or have a transport of their own.
 const AnyURL = "https://example.com/hooks"
 
-// kept is all that is kept of an attempt and its delivery, as text.
+// Kept returns all that is kept of an attempt and its delivery, as text.
 func Kept(o Outcome) string { return fmt.Sprintf("%+v %s", o, o.Attempt.Body) }
 
-// attemptOnce delivers one event to the endpoint, by one attempt, with real
-// sockets if cfg has no Transport.
+// AttemptOnce delivers one event to the endpoint by a single attempt and returns what came
+// of it. It uses real sockets if cfg has no Transport.
 func AttemptOnce(t *testing.T, cfg hooks.Config, e hooks.Endpoint) Outcome {
 	t.Helper()
 	cfg.Egress = Loopback
@@ -36,23 +37,23 @@ func AttemptOnce(t *testing.T, cfg hooks.Config, e hooks.Endpoint) Outcome {
 	return Soon(t, finished)
 }
 
+// Loopback lets hooks call servers on 127.0.0.1 without TLS.
 var Loopback = egress.Policy{AllowHTTP: true, AllowLoopback: true}
 
-// An outcome is what Trace.Finished was told.
+// An Outcome is what Trace.Finished was told.
 type Outcome struct {
 	hooks.Delivery
 	Attempt hooks.Attempt
 }
 
-// traced makes cfg report finished attempts to the channel, which has room
-// for 64.
+// Traced makes cfg report finished attempts to the channel, which has room for 64.
 func Traced(cfg *hooks.Config) <-chan Outcome {
 	finished := make(chan Outcome, 64)
 	cfg.Trace.Finished = func(d hooks.Delivery, a hooks.Attempt) { finished <- Outcome{d, a} }
 	return finished
 }
 
-// A received is a request as it came in.
+// A Received is a request as it came in.
 type Received struct {
 	Method, Target string // Target is the path with the query
 	Host           string
@@ -60,8 +61,8 @@ type Received struct {
 	Body           string
 }
 
-// receiver starts a server on 127.0.0.1 that keeps every request and answers
-// it as answer does; nil answers 200. The channel has room for 64.
+// Receiver starts a server on 127.0.0.1. It sends every request to the channel, which has
+// room for 64, and answers as answer does; nil answers 200.
 func Receiver(t *testing.T, answer http.HandlerFunc) (url string, got <-chan Received) {
 	t.Helper()
 	kept := make(chan Received, 64)
@@ -70,6 +71,8 @@ func Receiver(t *testing.T, answer http.HandlerFunc) (url string, got <-chan Rec
 	return s.URL, kept
 }
 
+// Keeping returns a handler that sends every request to kept and answers as answer does;
+// nil answers 200.
 func Keeping(kept chan<- Received, answer http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -83,11 +86,12 @@ func Keeping(kept chan<- Received, answer http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// An exchange is a transport that is a function.
+// An Exchange is a transport that is a function.
 type Exchange func(*http.Request) (*http.Response, error)
 
 func (f Exchange) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+// Answer returns a response. A nil header is an empty one.
 func Answer(code int, header http.Header, body string) *http.Response {
 	if header == nil {
 		header = http.Header{}
@@ -95,8 +99,8 @@ func Answer(code int, header http.Header, body string) *http.Response {
 	return &http.Response{StatusCode: code, Header: header, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-// pipes returns a transport whose connections all lead to answer, through
-// net.Pipe, so that it works in a synctest bubble.
+// Pipes returns a transport whose connections all lead to answer. They are made by
+// net.Pipe, so that the transport works in a bubble of testing/synctest.
 func Pipes(t *testing.T, answer http.Handler) *http.Transport {
 	t.Helper()
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}

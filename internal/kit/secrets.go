@@ -17,7 +17,7 @@ import (
 	"example.com/hooks/signer"
 )
 
-// needles are all forms of a secret that a careless line might write down.
+// needles returns all forms in which a careless line might write a secret.
 func needles(text string) [][]byte {
 	forms := [][]byte{[]byte(text)}
 	_, encoded, found := strings.Cut(text, "_")
@@ -32,12 +32,14 @@ func needles(text string) [][]byte {
 	return append(forms, raw, []byte(hex.EncodeToString(raw)), bytes.Trim(quoted, `"`), fmt.Append(nil, raw))
 }
 
-// A haystack is bytes that must not have a secret in them.
+// A Haystack is bytes, with a name for failures, in which no secret may be.
 type Haystack struct {
 	Name string
 	Data []byte
 }
 
+// Search fails the test if the secret is in the bytes, in any usual encoding. what says what
+// the secret is.
 func (h Haystack) Search(t *testing.T, what, secret string) {
 	t.Helper()
 	for _, n := range needles(secret) {
@@ -47,14 +49,10 @@ func (h Haystack) Search(t *testing.T, what, secret string) {
 	}
 }
 
-// What must not leak: each in a place of its own.
-const (
-	LeakySecret = "whsec_bGVha3ktc2VjcmV0LWtleS0wMTIzNDU2Nzg5YWI="
-	LaterSecret = "whsec_bGF0ZXItc2VjcmV0LWtleS0wMTIzNDU2Nzg5YWI="
-	LeakyHeader = "Bearer leaky-header-5f1e"
-	LeakyToken  = "leaky-url-token-77aa"
-)
+// LeakySecret is a secret that no output, and no store with a Keeper, may contain.
+const LeakySecret = "whsec_bGVha3ktc2VjcmV0LWtleS0wMTIzNDU2Nzg5YWI="
 
+// Secret parses a secret.
 func Secret(t *testing.T, text string) signer.Secret {
 	t.Helper()
 	s, err := signer.ParseSecret(text)
@@ -64,6 +62,7 @@ func Secret(t *testing.T, text string) signer.Secret {
 	return s
 }
 
+// NewKeeper returns a Keeper with new keys that have the ids.
 func NewKeeper(t *testing.T, ids ...string) *keeper.Keys {
 	t.Helper()
 	var keys []keeper.Key
@@ -81,7 +80,7 @@ func NewKeeper(t *testing.T, ids ...string) *keeper.Keys {
 	return k
 }
 
-// recorded returns the record of an endpoint as the store has it.
+// Recorded returns the record of an endpoint as the store has it.
 func Recorded(t *testing.T, s hooks.Store, id string) hooks.Record {
 	t.Helper()
 	records, err := s.Records(t.Context(), 0)
@@ -97,8 +96,8 @@ func Recorded(t *testing.T, s hooks.Store, id string) hooks.Record {
 	panic("unreachable")
 }
 
-// signedBy returns a transport that answers 204 and a function that lists
-// which of the secrets verify the last request, by their place.
+// SignedBy returns a transport that answers 204, and a function that returns the indices of
+// the secrets that verify the last request.
 func SignedBy(t *testing.T, secrets ...signer.Secret) (http.RoundTripper, func() []int) {
 	var last struct {
 		header http.Header

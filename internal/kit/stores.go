@@ -11,12 +11,12 @@ import (
 	"example.com/hooks/store/memory"
 )
 
-// A slowReader holds back what it has read until it is released, and lets
-// others be quicker to write.
+// A SlowReaderStore holds back records that it has read, and lets others write first. Set
+// its fields while no call of it is under way.
 type SlowReaderStore struct {
 	*memory.Store
-	Hold      chan struct{} // not nil: the next Records waits for it
-	BeforePut func()        // not nil: called by the next Put
+	Hold      chan struct{} // if not nil: the next Records waits for it after it has read
+	BeforePut func()        // if not nil: the next Put calls it first
 }
 
 func (s *SlowReaderStore) Put(ctx context.Context, now time.Time, r hooks.Record) (int64, error) {
@@ -36,7 +36,8 @@ func (s *SlowReaderStore) Records(ctx context.Context, since int64) ([]hooks.Rec
 	return records, err
 }
 
-// countingStore counts what an idle dispatcher would do.
+// A CountingStore counts how often its backlog is read. It has a lock if the store behind
+// it has one.
 type CountingStore struct {
 	hooks.Store
 	Backlogs atomic.Int64
@@ -51,7 +52,8 @@ func (s *CountingStore) Lock(ctx context.Context, now time.Time) (func() error, 
 	return s.Store.(hooks.Exclusive).Lock(ctx, now)
 }
 
-// leased are the deliveries of a subscriber that a claim at a time yields.
+// Leased claims what is due for a subscriber at a time, as another process would, and
+// returns the deliveries.
 func Leased(t *testing.T, s hooks.Store, subscriber string, at time.Time) (all []hooks.Delivery) {
 	t.Helper()
 	at = at.UTC().Truncate(time.Microsecond)
@@ -66,9 +68,10 @@ func Leased(t *testing.T, s hooks.Store, subscriber string, at time.Time) (all [
 	return all
 }
 
+// ErrFault is the error of a store that fails.
 var ErrFault = errors.New("disk on fire")
 
-// accuse writes that a delivery was under way when a process ended.
+// Accuse writes that a delivery was under way when a process ended.
 func Accuse(t *testing.T, s hooks.Store, id hooks.DeliveryID) {
 	t.Helper()
 	page, _, err := s.Deliveries(t.Context(), hooks.Query{Event: id.Event, Subscriber: id.Subscriber})
@@ -82,15 +85,16 @@ func Accuse(t *testing.T, s hooks.Store, id hooks.DeliveryID) {
 	}
 }
 
-// A gated store does something before some of its calls, or after.
+// A GatedStore is shared. It calls functions of the test before or after its own work; those
+// that are nil are not called. An error of one of them is what the call returns.
 type GatedStore struct {
 	*memory.Store
-	BeforeEnqueue func() error // before
-	AfterBacklog  func()       // after
+	BeforeEnqueue func() error
+	AfterBacklog  func()
 	BeforeWrite   func() error // before Update and Claim
-	BeforeUpdate  func()       // before Update
-	AfterClaim    func()       // after
-	Woken         chan struct{}
+	BeforeUpdate  func()       // before BeforeWrite
+	AfterClaim    func()
+	Woken         chan struct{} // Wait returns when something is sent on it
 }
 
 func (g *GatedStore) Enqueue(ctx context.Context, now time.Time, e []hooks.Entry) ([]hooks.Receipt, error) {
@@ -146,7 +150,7 @@ func (g *GatedStore) Wait(ctx context.Context) error {
 
 func (g *GatedStore) Wake(context.Context) error { return nil }
 
-// once returns a function that blocks until release is closed, the first time.
+// Once returns a function whose first call waits until release is closed.
 func Once(release <-chan struct{}) func() error {
 	var called atomic.Bool
 	return func() error {

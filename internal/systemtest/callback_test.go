@@ -188,7 +188,7 @@ func TestWhoIsToldMayCallBack(t *testing.T) {
 		"of a delivery whose lease is lost": tellOfLostLeases,
 	} {
 		t.Run(name, func(t *testing.T) {
-			kit.EndIfStuck(t)
+			endIfStuck(t)
 			synctest.Test(t, check)
 		})
 	}
@@ -381,4 +381,12 @@ func tellOfLostLeases(t *testing.T) {
 	kit.StartInBubble(t, h)
 	time.Sleep(time.Minute)
 	k.wantHeard("Policy.Next")
+}
+
+// endIfStuck ends the program, with the stacks of all goroutines, if the test is not over
+// in a minute: a goroutine of a bubble that waits for a mutex stops the bubble's clock, so
+// that no timeout in it ends the test. Call it outside of a bubble.
+func endIfStuck(t *testing.T) {
+	timer := time.AfterFunc(time.Minute, func() { panic(t.Name() + " waits for a lock that nobody frees") })
+	t.Cleanup(func() { timer.Stop() })
 }

@@ -32,7 +32,7 @@ func TestReadingIsKeptWhileTheClockFails(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		if got := len(calls.N); got != 600 || log.Len() > 0 {
+		if got := len(calls.All()); got != 600 || log.Len() > 0 {
 			t.Errorf("%d events were handled, and the log says %q; want 600 and nothing", got, &log)
 		}
 		if n := s.Asks() - before; n < 300 || n > 1300 {

@@ -18,7 +18,7 @@ import (
 func TestNilContexts(t *testing.T) {
 	for name, running := range map[string]bool{"while Run runs": true, "without Run": false} {
 		t.Run(name, func(t *testing.T) {
-			kit.EndIfStuck(t)
+			endIfStuck(t)
 			synctest.Test(t, func(t *testing.T) { giveNoContext(t, running) })
 		})
 	}

@@ -146,7 +146,7 @@ func checkStoreErrors(t *testing.T, p float64) {
 		t.Errorf("5 s after the last error %d deliveries have not succeeded; want none", unfinished)
 	}
 	for i, c := range tallies {
-		if got := len(c.N); got != events {
+		if got := len(c.All()); got != events {
 			t.Errorf("%d events have reached %s; want %d", got, handlers[i].Name, events)
 		}
 	}

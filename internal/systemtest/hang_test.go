@@ -481,7 +481,7 @@ func TestALeaseOutlastsAWriteThatHangs(t *testing.T) {
 		kit.Dispatching(t, hooks.Config{Store: shared{store.Store}, Logger: kit.Silent}, a)
 		time.Sleep(5 * time.Minute)
 		wantNoneLost(t, h)
-		for event, n := range calls.N {
+		for event, n := range calls.All() {
 			if n != 1 {
 				t.Errorf("%s was sent %d times; want once", event, n)
 			}

@@ -88,6 +88,13 @@ func tappedReceiver(t *testing.T) (url string, tap *wiretap) {
 	return "http://" + l.Addr().String(), tap
 }
 
+// Besides [kit.LeakySecret], these must not leak.
+const (
+	laterSecret = "whsec_bGF0ZXItc2VjcmV0LWtleS0wMTIzNDU2Nzg5YWI="
+	leakyHeader = "Bearer leaky-header-5f1e"
+	leakyToken  = "leaky-url-token-77aa"
+)
+
 // Secrets, header values and tokens leave as signatures and requests only: a scan of
 // all else that a program writes, prints or stores finds none of them.
 func TestNothingLeaks(t *testing.T) {
@@ -111,18 +118,18 @@ func TestNothingLeaks(t *testing.T) {
 	var all []any
 	for _, path := range []string{"/ok", "/500", "/redirect", "/hijack"} {
 		e := kit.Put(t, h, hooks.Endpoint{
-			ID: path[1:], URL: url + path + "?token=" + kit.LeakyToken, Retry: []time.Duration{},
-			Secret: secret, Header: hooks.Header{"Authorization": kit.LeakyHeader},
+			ID: path[1:], URL: url + path + "?token=" + leakyToken, Retry: []time.Duration{},
+			Secret: secret, Header: hooks.Header{"Authorization": leakyHeader},
 		})
 		e.URL = "" // with its token, as an endpoint's owner sees it
 		all = append(all, e)
 	}
-	all = append(all, mustFail(t, h, hooks.Endpoint{ID: "bad", URL: "https://example.com/?token=" + kit.LeakyToken + "#", Events: []string{"**"}}))
+	all = append(all, mustFail(t, h, hooks.Endpoint{ID: "bad", URL: "https://example.com/?token=" + leakyToken + "#", Events: []string{"**"}}))
 	all = append(all, mustFail(t, h, hooks.Endpoint{
-		ID: "bad", URL: "https://example.com/", Events: []string{"**"}, Header: hooks.Header{"X-A": kit.LeakyHeader + "\n"},
+		ID: "bad", URL: "https://example.com/", Events: []string{"**"}, Header: hooks.Header{"X-A": leakyHeader + "\n"},
 	}))
 	pair := kit.Put(t, h, hooks.Endpoint{ID: "pair", URL: url + "/ok", Ed25519: true})
-	rotated, err := h.RotateSecret(t.Context(), "ok", hooks.Rotation{Secret: kit.Secret(t, kit.LaterSecret)})
+	rotated, err := h.RotateSecret(t.Context(), "ok", hooks.Rotation{Secret: kit.Secret(t, laterSecret)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,19 +153,19 @@ func TestNothingLeaks(t *testing.T) {
 		line, _, _ := strings.Cut(part, "\r\n")
 		requests[line] = true
 	}
-	if len(requests) != 5 || !bytes.Contains(wire, []byte(kit.LeakyHeader)) || bytes.Count(wire, []byte(" v1,")) == 0 {
+	if len(requests) != 5 || !bytes.Contains(wire, []byte(leakyHeader)) || bytes.Count(wire, []byte(" v1,")) == 0 {
 		t.Errorf("the receiver was sent %q; want five signed requests with the header, one of them signed twice", wire)
 	}
 	hay := append(files(t, filepath.Dir(file)), kit.Haystack{Name: "the log", Data: log.Bytes()}, kit.Haystack{Name: "what was printed", Data: printed.Bytes()})
 	for _, h := range append(hay, kit.Haystack{Name: "the wire", Data: wire}) {
 		h.Search(t, "the secret", kit.LeakySecret)
-		h.Search(t, "the later secret", kit.LaterSecret)
+		h.Search(t, "the later secret", laterSecret)
 	}
 	for _, h := range hay {
-		h.Search(t, "the header's value", kit.LeakyHeader)
+		h.Search(t, "the header's value", leakyHeader)
 	}
 	for _, h := range hay[len(hay)-2:] {
-		h.Search(t, "the URL's token", kit.LeakyToken)
+		h.Search(t, "the URL's token", leakyToken)
 	}
 	if len(hay[0].Data) == 0 || !bytes.Contains(log.Bytes(), []byte("panic")) && !bytes.Contains(printed.Bytes(), []byte("at the handler")) {
 		t.Error("nothing was searched")
@@ -215,7 +222,7 @@ func everythingStored(t *testing.T, h *hooks.Hooks) (all []any) {
 		t.Fatal(err)
 	}
 	for _, e := range page {
-		if e.ID != "pair" && e.Header["Authorization"] != kit.LeakyHeader {
+		if e.ID != "pair" && e.Header["Authorization"] != leakyHeader {
 			t.Errorf("Header of %s = %v; want it readable", e.ID, map[string]string(e.Header))
 		}
 		e.URL = ""

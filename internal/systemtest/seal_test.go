@@ -65,7 +65,7 @@ func (d *doubtful) Decrypt(ciphertext, associated []byte) ([]byte, error) {
 }
 
 // sealedEndpoint is one with a secret and a header, which verified expects.
-var sealedEndpoint = hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Header: hooks.Header{"X-Key": kit.LeakyHeader}}
+var sealedEndpoint = hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Header: hooks.Header{"X-Key": leakyHeader}}
 
 // verified returns a transport that answers 200 to requests of sealedEndpoint that
 // carry the header and verify, and else 400.
@@ -75,7 +75,7 @@ func verified(t *testing.T) http.RoundTripper {
 		if _, err := transport.RoundTrip(r); err != nil {
 			return nil, err
 		}
-		if len(by()) != 1 || r.Header.Get("X-Key") != kit.LeakyHeader {
+		if len(by()) != 1 || r.Header.Get("X-Key") != leakyHeader {
 			return kit.Answer(400, nil, ""), nil
 		}
 		return kit.Answer(200, nil, ""), nil
@@ -100,7 +100,7 @@ func TestTheStoreSeesNoSecret(t *testing.T) {
 		kit.Put(t, kit.New(t, hooks.Config{Store: store, Keeper: keys}), e)
 		hay := kit.Haystack{Name: "the record", Data: kit.Recorded(t, store, "crm").Data}
 		hay.Search(t, "the secret", kit.LeakySecret)
-		hay.Search(t, "the header's value", kit.LeakyHeader)
+		hay.Search(t, "the header's value", leakyHeader)
 
 		h := kit.New(t, hooks.Config{Store: store, Keeper: keys, Transport: verified(t)})
 		kit.Start(t, h)
@@ -206,7 +206,7 @@ func TestReseal(t *testing.T) {
 	last := open(newKey)
 	wantWarning(t, last)
 	for _, id := range []string{"crm", "erp"} {
-		if e, err := last.Endpoint(ctx, id); err != nil || e.Header["X-Key"] != kit.LeakyHeader {
+		if e, err := last.Endpoint(ctx, id); err != nil || e.Header["X-Key"] != leakyHeader {
 			t.Errorf("Endpoint(%s) under the new key alone = %v, %v; want its header", id, map[string]string(e.Header), err)
 		}
 	}
