@@ -71,7 +71,7 @@ import (
 
 // Long asks for the long forms of the tests that have one, as in
 //
-//	go test -run Crash -hooks.long -timeout 1h ./internal/systemtest
+//	go test ./internal/systemtest -run Crash -hooks.long -timeout 1h
 var Long = flag.Bool("hooks.long", false, "run the long forms of the tests that have one")
 
 // Silent writes nothing.

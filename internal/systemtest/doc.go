@@ -4,8 +4,8 @@
 // does. The directory hostile is about receivers that do their worst.
 //
 //	go test ./internal/systemtest/...
-//	go test -run 'Crash|Simulation' -hooks.long -timeout 3h ./internal/systemtest
-//	go test -run Simulation -hooks.seed 17 ./internal/systemtest
+//	go test ./internal/systemtest -run 'Crash|Simulation' -hooks.long -timeout 3h
+//	go test ./internal/systemtest -run Simulation -hooks.seed 17
 //
 // The benchmarks of the library are here, too.
 package systemtest

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -329,4 +330,29 @@ func TestWithoutAKeeperSealedEndpointsWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
+}
+
+// A backlog whose endpoint waits for its key is left alone.
+func TestABacklogWithoutItsKeyIsNotClaimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var claims atomic.Int64
+		store, gate := &kit.GatedStore{Store: memory.New(), AfterClaim: func() { claims.Add(1) }}, make(chan struct{})
+		h := kit.New(t, hooks.Config{Store: store, Keeper: kit.NewKeeper(t, "1"), Transport: kit.Exchange(func(*http.Request) (*http.Response, error) {
+			<-gate
+			return kit.Answer(200, nil, ""), nil
+		})})
+		kit.Put(t, h, sealedEndpoint)
+		for range 100 {
+			kit.Send(t, h)
+		}
+		kit.Start(t, h)
+		synctest.Wait()
+		spoil(t, h, store)
+		before := claims.Load()
+		close(gate)
+		time.Sleep(time.Minute)
+		if n := claims.Load() - before; n > 1 {
+			t.Errorf("it was claimed for %d times in a minute; want once at most", n)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package systemtest_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,6 +20,11 @@ import (
 	"example.com/hooks/signer"
 	"example.com/hooks/store/memory"
 )
+
+// seed chooses a simulation, as in
+//
+//	go test ./internal/systemtest -run Simulation -hooks.seed 17
+var seed = flag.Uint64("hooks.seed", 0, "run the simulation of this seed only, and log what it does")
 
 // Random operations, with a store that fails and subscribers that fail, are
 // held against a simple model of what is promised. What a seed does depends on
@@ -57,7 +63,7 @@ func simulate(t *testing.T, seed uint64) {
 		s.end()
 		s.checkAll()
 		if t.Failed() {
-			t.Logf("repeat it with: go test . -run TestSimulation -hooks.seed %d", seed)
+			t.Logf("repeat it with: go test ./internal/systemtest -run TestSimulation -hooks.seed %d", seed)
 		}
 	})
 }

@@ -1,370 +1,221 @@
 package hostile_test
 
 import (
-	"bufio"
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
+	"compress/gzip"
+	"fmt"
 	"io"
-	"math/big"
+	"log"
 	"net"
-	"net/http"
 	"os"
-	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"example.com/hooks"
-	"example.com/hooks/egress"
-	"example.com/hooks/internal/kit"
 )
 
-// A hostile is a receiver that does its worst, and how an attempt at it must end.
-type hostile struct {
-	name  string
-	speak string // a certificate's name, "h2" for HTTP/2 with a good one; empty: no TLS
-	// serve has one connection, which is closed when it returns. It ends when
-	// the other side goes, or its server is closed.
-	serve func(net.Conn)
+// Guarantee: a hostile receiver costs bounded resources. Attempts here may take
+// hostileTimeout; a machine that is busy may take a little longer.
+const hostileTimeout = 400 * time.Millisecond
 
-	code  int
-	class string // of the attempt; several, with "|" between, where the network decides
-	hangs bool   // it keeps the attempt until the timeout
-	check func(hooks.Attempt) bool
-}
+// anyCode is the code of an attempt where the network decides.
+const anyCode = -1
 
-// A hostileServer is one listener with all of its connections.
-type hostileServer struct {
-	url     string
-	arrived chan<- struct{} // told of connections while there is room
-	l       net.Listener
-	running sync.WaitGroup
+const ok200 = "HTTP/1.1 200 OK\r\n"
 
-	mu     sync.Mutex // guards what follows
-	conns  map[net.Conn]struct{}
-	closed bool
-}
-
-// listen starts the receiver; it is closed at the end of the test, if not before.
-func (r hostile) listen(t *testing.T, ca *authority, arrived chan<- struct{}) *hostileServer {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// hostiles are the receivers without HTTP/2.
+func hostiles() []hostile {
+	chunked := ok200 + "Transfer-Encoding: chunked\r\n\r\n"
+	many, distinct := new(strings.Builder), new(strings.Builder)
+	for i := range 12_000 {
+		fmt.Fprintf(many, "X-%d: v\r\n", i)
 	}
-	s := &hostileServer{l: l, arrived: arrived, conns: make(map[net.Conn]struct{})}
-	s.url = "http://" + l.Addr().String()
-	if r.speak != "" {
-		s.url = "https://" + l.Addr().String()
+	for i := range 9_000 { // as many as a header of 64 KiB can have
+		fmt.Fprintf(distinct, "%c%c%c:\r\n", 'A'+i/900%10, 'a'+i/30%30%26, "abcdefghijklmnopqrstuvwxyz0123"[i%30])
 	}
-	serve := ca.wrap(r.speak, r.serve)
-	s.running.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			s.running.Go(func() { s.serve(c, serve) })
-		}
-	})
-	t.Cleanup(s.close)
-	return s
-}
+	return []hostile{
+		// Bodies.
+		{name: "gzip bomb", serve: gzipBomb(), code: 200, check: packed},
+		{name: "endless body", serve: repeats(ok200+"\r\n", "x"), code: 200, check: filled},
+		{name: "endless chunks", serve: repeats(chunked, "1\r\nx\r\n"), code: 200, check: filled, class: "|protocol"},
+		{name: "chunks with endless extensions", serve: repeats(chunked+"1;", "x"), code: 200, class: "protocol"},
+		{name: "endless trailer", serve: repeats(chunked+"0\r\n", "X-Trailer: v\r\n"), code: 200, class: "protocol"},
+		{name: "body in bytes", serve: trickles(asked, ok200+"\r\n", "x"), code: 200, class: "timeout", hangs: true},
+		{name: "body without end", serve: replies(ok200, "Content-Length: 100\r\n\r\nshort"), code: 200, class: "timeout", hangs: true},
+		{name: "failure without end", serve: replies("HTTP/1.1 500 No\r\n\r\nshort"), code: 500, class: "timeout", hangs: true},
+		{name: "body reset", serve: resets(ok200 + "Content-Length: 100\r\n\r\nshort"), code: 200, class: "connection reset"},
+		{name: "body truncated", serve: breaksOff(ok200 + "Content-Length: 100\r\n\r\nshort"), code: 200, class: "connection closed"},
+		{name: "bad chunks", serve: replies(chunked, "zzz\r\nshort\r\n"), code: 200, class: "protocol"},
+		{name: "chunk of 2^64", serve: replies(chunked, "10000000000000000\r\nshort\r\n"), code: 200, class: "protocol"},
+		{name: "length of 10^18", serve: replies(ok200, "Content-Length: 1000000000000000000\r\n\r\nx"), code: 200, class: "timeout", hangs: true},
+		{name: "length of 10^30", serve: replies(ok200, "Content-Length: 1", strings.Repeat("0", 30), "\r\n\r\nx"), class: "protocol"},
+		{name: "negative length", serve: replies(ok200, "Content-Length: -1\r\n\r\nx"), class: "protocol"},
+		{name: "two lengths", serve: replies(ok200, "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), class: "protocol"},
 
-func (s *hostileServer) serve(c net.Conn, serve func(net.Conn)) {
-	defer c.Close()
-	s.mu.Lock()
-	s.conns[c] = struct{}{}
-	closed := s.closed
-	s.mu.Unlock()
-	if closed {
-		return
-	}
-	select {
-	case s.arrived <- struct{}{}:
-	default:
-	}
-	serve(c)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-}
+		// Headers.
+		{name: "header in bytes", serve: trickles(asked, ok200, "X-Slow: v\r\n"), class: "timeout", hangs: true},
+		{name: "12,000 fields", serve: replies(ok200, many.String(), "\r\n"), class: "protocol"},
+		{name: "9,000 empty fields", serve: breaksOff(ok200 + distinct.String() + "\r\n"), code: 200},
+		{name: "field of 1 MiB", serve: replies(ok200, "X-Huge: ", strings.Repeat("v", 1<<20), "\r\n\r\n"), class: "protocol"},
+		{name: "endless header", serve: repeats(ok200, "X-Again: v\r\n"), class: "protocol"},
+		{name: "endless early hints", serve: repeats("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), class: "protocol"},
+		{name: "endless continue", serve: repeats("", "HTTP/1.1 100 Continue\r\n\r\n"), class: "protocol"},
+		{name: "switching protocols", serve: repeats("HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", "x"), code: 101, class: "status"},
+		{name: "no HTTP", serve: replies("220 smtp.example.com ESMTP\r\n"), class: "protocol"},
+		{name: "Retry-After of 10^11", serve: asksForLater("100000000000"), code: 503, class: "status", check: after(24 * time.Hour)},
+		{name: "Retry-After of 10^30", serve: asksForLater("1" + strings.Repeat("0", 30)), code: 503, class: "status", check: after(24 * time.Hour)},
+		{name: "negative Retry-After", serve: asksForLater("-120"), code: 503, class: "status", check: after(0)},
+		{name: "Retry-After in 1970", serve: asksForLater("Thu, 01 Jan 1970 00:00:00 GMT"), code: 503, class: "status", check: after(0)},
+		{name: "Retry-After in 9999", serve: asksForLater("Fri, 31 Dec 9999 23:59:59 GMT"), code: 503, class: "status", check: after(24 * time.Hour)},
+		{name: "Retry-After is garbage", serve: asksForLater("\x80soon, 5"), code: 503, class: "status", check: after(0)},
 
-// close ends everything and waits for it.
-func (s *hostileServer) close() {
-	s.l.Close()
-	s.mu.Lock()
-	s.closed = true
-	for c := range s.conns {
-		c.Close()
-	}
-	s.mu.Unlock()
-	s.running.Wait()
-}
+		// Connections.
+		{name: "never answers", serve: listens, class: "timeout", hangs: true},
+		{name: "reset", serve: resets(""), class: "connection reset"},
+		{name: "closed", serve: breaksOff(""), class: "connection closed"},
+		{name: "success before the request", serve: early(ok200 + "Content-Length: 0\r\n\r\n"), code: 200},
+		{name: "refusal before the request", serve: early("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"), code: 413, class: "status"},
+		{name: "refusal before the request, and away", serve: earlyAndAway, code: anyCode, class: "status|connection reset|connection closed"},
+		{name: "closes each time", serve: breaksOff(ok200 + "Connection: close\r\n\r\n"), code: 200},
 
-// settled waits until at most so many connections are open, or late is told,
-// and returns how many are.
-func (s *hostileServer) settled(most int, late <-chan struct{}) int {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		s.mu.Lock()
-		open := len(s.conns)
-		s.mu.Unlock()
-		if open <= most {
-			return open
-		}
-		select {
-		case <-tick.C:
-		case <-late:
-			return open
-		}
+		// TLS.
+		{name: "never speaks TLS", speak: "none", serve: listens, class: "timeout", hangs: true},
+		{name: "TLS in bytes", speak: "none", serve: trickles(always, "\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03", "\x00"), class: "timeout", hangs: true},
+		{name: "TLS message of 16 MiB", speak: "none", serve: endlessHello, class: "protocol"},
+		{name: "speaks no TLS", speak: "none", serve: hasSaid("HTTP/1.1 400 Bad Request\r\n\r\n"), class: "tls"},
+		{name: "silent after TLS", speak: "good", serve: listens, class: "timeout", hangs: true},
+		{name: "endless body in TLS", speak: "good", serve: repeats(ok200+"\r\n", "x"), code: 200, check: filled},
+		{name: "expired certificate", speak: "expired", serve: listens, class: "certificate"},
+		{name: "self-signed certificate", speak: "self-signed", serve: listens, class: "certificate"},
+		{name: "certificate of another name", speak: "wrong name", serve: listens, class: "certificate"},
 	}
 }
 
-// An authority issues the certificates of a test, in which it alone is trusted.
-type authority struct {
-	pool  *x509.CertPool
-	certs map[string]tls.Certificate
+// gzipBomb answers with 100 MB of zeros in 100 KB, as gzip's format allows:
+// the same file over and over.
+func gzipBomb() func(net.Conn) {
+	var one bytes.Buffer
+	z := gzip.NewWriter(&one)
+	z.Write(make([]byte, 1_000_000))
+	z.Close()
+	bomb := strings.Repeat(one.String(), 100)
+	head := fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n", len(bomb))
+	return replies(ok200, head, bomb)
 }
 
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	now := time.Now()
-	root := x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	good := x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "good"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	expired, wrong := good, good
-	expired.NotAfter = now.Add(-time.Minute)
-	wrong.IPAddresses, wrong.DNSNames = []net.IP{net.IPv4(127, 0, 0, 2)}, []string{"example.com"}
-	ca := issue(t, root, nil)
-	a := &authority{pool: x509.NewCertPool(), certs: map[string]tls.Certificate{
-		"good": issue(t, good, &ca), "h2": issue(t, good, &ca), "expired": issue(t, expired, &ca),
-		"wrong name": issue(t, wrong, &ca), "self-signed": issue(t, good, nil),
-	}}
-	a.pool.AddCert(ca.Leaf)
-	return a
+// packed reports whether what was kept is as it came.
+func packed(a hooks.Attempt) bool { return filled(a) && bytes.HasPrefix(a.Body, []byte("\x1f\x8b")) }
+
+// filled reports whether as much was kept as ever is.
+func filled(a hooks.Attempt) bool { return a.Error != "" || len(a.Body) == 4<<10 && a.BodyCut }
+
+func asksForLater(value string) func(net.Conn) {
+	return replies("HTTP/1.1 503 Later\r\nContent-Length: 0\r\nRetry-After: ", value, "\r\n\r\n")
 }
 
-// issue makes a key and its certificate, signed by ca, or by itself if that is nil.
-func issue(t *testing.T, template x509.Certificate, ca *tls.Certificate) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if ca == nil {
-		ca = &tls.Certificate{PrivateKey: key, Leaf: &template}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, &template, ca.Leaf, &key.PublicKey, ca.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+func after(want time.Duration) func(hooks.Attempt) bool {
+	return func(a hooks.Attempt) bool { return a.RetryAfter == want }
 }
 
-// wrap puts TLS with a certificate of a's before serve, if a has one of that name.
-func (a *authority) wrap(name string, serve func(net.Conn)) func(net.Conn) {
-	cert, ok := a.certs[name]
-	if !ok {
-		return serve
-	}
-	cfg := &tls.Config{Certificates: []tls.Certificate{cert}}
-	if name == "h2" {
-		cfg.NextProtos = []string{"h2"}
-	}
-	return func(raw net.Conn) {
-		c := tls.Server(raw, cfg)
-		if c.Handshake() == nil {
-			serve(c)
-		}
-	}
-}
-
-// transport is what hooks makes for itself, but that it trusts a and gives up
-// handshakes after a second that no attempt waits for any more.
-func (a *authority) transport() *http.Transport {
-	return egress.NewTransport(egress.Config{Policy: kit.Loopback, RootCAs: a.pool, IdlePerHost: 64, DialTimeout: time.Second})
-}
-
-// asked reads a whole request, and reports whether one came.
-func asked(c net.Conn) bool {
-	r, err := http.ReadRequest(bufio.NewReader(c))
-	if err != nil {
-		return false
-	}
-	_, err = io.Copy(io.Discard, r.Body)
-	return err == nil
-}
-
-// listens reads what comes, says nothing, and goes when the other side does.
-func listens(c net.Conn) { io.Copy(io.Discard, c) }
-
-// replies answers a request and then says no more.
-func replies(text ...string) func(net.Conn) {
+// early answers as soon as a request begins, and reads none of the rest.
+func early(text string) func(net.Conn) {
 	return func(c net.Conn) {
-		if asked(c) {
-			io.WriteString(c, strings.Join(text, ""))
+		if _, err := io.ReadFull(c, make([]byte, 1)); err == nil {
+			io.WriteString(c, text)
 			listens(c)
 		}
 	}
 }
 
-// breaksOff answers a request and closes the connection.
-func breaksOff(text string) func(net.Conn) {
+// earlyAndAway is early, and closes with the rest of the request unread, which
+// may take the response with it.
+func earlyAndAway(c net.Conn) {
+	if _, err := io.ReadFull(c, make([]byte, 1)); err == nil {
+		io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+	}
+}
+
+// hasSaid speaks before it is spoken to.
+func hasSaid(text string) func(net.Conn) {
 	return func(c net.Conn) {
-		if asked(c) {
-			io.WriteString(c, text)
-		}
+		io.WriteString(c, text)
+		listens(c)
 	}
 }
 
-// resets answers a request and resets the connection.
-func resets(text string) func(net.Conn) {
-	return func(c net.Conn) {
-		if asked(c) {
-			io.WriteString(c, text)
-			c.(*net.TCPConn).SetLinger(0)
-		}
-	}
+// endlessHello begins a ServerHello that says it has 16 MiB, and goes on.
+func endlessHello(c net.Conn) {
+	record := append([]byte("\x16\x03\x03\x10\x00"), make([]byte, 4096)...)
+	copy(record[5:], "\x02\xff\xff\xff\x03\x03")
+	flood(c, record)
 }
 
-// repeats answers a request with head and then again and again.
-func repeats(head, again string) func(net.Conn) {
-	chunk := bytes.Repeat([]byte(again), max(1, 8<<10/len(again)))
-	return func(c net.Conn) {
-		if asked(c) {
-			io.WriteString(c, head)
-			flood(c, chunk)
+// bounded returns what is wrong with an attempt, whatever the receiver did.
+func bounded(a hooks.Attempt) error {
+	header := 0
+	for name, values := range a.Header {
+		for _, v := range values {
+			header += len(name) + len(v)
 		}
 	}
-}
-
-// flood writes a chunk until it cannot, and reads what comes meanwhile.
-func flood(c net.Conn, chunk []byte) {
-	var reading sync.WaitGroup
-	reading.Go(func() { listens(c) })
-	for {
-		if _, err := c.Write(chunk); err != nil {
-			break
-		}
+	switch {
+	case len(a.Body) > 4<<10 || header > 8<<10:
+		return fmt.Errorf("%d bytes of body and %d of header are kept; want at most 4096 and 8192", len(a.Body), header)
+	case a.RetryAfter < 0 || a.RetryAfter > 24*time.Hour:
+		return fmt.Errorf("RetryAfter = %v; want 0 to 24 h", a.RetryAfter)
 	}
-	c.Close()
-	reading.Wait()
+	return nil
 }
 
-// trickles writes head, and then a byte of text every 100 ms, over and over,
-// if first agrees.
-func trickles(first func(net.Conn) bool, head, text string) func(net.Conn) {
-	return func(c net.Conn) {
-		if !first(c) {
-			return
-		}
-		io.WriteString(c, head)
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for i := 0; ; i++ {
-			if _, err := c.Write([]byte{text[i%len(text)]}); err != nil {
-				return
-			}
-			<-tick.C
-		}
+// timeout is how long an attempt may take: those that hang have a short one,
+// the others must end of themselves.
+func (r hostile) timeout() time.Duration {
+	if r.hangs {
+		return hostileTimeout
 	}
+	return time.Minute
 }
 
-func always(net.Conn) bool { return true }
-
-// What this process has open, or holds.
-type usage struct{ goroutines, sockets, heap int }
-
-func used(t *testing.T) usage {
+// wantEnd checks that an attempt ended as it must.
+func (r hostile) wantEnd(t *testing.T, a hooks.Attempt) {
 	t.Helper()
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return usage{runtime.NumGoroutine(), sockets(t), int(m.HeapAlloc)}
-}
-
-// sockets counts the open sockets of this process, where that is easy.
-func sockets(t *testing.T) (n int) {
-	t.Helper()
-	const fds = "/proc/self/fd"
-	if runtime.GOOS != "linux" {
-		return 0
+	early := r.hangs && a.Code == 0 // on a busy machine the timeout may precede the response
+	if a.Code != r.code && r.code != anyCode && !early || !slices.Contains(strings.Split(r.class, "|"), a.Error) {
+		t.Errorf("%s: attempt ended with %d %q; want %d %q", r.name, a.Code, a.Error, r.code, r.class)
 	}
-	entries, err := os.ReadDir(fds)
-	if err != nil {
-		t.Fatal(err)
+	if err := bounded(a); err != nil {
+		t.Errorf("%s: %v", r.name, err)
 	}
-	for _, e := range entries {
-		// A file may have been closed meanwhile.
-		if to, err := os.Readlink(filepath.Join(fds, e.Name())); err == nil && strings.HasPrefix(to, "socket:") {
-			n++
-		}
+	if r.check != nil && !r.check(a) {
+		t.Errorf("%s: attempt = %+v; want what its check asks for", r.name, a)
 	}
-	return n
-}
-
-// wantUsage waits until no more goroutines and sockets are there than there
-// were, and fails the test if they stay.
-func wantUsage(t *testing.T, before usage) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(10 * time.Second)
-	for {
-		now := used(t)
-		if now.goroutines <= before.goroutines && now.sockets <= before.sockets {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-late:
-			stacks := make([]byte, 1<<20)
-			t.Fatalf("%d goroutines and %d sockets remain; want %d and %d\n%s", now.goroutines, now.sockets,
-				before.goroutines, before.sockets, stacks[:runtime.Stack(stacks, true)])
-		}
+	if a.Took > r.timeout()+2*time.Second {
+		t.Errorf("%s: it took %v; want %v at most", r.name, a.Took, r.timeout())
 	}
 }
 
-// peakHeap samples the heap until the function that it returns is called,
-// which returns the most that was in use.
-func peakHeap() (stop func() (most int)) {
-	ended, peak := make(chan struct{}), make(chan int)
-	go func() {
-		var m runtime.MemStats
-		most := 0
-		tick := time.NewTicker(2 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			runtime.ReadMemStats(&m)
-			most = max(most, int(m.HeapAlloc))
-			select {
-			case <-tick.C:
-			case <-ended:
-				peak <- most
-				return
-			}
+// allHostiles returns every row.
+func allHostiles() []hostile { return slices.Concat(hostiles(), http2Hostiles()) }
+
+// theHostiles returns every row, but with -short only one in three of those
+// that hang, because each of them lasts until its timeout.
+func theHostiles() (rows []hostile) {
+	hanging := 0
+	for _, r := range allHostiles() {
+		if r.hangs {
+			hanging++
 		}
-	}()
-	return func() int {
-		close(ended)
-		return <-peak
+		if !testing.Short() || !r.hangs || hanging%3 == 0 {
+			rows = append(rows, r)
+		}
 	}
+	return rows
+}
+
+// silenceLog keeps net/http from telling about receivers that break the rules.
+func silenceLog(t *testing.T) {
+	log.SetOutput(io.Discard)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 }

@@ -3,8 +3,8 @@ package systemtest_test
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,26 +15,102 @@ import (
 	"example.com/hooks/store/memory"
 )
 
-// A backlog is claimed piece by piece without looking at all lanes each time.
-func TestABacklogIsNotLookedAtForEachClaim(t *testing.T) {
+// A dead subscriber holds its own slots only, and a lane that is full leaves
+// the rest in the store.
+func TestDeadSubscriberDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var looks, claims atomic.Int64
-		gate := make(chan struct{})
-		store := &kit.GatedStore{Store: memory.New(), AfterBacklog: func() { looks.Add(1) }, AfterClaim: func() { claims.Add(1) }}
-		h := kit.Subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
-			<-gate
-			return nil
-		}})
-		for i := range 400 {
+		const dead, events = 30, 100
+		var handlers []hooks.Handler
+		for i := range dead {
+			handlers = append(handlers, hooks.Handler{
+				Name: fmt.Sprintf("dead%d", i),
+				Func: func(ctx context.Context, _ hooks.Event) error { <-ctx.Done(); return ctx.Err() },
+			})
+		}
+		var worst time.Duration
+		var served int
+		var mu sync.Mutex // guards worst and served
+		for i := range 10 {
+			handlers = append(handlers, hooks.Handler{Name: fmt.Sprintf("live%d", i), Func: func(_ context.Context, ev hooks.Event) error {
+				mu.Lock()
+				defer mu.Unlock()
+				worst = max(worst, time.Since(ev.Time))
+				served++
+				return nil
+			}})
+		}
+		h := kit.Dispatching(t, hooks.Config{}, handlers...)
+		for i := range events {
+			kit.PlaceOrder(t, h, i)
+			time.Sleep(100 * time.Millisecond)
+		}
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if served != 10*events || worst > time.Second {
+			t.Errorf("the living got %d of %d, the worst after %v; want all within 1 s", served, 10*events, worst)
+		}
+	})
+}
+
+// Those that worked and then hang are noticed before they take every slot.
+func TestSubscribersThatBeginToHangDelayNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hang atomic.Bool
+		var late, served atomic.Int64
+		var handlers []hooks.Handler
+		for i := range 40 {
+			handlers = append(handlers, hooks.Handler{Name: fmt.Sprintf("s%02d", i), Func: func(ctx context.Context, ev hooks.Event) error {
+				if i < 30 && hang.Load() {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				if served.Add(1); time.Since(ev.Time) > time.Second {
+					late.Add(1)
+				}
+				return nil
+			}})
+		}
+		h := kit.Dispatching(t, hooks.Config{}, handlers...)
+		kit.PlaceOrder(t, h, 0)
+		synctest.Wait()
+		hang.Store(true)
+		for i := range 100 {
+			time.Sleep(400 * time.Millisecond)
 			kit.PlaceOrder(t, h, i)
 		}
+		synctest.Wait()
+		if served.Load() != 40+10*100 || late.Load() > 0 {
+			t.Errorf("the living got %d, %d of them late; want %d within 1 s", served.Load()-40, late.Load(), 10*100)
+		}
+	})
+}
+
+// Hanging subscribers leave a working one its own concurrency.
+func TestHangingSubscribersLeaveOthersTheirSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handlers := []hooks.Handler{}
+		for i := range 30 {
+			handlers = append(handlers, hooks.Handler{Name: fmt.Sprint("hang", i), Func: func(ctx context.Context, _ hooks.Event) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}})
+		}
+		var last atomic.Int64
+		handlers = append(handlers, hooks.Handler{Name: "works", Func: func(context.Context, hooks.Event) error {
+			time.Sleep(100 * time.Millisecond)
+			last.Store(time.Now().UnixMilli())
+			return nil
+		}})
+		h := kit.Subscribed(t, hooks.Config{}, handlers...)
+		for i := range 20 {
+			kit.PlaceOrder(t, h, i)
+		}
+		began := time.Now()
 		kit.StartInBubble(t, h)
-		h.Wake(t.Context())
-		synctest.Wait()
-		close(gate)
-		synctest.Wait()
-		if c, l := claims.Load(), looks.Load(); c < 20 || l > 4 {
-			t.Errorf("the backlog was looked at %d times for %d claims; want 4 times at most for 20 or more", l, c)
+		time.Sleep(time.Minute)
+		if took := time.UnixMilli(last.Load()).Sub(began); took > time.Second {
+			t.Errorf("20 deliveries of 100 ms, 4 at once, took %v; want about 600 ms", took)
 		}
 	})
 }
@@ -131,31 +207,6 @@ func TestABacklogHidesNothing(t *testing.T) {
 			})
 		}
 	}
-}
-
-// A backlog whose endpoint waits for its key is left alone.
-func TestABacklogWithoutItsKeyIsNotClaimed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var claims atomic.Int64
-		store, gate := &kit.GatedStore{Store: memory.New(), AfterClaim: func() { claims.Add(1) }}, make(chan struct{})
-		h := kit.New(t, hooks.Config{Store: store, Keeper: kit.NewKeeper(t, "1"), Transport: kit.Exchange(func(*http.Request) (*http.Response, error) {
-			<-gate
-			return kit.Answer(200, nil, ""), nil
-		})})
-		kit.Put(t, h, sealedEndpoint)
-		for range 100 {
-			kit.Send(t, h)
-		}
-		kit.Start(t, h)
-		synctest.Wait()
-		spoil(t, h, store)
-		before := claims.Load()
-		close(gate)
-		time.Sleep(time.Minute)
-		if n := claims.Load() - before; n > 1 {
-			t.Errorf("it was claimed for %d times in a minute; want once at most", n)
-		}
-	})
 }
 
 // Nor does it keep the dispatcher from cancelling what a deleted endpoint has left.

@@ -17,77 +17,6 @@ import (
 	"example.com/hooks/store/memory"
 )
 
-// A dead subscriber holds its own slots only, and a lane that is full leaves
-// the rest in the store.
-func TestDeadSubscriberDelaysNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const dead, events = 30, 100
-		var handlers []hooks.Handler
-		for i := range dead {
-			handlers = append(handlers, hooks.Handler{
-				Name: fmt.Sprintf("dead%d", i),
-				Func: func(ctx context.Context, _ hooks.Event) error { <-ctx.Done(); return ctx.Err() },
-			})
-		}
-		var worst time.Duration
-		var served int
-		var mu sync.Mutex // guards worst and served
-		for i := range 10 {
-			handlers = append(handlers, hooks.Handler{Name: fmt.Sprintf("live%d", i), Func: func(_ context.Context, ev hooks.Event) error {
-				mu.Lock()
-				defer mu.Unlock()
-				worst = max(worst, time.Since(ev.Time))
-				served++
-				return nil
-			}})
-		}
-		h := kit.Dispatching(t, hooks.Config{}, handlers...)
-		for i := range events {
-			kit.PlaceOrder(t, h, i)
-			time.Sleep(100 * time.Millisecond)
-		}
-		synctest.Wait()
-		mu.Lock()
-		defer mu.Unlock()
-		if served != 10*events || worst > time.Second {
-			t.Errorf("the living got %d of %d, the worst after %v; want all within 1 s", served, 10*events, worst)
-		}
-	})
-}
-
-// Those that worked and then hang are noticed before they take every slot.
-func TestSubscribersThatBeginToHangDelayNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var hang atomic.Bool
-		var late, served atomic.Int64
-		var handlers []hooks.Handler
-		for i := range 40 {
-			handlers = append(handlers, hooks.Handler{Name: fmt.Sprintf("s%02d", i), Func: func(ctx context.Context, ev hooks.Event) error {
-				if i < 30 && hang.Load() {
-					<-ctx.Done()
-					return ctx.Err()
-				}
-				if served.Add(1); time.Since(ev.Time) > time.Second {
-					late.Add(1)
-				}
-				return nil
-			}})
-		}
-		h := kit.Dispatching(t, hooks.Config{}, handlers...)
-		kit.PlaceOrder(t, h, 0)
-		synctest.Wait()
-		hang.Store(true)
-		for i := range 100 {
-			time.Sleep(400 * time.Millisecond)
-			kit.PlaceOrder(t, h, i)
-		}
-		synctest.Wait()
-		if served.Load() != 40+10*100 || late.Load() > 0 {
-			t.Errorf("the living got %d, %d of them late; want %d within 1 s", served.Load()-40, late.Load(), 10*100)
-		}
-	})
-}
-
 // While older deliveries wait in the store, newer ones queue up behind them, whenever
 // they are published.
 func TestNewEventsDoNotOvertakeTheBacklog(t *testing.T) {
@@ -343,11 +272,11 @@ func TestConcurrentPublishersDoNotOverfillALane(t *testing.T) {
 	})
 }
 
-// Outcomes that are being saved leave room for other deliveries, those that are claimed
-// and those that are published, but not without end.
+// Deliveries whose outcomes are being saved leave room for others, claimed or published.
+// But a subscriber never has more than ten times its slots in memory.
 func TestALaneGoesOnWhileOutcomesAreSaved(t *testing.T) {
-	const slots, capacity = 4, 20
-	for _, before := range []int{0, 5 * capacity} {
+	const slots, published = 4, 100
+	for _, before := range []int{0, published} {
 		t.Run(fmt.Sprintf("%d published before", before), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var served atomic.Int64
@@ -362,18 +291,17 @@ func TestALaneGoesOnWhileOutcomesAreSaved(t *testing.T) {
 				}
 				kit.StartInBubble(t, h)
 				synctest.Wait()
-				for i := range 5*capacity - before {
+				for i := range published - before {
 					kit.PlaceOrder(t, h, i)
 					synctest.Wait()
 				}
-				// A claim is not made for less than a quarter of the capacity.
-				if n := served.Load(); n <= 2*capacity-capacity/4 || n > 2*capacity {
-					t.Errorf("%d were tried while none was saved; want %d, or nearly as many", n, 2*capacity)
+				if n := served.Load(); n <= 5*slots || n > 10*slots {
+					t.Errorf("%d were tried while none was saved; want more than %d, and %d at most", n, 5*slots, 10*slots)
 				}
 				close(stuck)
 				synctest.Wait()
-				if served.Load() != 5*capacity {
-					t.Errorf("%d were tried in the end; want %d", served.Load(), 5*capacity)
+				if served.Load() != published {
+					t.Errorf("%d were tried in the end; want %d", served.Load(), published)
 				}
 			})
 		})
@@ -409,6 +337,51 @@ func TestBacklogIsDeliveredWithBoundedConcurrency(t *testing.T) {
 		synctest.Wait()
 		if served.Load() != n || most.Load() != 3 {
 			t.Errorf("served %d, %d at once; want %d, 3", served.Load(), most.Load(), n)
+		}
+	})
+}
+
+// A backlog is claimed piece by piece without looking at all lanes each time.
+func TestABacklogIsNotLookedAtForEachClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var looks, claims atomic.Int64
+		gate := make(chan struct{})
+		store := &kit.GatedStore{Store: memory.New(), AfterBacklog: func() { looks.Add(1) }, AfterClaim: func() { claims.Add(1) }}
+		h := kit.Subscribed(t, hooks.Config{Store: store}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
+			<-gate
+			return nil
+		}})
+		for i := range 400 {
+			kit.PlaceOrder(t, h, i)
+		}
+		kit.StartInBubble(t, h)
+		h.Wake(t.Context())
+		synctest.Wait()
+		close(gate)
+		synctest.Wait()
+		if c, l := claims.Load(), looks.Load(); c < 20 || l > 4 {
+			t.Errorf("the backlog was looked at %d times for %d claims; want 4 times at most for 20 or more", l, c)
+		}
+	})
+}
+
+// A subscriber's slots are as many as there are at most, so that what it leases
+// is bounded too.
+func TestConcurrencyBeyondReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := kit.Subscribed(t, hooks.Config{Concurrency: 2}, hooks.Handler{Name: "a", Concurrency: 1e6, Func: func(context.Context, hooks.Event) error {
+			time.Sleep(time.Second)
+			return nil
+		}})
+		for i := range 100 {
+			kit.PlaceOrder(t, h, i)
+		}
+		kit.StartInBubble(t, h)
+		time.Sleep(1500 * time.Millisecond) // until it has shown that it works
+		synctest.Wait()
+		page, _, err := h.Deliveries(t.Context(), hooks.Query{Statuses: []hooks.Status{hooks.Sending}, Limit: 200})
+		if err != nil || len(page) != 2*5 {
+			t.Errorf("%d deliveries are leased, %v; want five for each of 2 slots", len(page), err)
 		}
 	})
 }
