@@ -1,11 +1,23 @@
-// Package systemtest holds the tests of promises that no single part keeps alone: crashes,
-// fleets, faults of the store and of the application's code, endpoints that hang, clocks,
-// secrets, and a simulation of all of them. Each test uses the library as an application
-// does. The directory hostile is about receivers that do their worst.
+// Package systemtest holds the tests of promises that no single part of the library keeps
+// alone. Each test uses the library as an application does.
+//
+//	simulation                 random operations and faults, beside a model
+//	crash, lost, poison        the process ends at any moment
+//	faults, flaky, hang,
+//	startup, races, twice      the store fails, hangs, or answers late
+//	contain, contain_config,
+//	callback, context          the application's own code misbehaves
+//	isolation, newcomer        subscribers that hang or are slow delay no other
+//	overload, ordering         more is published than can be delivered; order
+//	fleet, wake, clock_faults  several processes share a store and its clock
+//	failing, weak              the operator hears of what is wrong
+//	leak, seal, sealed         secrets, and keys that are missing
+//	bench                      the benchmarks
+//	hostile/                   receivers that do their worst
+//
+// To run all of them, their long forms, or one simulation:
 //
 //	go test ./internal/systemtest/...
 //	go test ./internal/systemtest -run 'Crash|Simulation' -hooks.long -timeout 3h
 //	go test ./internal/systemtest -run Simulation -hooks.seed 17
-//
-// The benchmarks of the library are here, too.
 package systemtest
