@@ -103,7 +103,7 @@ func (h *Hooks) prunable() time.Time {
 // tx, the application's transaction, if that is one and can tell. What cannot be
 // read, or only slowly, does not replace a reading that is there.
 func (h *Hooks) sync(ctx context.Context, tx Tx) error {
-	if !h.behind() {
+	if !h.clockIsStale() {
 		return nil
 	}
 	c := h.store.(Clock)
@@ -130,8 +130,8 @@ func (h *Hooks) sync(ctx context.Context, tx Tx) error {
 	return nil
 }
 
-// behind reports whether the store's clock, if it has one, is to be read.
-func (h *Hooks) behind() bool {
+// clockIsStale reports whether the store has a clock that must be read again.
+func (h *Hooks) clockIsStale() bool {
 	_, ok := h.store.(Clock)
 	_, wall := h.clocks()
 	return ok && h.anchor.Load().stale(wall)

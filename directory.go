@@ -1,7 +1,6 @@
 package hooks
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,10 +13,10 @@ import (
 	"time"
 )
 
-// A directory is what this process knows of the subscribers on the store: the
-// handlers of its own, and what the store's records say of endpoints and of
-// handlers elsewhere. What is published goes by a reading younger than
-// staleAfter; the dispatcher's loop reads with each poll.
+// A directory is what this process knows of the subscribers: its own handlers, and the
+// endpoints and other processes' handlers that the store has records of. Publish reads the
+// changed records first if the last reading is older than staleAfter. The dispatcher's
+// loop reads them with each poll.
 type directory struct {
 	log     *slog.Logger
 	keeper  Keeper          // may be nil
@@ -25,14 +24,15 @@ type directory struct {
 
 	mu sync.RWMutex // guards what follows
 
-	version   int64            // up to which all records were applied
-	seen      map[string]int64 // by key, the version applied; deleted ones too
-	asked     time.Time        // when the last reading began
+	version   int64            // all records up to this version were applied
+	applied   map[string]int64 // the version applied last, by key; also of deleted records
+	readAt    time.Time        // when the last current reading began
 	endpoints roster
-	handlers  map[string]listener // recorded, and those of this process
-	deleted   map[string]bool     // subscribers with a tombstone
+	handlers  map[string]listener // of this process, and those that have a record
+	routes    routes              // the patterns of handlers
+	deleted   map[string]bool     // subscribers whose record says that they were deleted
 
-	shut chan struct{} // there are closed ones; holds one
+	undecryptable chan struct{} // wakes [dispatcher.reopen]; holds one
 }
 
 const staleAfter = time.Second
@@ -42,33 +42,36 @@ func newDirectory(log *slog.Logger, k Keeper, connect func(*endpoint)) *director
 		log:       log,
 		keeper:    k,
 		connect:   connect,
-		seen:      make(map[string]int64),
+		applied:   make(map[string]int64),
 		endpoints: newRoster(),
 		handlers:  make(map[string]listener),
 		deleted:   make(map[string]bool),
-		shut:      make(chan struct{}, 1),
+
+		undecryptable: make(chan struct{}, 1),
 	}
 }
 
-// refresh reads what has changed on the store, if the last reading is as old as
-// that or older; in tx, the application's transaction, if that is not nil. Several
-// callers may read at once; what they apply is the same.
-func (h *Hooks) refresh(ctx context.Context, tx Tx, old time.Duration) error {
-	if h.dir.age() < old && !h.behind() {
+// refresh calls reload if the last reading is maxAge old or older, or the store's clock
+// must be read. Several callers may do so at once: all of them apply the same records.
+func (h *Hooks) refresh(ctx context.Context, tx Tx, maxAge time.Duration) error {
+	if h.dir.age() < maxAge && !h.clockIsStale() {
 		return nil
 	}
 	return h.reload(ctx, tx)
 }
 
-// reload reads what has changed on the store: its clock, and the subscribers; in tx,
-// an application's transaction or the dispatcher's [boundedStore], if that is not nil.
+// reload reads the store's clock, and the records of subscribers that have changed. It
+// reads the records in tx if tx is not nil: the application's transaction, or the
+// dispatcher's [boundedStore].
 func (h *Hooks) reload(ctx context.Context, tx Tx) error {
 	if err := h.sync(ctx, tx); err != nil {
 		return err
 	}
 	src, current := Tx(h.store), true
-	if tx != nil { // the application's may show what was when it began, and does not count
+	if tx != nil {
 		src = tx
+		// The application's transaction may see an old snapshot, so that reading in it
+		// does not make the directory fresh.
 		_, current = tx.(*boundedStore)
 	}
 	err := h.dir.read(ctx, src, current)
@@ -76,20 +79,20 @@ func (h *Hooks) reload(ctx context.Context, tx Tx) error {
 	return err
 }
 
-// age returns how long ago the last reading began.
+// age returns how long ago the last current reading began.
 func (dir *directory) age() time.Duration {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
-	return time.Since(dir.asked)
+	return time.Since(dir.readAt)
 }
 
-// read reads what has changed. A current reading is one that has seen all that
+// read reads the records that have changed. A reading is current if it has seen all that
 // was committed when it began.
 func (dir *directory) read(ctx context.Context, src Tx, current bool) error {
 	dir.mu.RLock()
 	since := dir.version
 	dir.mu.RUnlock()
-	asked := time.Now()
+	began := time.Now()
 	records, err := src.Records(ctx, since)
 	if err != nil {
 		return fmt.Errorf("hooks: read subscribers: %w", err)
@@ -101,22 +104,22 @@ func (dir *directory) read(ctx context.Context, src Tx, current bool) error {
 	dir.mu.Lock()
 	dir.apply(edits)
 	if current {
-		dir.asked = asked
+		dir.readAt = began
 	}
 	dir.mu.Unlock()
 	dir.report(edits)
 	return nil
 }
 
-// An edit is a record with what it says of an endpoint, if it is one's.
+// An edit is a changed record, and the endpoint that it describes.
 type edit struct {
 	Record
-	endpoint *endpoint // nil if it is deleted, or not an endpoint
-	err      error     // why it cannot be read
-	news     bool      // it was applied, and not known already
+	endpoint *endpoint // nil if it was deleted, or the record is a handler's
+	err      error     // why the record cannot be read
+	isNew    bool      // the directory did not have this version of the record before
 }
 
-// parse reads a record. dir.mu is not held, for a Keeper may take its time.
+// parse reads a record. It does not hold dir.mu, because a Keeper may be slow.
 func (dir *directory) parse(r Record) (e edit) {
 	e.Record = r
 	if kind, id, _ := strings.Cut(r.Key, "/"); kind == "endpoint" {
@@ -125,44 +128,44 @@ func (dir *directory) parse(r Record) (e edit) {
 	return e
 }
 
-// reopen tries again to decrypt what could not be, and reports whether something
-// can be now.
+// reopen tries again to decrypt the endpoints that could not be decrypted. It reports
+// whether at least one of them can be decrypted now.
 func (dir *directory) reopen() (opened bool) {
 	dir.mu.RLock()
-	closed := slices.Collect(maps.Values(dir.endpoints.closed))
+	list := slices.Collect(maps.Values(dir.endpoints.undecryptable))
 	dir.mu.RUnlock()
-	for _, c := range closed {
-		e, err := unseal(dir.keeper, c.ID, c.record, nil)
-		if err != nil || e.closed != nil && e.closed.Error() == c.closed.Error() || !dir.replace(c, e) {
+	for _, old := range list {
+		e, err := unseal(dir.keeper, old.ID, old.record, nil)
+		if err != nil || e.closed != nil && e.closed.Error() == old.closed.Error() || !dir.replace(old, e) {
 			continue
 		}
 		if e.closed != nil {
-			dir.reportClosed(e)
+			dir.reportUndecryptable(e)
 			continue
 		}
 		opened = true
-		dir.log.Info("hooks: an endpoint's secrets can be decrypted again", "endpoint", c.ID)
+		dir.log.Info("hooks: an endpoint's secrets can be decrypted again", "endpoint", old.ID)
 	}
 	return opened
 }
 
-// replace makes e the endpoint that c is, unless that has changed meanwhile, and
-// reports whether it did.
-func (dir *directory) replace(c, e *endpoint) bool {
+// replace puts e in the place of old, an endpoint that could not be decrypted. It does
+// nothing and reports false if the directory has another endpoint there by now.
+func (dir *directory) replace(old, e *endpoint) bool {
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
-	if dir.endpoints.closed[c.ID] != c {
+	if dir.endpoints.undecryptable[old.ID] != old {
 		return false
 	}
-	dir.setEndpoint(c.ID, e)
+	dir.setEndpoint(old.ID, e)
 	return true
 }
 
-// anyClosed reports whether there are endpoints that could not be decrypted.
-func (dir *directory) anyClosed() bool {
+// anyUndecryptable reports whether there are endpoints that could not be decrypted.
+func (dir *directory) anyUndecryptable() bool {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
-	return len(dir.endpoints.closed) > 0
+	return len(dir.endpoints.undecryptable) > 0
 }
 
 // anySealed reports whether there are endpoints whose secrets are encrypted.
@@ -179,34 +182,37 @@ func (dir *directory) anyPlain() bool {
 	return dir.endpoints.sealed < len(dir.endpoints.byID)
 }
 
-// update applies what this process has written.
+// update applies a record that this process has written.
 func (dir *directory) update(e edit) {
 	edits := []edit{e}
 	dir.mu.Lock()
 	version := dir.version
 	dir.apply(edits)
-	dir.version = version // records of others may come before it
+	// Keep the old version, because others may have written records with lower versions
+	// that were not read yet.
+	dir.version = version
 	dir.mu.Unlock()
 	dir.report(edits)
 }
 
-// apply takes in those records of which no newer one is known, and marks them as news.
-// One that cannot be read changes nothing, because it must not stop everything else.
-// dir.mu is held; report tells the log when it is free.
+// apply applies each record unless the directory has a newer version of it. It sets isNew
+// of those that it has applied, and err of those that it could not read. The latter change
+// nothing, so that one bad record does not stop all others. The caller holds dir.mu, and
+// calls report when it has released it.
 func (dir *directory) apply(edits []edit) {
 	for i := range edits {
 		e := &edits[i]
-		e.news = e.Version > dir.seen[e.Key]
-		if e.news && e.err == nil {
+		e.isNew = e.Version > dir.applied[e.Key]
+		if e.isNew && e.err == nil {
 			e.err = dir.applyOne(*e)
 		}
-		dir.seen[e.Key] = max(dir.seen[e.Key], e.Version)
+		dir.applied[e.Key] = max(dir.applied[e.Key], e.Version)
 		dir.version = max(dir.version, e.Version)
 	}
 	dir.endpoints.sort()
 }
 
-// applyOne is apply for one record that is new and was read. dir.mu is held.
+// applyOne applies one record. The caller holds dir.mu.
 func (dir *directory) applyOne(e edit) error {
 	switch kind, id, _ := strings.Cut(e.Key, "/"); kind {
 	case "endpoint":
@@ -217,26 +223,27 @@ func (dir *directory) applyOne(e edit) error {
 	return nil
 }
 
-// report tells the log what came of applying edits. dir.mu is not held, because a
-// logger may call methods of Hooks.
+// report logs which records could not be read, and which endpoints could not be decrypted.
+// The caller does not hold dir.mu, because a logger may call methods of Hooks.
 func (dir *directory) report(edits []edit) {
 	for _, e := range edits {
 		switch {
-		case !e.news:
+		case !e.isNew:
 		case e.err != nil:
 			dir.log.Error("hooks: a subscriber's record cannot be read, and stays as it was known", "key", e.Key, "error", e.err)
 		case e.endpoint != nil && e.endpoint.closed != nil:
-			dir.reportClosed(e.endpoint)
+			dir.reportUndecryptable(e.endpoint)
 		}
 	}
 }
 
-func (dir *directory) reportClosed(e *endpoint) {
+func (dir *directory) reportUndecryptable(e *endpoint) {
 	dir.log.Error("hooks: an endpoint waits for its key, and what is due for it too",
 		"endpoint", e.ID, "error", e.closed)
 }
 
-// setEndpoint makes e the endpoint with an id; nil deletes it. dir.mu is held.
+// setEndpoint makes e the endpoint with an id. If e is nil, it deletes the endpoint. The
+// caller holds dir.mu.
 func (dir *directory) setEndpoint(id string, e *endpoint) {
 	if e != nil {
 		dir.connect(e)
@@ -245,92 +252,104 @@ func (dir *directory) setEndpoint(id string, e *endpoint) {
 	dir.deleted[id] = e == nil
 	if e != nil && e.closed != nil {
 		select {
-		case dir.shut <- struct{}{}:
-		default: // it is known
+		case dir.undecryptable <- struct{}{}:
+		default: // a signal is pending already
 		}
 	}
 }
 
+// applyHandler applies the record of a handler. A handler of this process keeps the
+// patterns of its code, because another version of the program may have written the
+// record. The caller holds dir.mu.
 func (dir *directory) applyHandler(name string, r Record) error {
 	l := dir.handlers[name]
-	if len(r.Data) == 0 && l.local == nil {
-		delete(dir.handlers, name)
+	switch {
+	case l.local != nil:
+	case len(r.Data) == 0:
+		dir.removeHandler(name)
 		dir.deleted[name] = true
 		return nil
-	}
-	if len(r.Data) > 0 && l.local == nil {
+	default:
+		l = listener{} // decoding into the old one would overwrite its patterns in place
 		if err := json.Unmarshal(r.Data, &l); err != nil {
 			return err
 		}
 		dir.deleted[name] = false
 	}
 	l.record = r
-	dir.handlers[name] = l
+	dir.setHandler(name, l)
 	return nil
 }
 
-// addLocal takes in a handler of this process.
+// addLocal adds a handler of this process.
 func (dir *directory) addLocal(s *function) {
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
-	l := dir.handlers[s.Name]
-	l.Events, l.Ordered, l.local = s.Events, s.Ordered, s
-	dir.handlers[s.Name] = l
+	record := dir.handlers[s.Name].record
+	dir.setHandler(s.Name, listener{Events: s.Events, Ordered: s.Ordered, local: s, record: record})
 	delete(dir.deleted, s.Name)
 }
 
-// A match is a subscriber that receives an event.
-type match struct {
-	id      string
-	ordered bool
+// setHandler makes l the handler with a name. The caller holds dir.mu.
+func (dir *directory) setHandler(name string, l listener) {
+	dir.removeHandler(name)
+	dir.handlers[name] = l
+	for _, p := range l.Events {
+		dir.routes.add(p, name, l.Ordered)
+	}
 }
 
-// matches lists the subscribers of an event, by id.
+// removeHandler removes the handler with a name, if there is one. The caller holds dir.mu.
+func (dir *directory) removeHandler(name string) {
+	for _, p := range dir.handlers[name].Events {
+		dir.routes.remove(p, name)
+	}
+	delete(dir.handlers, name)
+}
+
+// matches returns the subscribers that receive an event of a tenant and type, sorted by id,
+// each of them once.
 func (dir *directory) matches(tenant, typ string) []match {
 	dir.mu.RLock()
-	defer dir.mu.RUnlock()
-	ms := dir.endpoints.matches(tenant, typ)
-	for name, l := range dir.handlers {
-		if l.Events.match(typ) {
-			ms = append(ms, match{name, l.Ordered})
-		}
-	}
-	slices.SortFunc(ms, func(a, b match) int { return cmp.Compare(a.id, b.id) })
-	return slices.Compact(ms)
+	list := dir.endpoints.tenants[tenant].appendMatches(nil, typ)
+	list = dir.routes.appendMatches(list, typ)
+	dir.mu.RUnlock()
+	return unique(list)
 }
 
-// lookUp returns all that is known of a subscriber: its endpoint, which is not to be
-// altered, or nil; its handler, if there is one here or elsewhere; and whether it was
-// deleted, and not merely never heard of.
+// lookUp returns what the directory knows of a subscriber: its endpoint, which the caller
+// must not change, or nil; its handler, of this process or from a record; and whether the
+// subscriber was deleted. deleted is false for an id that no subscriber ever had.
 func (dir *directory) lookUp(id string) (e *endpoint, l listener, deleted bool) {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
 	e = dir.endpoints.byID[id]
-	l, isHandler := dir.handlers[id] // the id may have been an endpoint's before
+	l, isHandler := dir.handlers[id] // a handler may have the id of a deleted endpoint
 	return e, l, dir.deleted[id] && !isHandler && e == nil
 }
 
-// endpoint returns the endpoint, which is not to be altered, or nil.
+// endpoint returns the endpoint with an id, or nil. The caller must not change it.
 func (dir *directory) endpoint(id string) *endpoint {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
 	return dir.endpoints.byID[id]
 }
 
-// page returns the endpoints that follow an id, in the order of their ids, at most
-// limit of them; and whether there are more. They are not to be altered.
+// page returns at most limit endpoints whose ids follow after, sorted by id, and reports
+// whether there are more. The caller must not change them.
 func (dir *directory) page(after string, limit int) (page []*endpoint, more bool) {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
 	return dir.endpoints.page(after, limit)
 }
 
-// all returns the endpoints in the order of their ids. They are not to be altered.
+// all returns all endpoints, sorted by id. The caller must not change them.
 func (dir *directory) all() []*endpoint {
 	all, _ := dir.page("", math.MaxInt)
 	return all
 }
 
+// listener returns the handler with a name, of this process or from a record.
 func (dir *directory) listener(name string) (listener, bool) {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()

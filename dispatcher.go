@@ -186,12 +186,12 @@ func (d *dispatcher) watch(ctx context.Context) {
 func (d *dispatcher) reopen(ctx context.Context) {
 	for dir := d.h.dir; ctx.Err() == nil; {
 		var again <-chan time.Time
-		if dir.anyClosed() {
+		if dir.anyUndecryptable() {
 			again = time.After(pollEvery)
 		}
 		select {
 		case <-ctx.Done():
-		case <-dir.shut:
+		case <-dir.undecryptable:
 		case <-again:
 			if dir.reopen() {
 				d.lanes.Recheck()

@@ -157,20 +157,8 @@ func (p pattern) match(name string) bool {
 	}
 }
 
-// patterns are those of one subscriber.
-type patterns []string
-
-func (ps patterns) match(name string) bool {
-	for _, p := range ps {
-		if pattern(p).match(name) {
-			return true
-		}
-	}
-	return false
-}
-
-// maxPatterns is how many patterns one subscriber may have. Publish may have to try all
-// of them.
+// maxPatterns is how many patterns one subscriber may have. Each costs memory, and a
+// publish may have to follow all of them.
 const maxPatterns = 64
 
 // checkPatterns refuses too many or none, what is no pattern or matches no registered type.

@@ -149,7 +149,7 @@ func (s Handler) check() error {
 
 // A listener is what publishing must know of a handler.
 type listener struct {
-	Events  patterns
+	Events  []string // patterns
 	Ordered bool
 
 	local  *function // of this process: the code is the truth, not the record; else nil
