@@ -42,8 +42,9 @@ type Event struct {
 	// Metadata is kept with the event for the application. It is not sent.
 	Metadata map[string]string
 
-	Seq    int64 // its place among all events, set by the store; zero until it is read back
-	Fanout int   // how many deliveries it had when it was published, set by Publish
+	// Seq is the event's place among all events. The store sets it, so that it is zero until
+	// the event is read back.
+	Seq int64
 
 	err error // of encoding Data; Publish returns it
 }

@@ -197,9 +197,7 @@ func (h *Hooks) address(e *Entry, at time.Time) {
 	if ev.IdempotencyKey != "" {
 		e.KeyUntil = at.Add(h.cfg.IdempotencyWindow)
 	}
-	matches := h.dir.matches(ev.Tenant, ev.Type)
-	ev.Fanout = len(matches)
-	for _, m := range matches {
+	for _, m := range h.dir.matches(ev.Tenant, ev.Type) {
 		d := Delivery{
 			DeliveryID: DeliveryID{ev.ID, m.id},
 			Type:       ev.Type,

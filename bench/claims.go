@@ -130,7 +130,7 @@ func (c *claimant) entries(n int, subscriber string, data []byte) []hooks.Entry 
 		c.next++
 		id := "evt_" + strconv.Itoa(c.next)
 		entries[i] = hooks.Entry{
-			Event: hooks.Event{ID: id, Type: "bench.webhook", Time: at, Data: data, Fanout: 1},
+			Event: hooks.Event{ID: id, Type: "bench.webhook", Time: at, Data: data},
 			Deliveries: []hooks.Delivery{{
 				DeliveryID: hooks.DeliveryID{Event: id, Subscriber: subscriber},
 				Type:       "bench.webhook",

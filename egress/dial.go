@@ -28,7 +28,6 @@ type dialer struct {
 	net     net.Dialer // the template: each dial has a copy with its own control
 	timeout time.Duration
 	check   func(netip.AddrPort) error
-	refused func(host string, err *Error) // may be nil
 	conns   *conns
 }
 
@@ -42,7 +41,6 @@ func newDialer(c Config, check func(netip.AddrPort) error) *dialer {
 		net:     net.Dialer{Resolver: c.Resolver},
 		timeout: cmp.Or(c.DialTimeout, defaultDialTimeout),
 		check:   check,
-		refused: c.Refused,
 		conns:   newConns(most),
 	}
 }
@@ -73,10 +71,6 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	conn, err := dialer.DialContext(ctx, network, address)
 
 	refusal, permitted := r.result()
-	if refusal != nil && d.refused != nil {
-		host, _, _ := net.SplitHostPort(address)
-		d.refused(host, refusal)
-	}
 	switch {
 	case refusal != nil && !permitted:
 		return nil, refusal

@@ -74,18 +74,16 @@ func ExampleNewTransport() {
 		{AllowHTTP: true},
 		{AllowHTTP: true, AllowLoopback: true}, // for development
 	} {
-		transport := egress.NewTransport(egress.Config{
-			Policy: policy,
-			Refused: func(host string, err *egress.Error) {
-				fmt.Println("log:", host, "is", err.Addr.Addr(), "rule", err.Rule)
-			},
-		})
+		transport := egress.NewTransport(egress.Config{Policy: policy})
 		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, receiver.URL, strings.NewReader("{}"))
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
 		resp, err := transport.RoundTrip(req)
+		if refusal, ok := errors.AsType[*egress.Error](err); ok {
+			fmt.Println("log:", refusal.Addr.Addr(), "rule", refusal.Rule)
+		}
 		if err != nil {
 			fmt.Println(err)
 			continue
@@ -95,7 +93,7 @@ func ExampleNewTransport() {
 		transport.CloseIdleConnections()
 	}
 	// Output:
-	// log: 127.0.0.1 is 127.0.0.1 rule loopback
+	// log: 127.0.0.1 rule loopback
 	// destination not allowed
 	// 204 No Content
 }

@@ -63,18 +63,10 @@ type Config struct {
 	// the environment's HTTP_PROXY and HTTPS_PROXY are never obeyed.
 	//
 	// The proxy resolves the receivers' names, so Policy cannot see what they
-	// resolve to, and Refused is not called: the rule about addresses is the
-	// proxy's to keep. Each request's URL is still checked by
+	// resolve to: the rule about addresses is the proxy's to keep. Each request's URL is still checked by
 	// [Policy.CheckURL], literal addresses included, and AllowLoopback does not
 	// count, for the loopback would be the proxy's.
 	Proxy *url.URL
-
-	// Refused, when not nil, is told about names that resolved to an address
-	// which the policy refused: at most once per connection attempt, with the
-	// first such address, even if another address of the name was permitted.
-	// It is meant for the operator's log. It is called from the goroutine that
-	// dials, from several at a time, and delays the attempt while it runs.
-	Refused func(host string, err *Error)
 }
 
 // Validate reports every mistake in c at once, those of its Policy included,

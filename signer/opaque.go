@@ -65,9 +65,6 @@ func (o opaque) String() string {
 
 func redacted(prefix string) string { return prefix + "***" }
 
-// GoString returns the redacted form, as String does.
-func (o opaque) GoString() string { return o.String() }
-
 // Format writes the redacted form, as String returns it, whatever the verb and
 // its flags.
 func (o opaque) Format(f fmt.State, _ rune) {

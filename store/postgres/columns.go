@@ -21,7 +21,7 @@ var eventInput = batch.Input[insertion]{
 	batch.TimeOrNull("deliver_at", func(i *insertion) time.Time { return i.Event.DeliverAt }),
 	batch.TimeOrNull("expires_at", func(i *insertion) time.Time { return i.Event.ExpiresAt }),
 	batch.JSON("metadata", func(i *insertion) string { return asJSON(i.Event.Metadata) }),
-	batch.Integer("fanout", func(i *insertion) int32 { return int32(i.Event.Fanout) }),
+	batch.Integer("fanout", func(i *insertion) int32 { return int32(len(i.Deliveries)) }),
 	batch.Timestamptz("stored", func(i *insertion) time.Time { return i.now }),
 	batch.Boolean("unheard", func(i *insertion) bool { return len(i.Deliveries) == 0 }),
 	batch.Bytea("data", func(i *insertion) []byte { return i.Event.Data }),
@@ -152,7 +152,7 @@ const (
 	deliveryColumnsSQL = `d.seq, d.event_id, d.subscriber, d.type, d.tenant, d.ordering_key, d.status, d.reason,
 		d.due, d.run, d.attempts, d.lost, d.token, d.created, d.updated, d.code, d.error`
 	eventColumnsSQL = `e.seq, e.id, e.type, e.tenant, e.time, e.ordering_key, e.idempotency_key, e.deliver_at,
-		e.expires_at, e.metadata, e.fanout, e.data`
+		e.expires_at, e.metadata, e.data`
 )
 
 func deliveryFields(d *hooks.Delivery) []any {
@@ -165,7 +165,7 @@ func deliveryFields(d *hooks.Delivery) []any {
 func eventFields(ev *hooks.Event) []any {
 	return []any{
 		&ev.Seq, &ev.ID, &ev.Type, &ev.Tenant, &ev.Time, &ev.OrderingKey, &ev.IdempotencyKey,
-		(*zeroTime)(&ev.DeliverAt), (*zeroTime)(&ev.ExpiresAt), &ev.Metadata, &ev.Fanout, (*[]byte)(&ev.Data),
+		(*zeroTime)(&ev.DeliverAt), (*zeroTime)(&ev.ExpiresAt), &ev.Metadata, (*[]byte)(&ev.Data),
 	}
 }
 

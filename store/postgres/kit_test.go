@@ -241,7 +241,6 @@ func at(seconds int) time.Time {
 func entry(id string, subscribers ...string) hooks.Entry {
 	e := hooks.Entry{Event: hooks.Event{
 		ID: id, Type: "invoice.paid", Time: at(0), Data: []byte(`{"id":"` + id + `"}`),
-		Fanout: len(subscribers),
 	}}
 	for _, s := range subscribers {
 		e.Deliveries = append(e.Deliveries, hooks.Delivery{

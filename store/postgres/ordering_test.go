@@ -25,7 +25,7 @@ const (
 // linedUp is an event and its one delivery, which stands in a line.
 func linedUp(id, subscriber, key string, at time.Time) hooks.Entry {
 	return hooks.Entry{
-		Event: hooks.Event{ID: id, Type: "invoice.paid", Time: at, Data: []byte(`{}`), OrderingKey: key, Fanout: 1},
+		Event: hooks.Event{ID: id, Type: "invoice.paid", Time: at, Data: []byte(`{}`), OrderingKey: key},
 		Deliveries: []hooks.Delivery{{
 			DeliveryID:  hooks.DeliveryID{Event: id, Subscriber: subscriber},
 			Type:        "invoice.paid",

@@ -108,7 +108,7 @@ func (t *tx) addEvent(now time.Time, e hooks.Entry) (added bool, err error) {
 	ev := &e.Event
 	n, err := t.exec(addEventSQL, seq, ev.ID, ev.Type, ev.Tenant, micros(ev.Time),
 		ev.OrderingKey, ev.IdempotencyKey, micros(ev.DeliverAt), micros(ev.ExpiresAt),
-		asJSON(ev.Metadata), ev.Fanout, micros(now), len(e.Deliveries) == 0, []byte(ev.Data))
+		asJSON(ev.Metadata), len(e.Deliveries), micros(now), len(e.Deliveries) == 0, []byte(ev.Data))
 	return n > 0, err
 }
 

@@ -21,7 +21,7 @@ const (
 
 const (
 	eventColumns = `seq, id, type, tenant, time, ordering_key, idempotency_key, deliver_at,
-		expires_at, metadata, fanout, data`
+		expires_at, metadata, data`
 	deliveryColumns = `seq, event_id, subscriber, type, tenant, ordering_key, status, reason, due,
 		run, attempts, lost, token, created, updated, code, error`
 	attemptsSQL = `SELECT run, number, token, start, dns, connect, tls, wait, took, url, code, error,
@@ -204,7 +204,7 @@ func scan[T any](rows *sql.Rows, each func(*sql.Rows) (T, error)) (list []T, err
 func scanEvent(rows *sql.Rows) (ev hooks.Event, err error) {
 	err = rows.Scan(&ev.Seq, &ev.ID, &ev.Type, &ev.Tenant, (*stamp)(&ev.Time),
 		&ev.OrderingKey, &ev.IdempotencyKey, (*stamp)(&ev.DeliverAt), (*stamp)(&ev.ExpiresAt),
-		fromJSON{&ev.Metadata}, &ev.Fanout, (*[]byte)(&ev.Data))
+		fromJSON{&ev.Metadata}, (*[]byte)(&ev.Data))
 	return ev, err
 }
 

@@ -134,7 +134,7 @@ var enqueueRules = []rule{
 		e := event("e", "a")
 		e.Event.Metadata = map[string]string{"k": "v"}
 		want := event("e").Event
-		want.Metadata, want.Fanout = map[string]string{"k": "v"}, 1
+		want.Metadata = map[string]string{"k": "v"}
 		enqueue(t, s, at(0), e)
 		e.Event.Data[0], e.Event.Metadata["k"] = '!', "changed"
 		e.Deliveries[0].Status = hooks.Failed

@@ -27,11 +27,10 @@ const lease = time.Minute
 // once.
 func event(id string, subscribers ...string) hooks.Entry {
 	e := hooks.Entry{Event: hooks.Event{
-		ID:     id,
-		Type:   "thing.happened",
-		Time:   at(0),
-		Data:   []byte(`{"id":"` + id + `"}`),
-		Fanout: len(subscribers),
+		ID:   id,
+		Type: "thing.happened",
+		Time: at(0),
+		Data: []byte(`{"id":"` + id + `"}`),
 	}}
 	for _, sub := range subscribers {
 		e.Deliveries = append(e.Deliveries, hooks.Delivery{
