@@ -7,38 +7,40 @@ import (
 	"example.com/hooks/retry"
 )
 
-// This file is about deliveries that may be what ends the process: a handler that
-// overflows the stack, say. Such a delivery must come to an end, and what merely was
-// under way beside it must not be blamed.
+// This file is about deliveries whose attempts may end the process, such as those of a
+// handler that overflows the stack. Such a delivery must fail in the end. Deliveries that
+// were merely under way beside it must not be blamed.
 //
-// A delivery that has lost suspectLost leases has its attempts noted in the store
-// before they begin. If one that is noted loses its lease, it was under way when a
-// process ended: it is accused. Accused deliveries are attempted one at a time in a
-// process, and each attempt is charged when it begins. If that charge is the last that
-// its policy allows, nothing else is under way at all, so that the next end of the
-// process is certainly its doing: then it fails as lost. Any outcome acquits.
+//   - A delivery that has lost suspectLost leases is suspect: each of its attempts is noted
+//     in the store before it begins.
+//   - If the attempt was noted and the lease is lost, the attempt was under way when a
+//     process ended. Then the delivery is accused.
+//   - Accused deliveries are attempted one at a time in a process. Such an attempt is
+//     called a trial. It counts in Attempts from its beginning.
+//   - If that is the last attempt that the policy allows, nothing else is under way beside
+//     it. If the process ends again, this delivery is the cause, and it fails as lost.
+//   - Any outcome of an attempt clears the delivery.
 
 // suspectLost is how many leases a delivery may lose before its attempts are noted.
 const suspectLost = 2
 
-// classLost is what stands in [Delivery].Error while a noted attempt is under way, and
-// for good if it came to no outcome.
+// classLost is the [Delivery].Error of a noted attempt while it is under way. It stays if
+// the attempt has no outcome.
 const classLost = "lost"
 
-// aloneAtMost is how long an attempt waits for all others to end, and how long these
-// then wait for it: a delivery that takes longer can be blamed for another's doing.
+// aloneAtMost is how long an attempt waits for all others to end, and how long the others
+// then wait for it. A delivery that takes longer may be blamed for what another one does.
 const aloneAtMost = time.Minute
 
 func isAccused(dl Delivery) bool { return dl.Lost >= suspectLost && dl.Error == classLost }
 
-// trialWait is how long an accused delivery waits for the attempt of another one
-// to end. Then it is given back, and others of its lane get their turn.
+// trialWait is how long an accused delivery waits for another trial to end. Then it is
+// given back, so that other deliveries of its lane get their turn.
 const trialWait = time.Second
 
-// prepare takes the precautions for a delivery that has lost leases. If it is not
-// to be attempted (now), ended is true, and end is what becomes of it. The trial of
-// an accused delivery lasts until endTrial is called, which [dispatcher.enter] does
-// in either case.
+// prepare takes the precautions for a delivery that has lost leases. If the delivery must
+// not be attempted, or not now, ended is true and end is its outcome. A trial lasts until
+// j.endTrial is called; [dispatcher.enter] calls it in either case.
 func (d *dispatcher) prepare(j *job, p retry.Policy, timeout time.Duration) (end outcome, ended bool) {
 	switch {
 	case j.Lost < suspectLost:
@@ -61,8 +63,8 @@ func (d *dispatcher) prepare(j *job, p retry.Policy, timeout time.Duration) (end
 	return d.note(j, 1, timeout)
 }
 
-// beginTrial waits until no other accused delivery is being attempted, but not for
-// long, and reports whether that is so.
+// beginTrial waits until no other trial is under way, for trialWait at most. It reports
+// whether the caller's trial may begin.
 func (d *dispatcher) beginTrial() bool {
 	timer := time.NewTimer(trialWait)
 	defer timer.Stop()
@@ -75,6 +77,7 @@ func (d *dispatcher) beginTrial() bool {
 	return false
 }
 
+// endTrial lets another trial begin.
 func (d *dispatcher) endTrial() { <-d.trial }
 
 // isSpent reports whether an accused delivery has used up its attempts.
@@ -86,7 +89,8 @@ func isSpent(dl Delivery, p retry.Policy) bool {
 	return !again
 }
 
-// lost returns the outcome of an accused delivery that has used up its attempts.
+// lost returns the outcome of an accused delivery that has used up its attempts: it failed
+// as [Lost].
 func (d *dispatcher) lost(j job) outcome {
 	end := j.Delivery
 	end.Status, end.Reason = Failed, Lost
@@ -95,15 +99,15 @@ func (d *dispatcher) lost(j job) outcome {
 	return outcome{Change: Change{Delivery: end}}
 }
 
-// note writes to the store that an attempt begins, with so many attempts charged. If
-// that fails, ended is true, and the delivery is given back. The note goes through the
-// ledger like an outcome, and is tried as often.
+// note writes to the store that an attempt begins, and adds charge to Attempts. If it
+// cannot be written, ended is true and end gives the delivery back. The note goes through
+// the ledger, which tries to write it as often as an outcome.
 func (d *dispatcher) note(j *job, charge int, timeout time.Duration) (end outcome, ended bool) {
 	was := j.Delivery
 	begun := was
 	begun.Attempts += charge
 	begun.Error = classLost
-	if !d.mayStart(*j, timeout) { // it may have waited for its trial, or to be alone
+	if !d.mayStart(*j, timeout) { // the wait for the trial may have used up the lease
 		return d.givenBack(*j), true
 	}
 	noted := make(chan int64, 1)
@@ -118,14 +122,14 @@ func (d *dispatcher) note(j *job, charge int, timeout time.Duration) (end outcom
 		j.Delivery, j.was = begun, &was
 	}
 	if begun.Token == 0 || !d.mayStart(*j, timeout) {
-		return d.givenBack(*j), true // this changes nothing if it was decided elsewhere
+		return d.givenBack(*j), true // changes nothing if the note was stale
 	}
 	return outcome{}, false
 }
 
-// makeAlone keeps further attempts from beginning and waits until the caller's is the
-// only one that is under way, but not for ever. The others go on when release is
-// called, or when it has taken too long.
+// makeAlone keeps further attempts from beginning, and waits until the caller's attempt is
+// the only one under way, or aloneAtMost has passed. Attempts may begin again when release
+// is called, or aloneAtMost after makeAlone has returned.
 func (d *dispatcher) makeAlone() (release func()) {
 	waited, cancel := context.WithTimeout(d.ctx, aloneAtMost)
 	defer cancel()
@@ -141,7 +145,7 @@ func (d *dispatcher) makeAlone() (release func()) {
 	end := func() {
 		d.starting.Lock()
 		defer d.starting.Unlock()
-		if d.alone == idle { // else it was released before
+		if d.alone == idle { // release and the timer may both call end
 			d.alone = nil
 			d.launchLocked()
 		}
@@ -153,19 +157,20 @@ func (d *dispatcher) makeAlone() (release func()) {
 	}
 }
 
-// checkAloneLocked tells who waits for it that no other attempt is under way.
+// checkAloneLocked tells makeAlone if the attempt that it waits for is the only one under
+// way. The caller holds d.starting.
 func (d *dispatcher) checkAloneLocked() {
 	if d.alone != nil && d.underWay == 1 {
 		select {
 		case d.alone <- struct{}{}:
-		default: // it was told
+		default: // makeAlone was told before
 		}
 	}
 }
 
-// enter enters an outcome. If it ends the trial of an accused delivery, enter waits
-// until the outcome is stored, because another trial, begun before that, could end
-// the process. endTrial is nil if it does not.
+// enter gives an outcome to the ledger. endTrial is nil unless the attempt was a trial.
+// After a trial, enter waits until the outcome is stored before it calls endTrial. If the
+// next trial began earlier and ended the process, the outcome of this one would be lost.
 func (d *dispatcher) enter(o outcome, endTrial func()) {
 	if endTrial == nil {
 		d.ledger.enter(o)

@@ -121,7 +121,7 @@ func (d *dispatcher) claimFor(ctx context.Context, claims []lanes.Claim, sweeps 
 	if len(list) == 0 {
 		return time.Now(), nil
 	}
-	d.leases.claimBegins()
+	d.leases.beginClaim()
 	entries, err := d.store.Claim(ctx, at, list)
 	if err != nil {
 		d.unclaim(claims)
@@ -129,7 +129,7 @@ func (d *dispatcher) claimFor(ctx context.Context, claims []lanes.Claim, sweeps 
 		return time.Time{}, err
 	}
 	d.take(claims, sweeps, entries)
-	d.claimEnds()
+	d.endClaim()
 	if d.empty++; len(entries) > 0 {
 		d.empty = 0
 	}

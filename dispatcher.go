@@ -212,7 +212,7 @@ func (d *dispatcher) drain(deadline time.Time, running *sync.WaitGroup) {
 	running.Wait() // the last claim may have returned an error
 	if err := d.returnDoubtful(d.ctx); err != nil {
 		d.h.log.Warn("hooks: leases may be left behind; they end by themselves", "error", err)
-		d.claimEnds()
+		d.endClaim()
 	}
 	d.attempts.Wait()
 	d.cancel(errDraining)

@@ -6,26 +6,29 @@ import (
 	"time"
 )
 
-// leases is what the dispatcher knows of the deliveries that are leased to it. The
-// store may grant a lease once more, if the first one seems to have ended because
-// the clock was set forward, or because it was too short. The delivery is not started
-// a second time then.
+// leases records which deliveries the dispatcher holds. It holds a delivery that is
+// leased to it while the delivery is queued, under way or being saved.
+//
+// The store may lease a held delivery to this dispatcher once more. That happens if the
+// first lease seems to have ended because the clock was set forward, or because the lease
+// was too short. The delivery is not started a second time then.
 type leases struct {
 	mu        sync.Mutex // guards what follows
 	held      map[DeliveryID]lease
-	claiming  bool      // a claim is under way, or it is unknown what one has leased
-	doubtful  []Lane    // of claims that returned an error, or too late: they may have leased
-	unsettled []outcome // stale, but maybe only because of that claim
+	claiming  bool      // a claim is under way, or nobody knows what the last one has leased
+	doubtful  []Lane    // lanes of claims that failed or came too late, and may have leased
+	unsettled []outcome // called stale by the store, perhaps only because of the claim
 }
 
-// A lease is that of a delivery which is queued, under way, or being saved.
+// A lease is what the dispatcher knows of a held delivery.
 type lease struct {
-	token int64     // as it stands after renewals and a charge
-	until time.Time // when a renewed one ends; else zero
-	again *job      // as it was leased after it had been changed
+	token int64     // the delivery's token after renewals and after a note
+	until time.Time // when the lease ends if it was renewed; zero: it was not
+	next  *job      // leased by a claim after our own outcome was written; nil: none
 }
 
-// own notes that a delivery is held. It reports false if it is held already.
+// own records that the dispatcher holds a delivery. It reports false if the dispatcher
+// holds it already.
 func (l *leases) own(dl Delivery) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -40,90 +43,93 @@ func (l *leases) ownLocked(dl Delivery) bool {
 	return true
 }
 
-// take is own for a delivery that a claim has leased. If it is held already and
-// nothing but the claim has changed it, what it is held for goes on under the new
-// lease. Otherwise an outcome of ours was written, or a decision, and the new lease is
-// for another attempt, which begins when that is known here.
+// take is own for a delivery that a claim has leased. If the dispatcher holds the delivery
+// already, there are two cases:
+//
+//   - Only the claim has changed it. Then the present attempt goes on under the new lease.
+//   - An outcome of ours was written before the claim, or an operator's decision. Then the
+//     new lease is for the next attempt, which begins when [leases.release] returns it.
 func (l *leases) take(j *job) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ownLocked(j.Delivery) {
 		return true
 	}
-	is := l.held[j.DeliveryID]
-	is.again = j
-	l.held[j.DeliveryID] = is.renew()
+	known := l.held[j.DeliveryID]
+	known.next = j
+	l.held[j.DeliveryID] = known.renew()
 	return false
 }
 
-// renew returns the lease with the later one in its place, if that follows it.
+// renew returns the later lease in place of l if nothing was written between the two.
 func (l lease) renew() lease {
-	if l.again != nil && l.again.Token == l.token+1 {
-		return lease{token: l.again.Token, until: l.again.Due}
+	if l.next != nil && l.next.Token == l.token+1 {
+		return lease{token: l.next.Token, until: l.next.Due}
 	}
 	return l
 }
 
-// update gives a job that is about to start its lease as it now is.
+// update gives a job that is about to start the token and the end of its renewed lease.
 func (l *leases) update(j *job) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if is := l.held[j.DeliveryID]; !is.until.IsZero() {
-		j.Token, j.Due = is.token, is.until
+	if known := l.held[j.DeliveryID]; !known.until.IsZero() {
+		j.Token, j.Due = known.token, known.until
 	}
 }
 
-// noteToken notes the token of a delivery whose attempt was charged.
+// noteToken records the token of a delivery after the note of its attempt was written.
 func (l *leases) noteToken(dl Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	is := l.held[dl.DeliveryID]
-	is.token = max(is.token, dl.Token)
-	l.held[dl.DeliveryID] = is.renew()
+	known := l.held[dl.DeliveryID]
+	known.token = max(known.token, dl.Token)
+	l.held[dl.DeliveryID] = known.renew()
 }
 
-// updateTokens gives outcomes the tokens of the leases that were granted last.
+// updateTokens gives outcomes the tokens of their latest leases.
 func (l *leases) updateTokens(batch []outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range batch {
 		o := &batch[i]
-		if is, ok := l.held[o.Delivery.DeliveryID]; ok && !o.exact {
-			o.Delivery.Token = max(o.Delivery.Token, is.token)
+		if known, ok := l.held[o.Delivery.DeliveryID]; ok && !o.exact {
+			o.Delivery.Token = max(o.Delivery.Token, known.token)
 		}
 	}
 }
 
-// holds reports whether a delivery is held under its token.
+// holds reports whether the dispatcher holds a delivery under the token that dl has.
 func (l *leases) holds(dl Delivery) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	is, ok := l.held[dl.DeliveryID]
-	return ok && is.token == dl.Token
+	known, ok := l.held[dl.DeliveryID]
+	return ok && known.token == dl.Token
 }
 
-// letGo forgets a delivery that is not held any more. It returns the delivery as it
-// was leased after it had been changed, or nil.
-func (l *leases) letGo(id DeliveryID) (again *job) {
+// release records that the dispatcher does not hold a delivery any more. If a claim has
+// leased it for another attempt meanwhile, release returns the job of that lease.
+func (l *leases) release(id DeliveryID) (next *job) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	again = l.held[id].again
+	next = l.held[id].next
 	delete(l.held, id)
-	return again
+	return next
 }
 
-// stale decides about an outcome that the store calls stale. It is to be repeated if
-// a claim of our own has moved the token. It waits for [leases.claimEnds], which
-// returns it, if a claim that may do so is under way. Otherwise the delivery was
-// decided elsewhere.
-func (l *leases) stale(o outcome) (repeat, wait bool) {
+// judgeStale decides about an outcome that the store calls stale:
+//
+//   - A claim of our own has raised the token: the caller writes the outcome again.
+//   - A claim that may raise it is under way: the outcome waits until endClaim returns it.
+//   - Neither: another process or an operator has decided about the delivery.
+func (l *leases) judgeStale(o outcome) (repeat, wait bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	is, ok := l.held[o.Delivery.DeliveryID]
+	known, ok := l.held[o.Delivery.DeliveryID]
 	switch {
 	case !ok || o.exact:
 		return false, false
-	case is.token > o.Delivery.Token:
+	case known.token > o.Delivery.Token:
 		return true, false
 	case l.claiming:
 		l.unsettled = append(l.unsettled, o)
@@ -133,15 +139,16 @@ func (l *leases) stale(o outcome) (repeat, wait bool) {
 	}
 }
 
-func (l *leases) claimBegins() {
+// beginClaim records that a claim is under way.
+func (l *leases) beginClaim() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.claiming = true
 }
 
-// claimEnds says that it is known what the last claim has leased. It returns the
-// outcomes that have waited for that.
-func (l *leases) claimEnds() (unsettled []outcome) {
+// endClaim records that the dispatcher knows what the last claim has leased. It returns
+// the outcomes that judgeStale has kept until then.
+func (l *leases) endClaim() (unsettled []outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.claiming = false
@@ -149,12 +156,14 @@ func (l *leases) claimEnds() (unsettled []outcome) {
 	return unsettled
 }
 
+// doubt adds lanes whose claims may have leased although the dispatcher got no answer.
 func (l *leases) doubt(list []Lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.doubtful = append(l.doubtful, list...)
 }
 
+// takeDoubtful returns those lanes and forgets them.
 func (l *leases) takeDoubtful() []Lane {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -163,15 +172,16 @@ func (l *leases) takeDoubtful() []Lane {
 	return list
 }
 
-// doubt records that a claim may have leased, though nobody here holds what it did: it
-// returned an error, or after it was left behind. The loop looks for its leases.
+// doubt records a claim that returned an error, or returned after the dispatcher had
+// stopped waiting for it. The claim may have leased deliveries that nobody holds here.
+// The loop wakes, and returnDoubtful looks for them.
 func (d *dispatcher) doubt(list []Lane) {
 	d.leases.doubt(list)
 	d.lanes.Recheck()
 }
 
-// returnDoubtful gives back what doubtful claims have leased. Otherwise it would wait
-// until those leases end.
+// returnDoubtful gives back the deliveries that doubtful claims have leased. Otherwise
+// they would be blocked until their leases end.
 func (d *dispatcher) returnDoubtful(ctx context.Context) error {
 	list := d.leases.takeDoubtful()
 	if len(list) == 0 {
@@ -183,10 +193,12 @@ func (d *dispatcher) returnDoubtful(ctx context.Context) error {
 			return err
 		}
 	}
-	d.claimEnds()
+	d.endClaim()
 	return nil
 }
 
+// returnLane gives back the deliveries that the doubtful claim of one lane has leased. The
+// end of their lease tells them from the deliveries of other claims.
 func (d *dispatcher) returnLane(ctx context.Context, l Lane) error {
 	q := Query{Subscriber: l.Subscriber, Statuses: []Status{Sending}}
 	for more := true; more; more = q.Cursor != "" {
@@ -205,49 +217,50 @@ func (d *dispatcher) returnLane(ctx context.Context, l Lane) error {
 	return nil
 }
 
-// claimEnds settles the outcomes that had to wait until it was known what the last
-// claim has leased.
-func (d *dispatcher) claimEnds() {
-	for _, o := range d.leases.claimEnds() {
-		if !d.keeps(o) {
+// endClaim is called when the dispatcher knows what the last claim has leased. It judges
+// again the outcomes that have waited for that.
+func (d *dispatcher) endClaim() {
+	for _, o := range d.leases.endClaim() {
+		if !d.retryStale(o) {
 			d.settle(o)
 		}
 	}
 }
 
-// drop takes a delivery out of its lane if it is queued, because a decision has ended
-// its lease. One that is under way goes on.
+// drop takes a queued delivery out of its lane, because an operator's decision has ended
+// its lease. An attempt that is under way goes on. d may be nil.
 func (d *dispatcher) drop(was Delivery) {
 	if d == nil {
 		return
 	}
 	for _, j := range d.lanes.Queued(was.Subscriber) {
 		if j.DeliveryID == was.DeliveryID && d.leases.holds(was) && d.lanes.Drop(was.Subscriber, j) {
-			d.resume(d.leases.letGo(was.DeliveryID))
+			d.queueNext(d.leases.release(was.DeliveryID))
 		}
 	}
 }
 
-// resume takes what was leased after its last outcome had been written, but before
-// that was known here. again may be nil.
-func (d *dispatcher) resume(again *job) {
-	if again == nil {
+// queueNext queues a job that a claim has leased between the writing of the delivery's
+// last outcome and the store's answer, or gives it back if its lane has no place. next
+// may be nil.
+func (d *dispatcher) queueNext(next *job) {
+	if next == nil {
 		return
 	}
-	s := d.h.subscriber(again.Subscriber)
-	ok := s.servable() && again.event.ID != "" // else returnLane has found it, without its event
+	s := d.h.subscriber(next.Subscriber)
+	ok := s.servable() && next.event.ID != "" // without an event, returnLane has found the job
 	if ok {
 		_, ok = d.lanes.Reserve(s.lane())
 	}
 	switch {
 	case !ok:
-		d.lanes.Saving(again.Subscriber)
-		back := d.givenBack(*again)
+		d.lanes.Saving(next.Subscriber)
+		back := d.givenBack(*next)
 		back.exact = true
 		d.ledger.enter(back)
-	case !d.leases.own(again.Delivery):
-		d.lanes.Release(again.Subscriber)
-	case d.admit(again, time.Now(), d.h.now()):
+	case !d.leases.own(next.Delivery):
+		d.lanes.Release(next.Subscriber)
+	case d.admit(next, time.Now(), d.h.now()):
 		d.launch()
 	}
 }

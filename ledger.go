@@ -8,43 +8,44 @@ import (
 	"time"
 )
 
-// A ledger writes outcomes to the store, as many at once as have come together
-// while the last write was under way. It keeps them while the store fails.
+// A ledger writes outcomes to the store. One write has all the outcomes that were entered
+// while the write before it was under way, at most writeAtMost. While the store fails, the
+// ledger keeps them and tries again.
 type ledger struct {
 	h       *Hooks
 	store   *boundedStore
 	save    func(context.Context, []outcome) (stale []DeliveryID, err error)
-	settled func(done []outcome, stale []DeliveryID) // is told what was written, or was stale
+	settled func(batch []outcome, stale []DeliveryID) // is called after each write
 
-	tracing worker // calls the trace; run's own
+	tracing worker // calls the trace; only run uses it
 
-	signal chan struct{}   // there is something to write; holds one
+	signal chan struct{}   // wakes run; holds one
 	ctx    context.Context // of the writes; ends when closing takes too long
 	cancel context.CancelFunc
-	done   chan struct{} // run has returned
+	done   chan struct{} // closed when run has returned
 
-	failing atomic.Bool // the last write failed, and is to be repeated
+	failing atomic.Bool // the last write failed; run tries it again
 
 	mu      sync.Mutex // guards what follows
 	pending []outcome
-	echoed  map[string]bool // subscribers that an echo is pending for
-	awaited int             // calls of Publish that may enter more
-	closing bool            // run returns when all is written
-	gone    bool            // run has returned, or will
-	late    []DeliveryID    // whose outcomes came when it was gone; the log does not know yet
+	echoed  map[string]bool // subscribers that have an echo pending
+	awaited int             // calls of Publish that may still enter outcomes
+	closing bool            // close was called: run returns when nothing is pending or awaited
+	stopped bool            // run takes no more outcomes: it has returned or is about to
+	late    []DeliveryID    // entered when the ledger had stopped; await logs them
 }
 
 // An outcome is a change to be written. Its lane counts it as being saved.
 type outcome struct {
 	Change
 	echo  bool          // see [ledger.echo]
-	exact bool          // of a delivery that is not held, and only if its token is still the same
-	steps time.Duration // of the clock, before its Due was set
-	noted chan int64    // of a note, which ends no lease: the token it led to, 0 if it was not written; else nil
-	saved chan struct{} // closed when it is settled; nil if nobody waits for that
+	exact bool          // nobody holds the delivery: write it only under the token that it has
+	steps time.Duration // how far the clock had been set, in all, when the Due was computed
+	noted chan int64    // not nil for a note, see [dispatcher.note]: gets the new token, or 0
+	saved chan struct{} // closed when the outcome is settled; nil if nobody waits for that
 }
 
-const writeAtMost = 256 // outcomes at once
+const writeAtMost = 256 // outcomes in one write
 
 func newLedger(
 	h *Hooks, store *boundedStore,
@@ -58,17 +59,17 @@ func newLedger(
 	return l
 }
 
-// enter takes an outcome, without waiting for it to be written.
+// enter takes an outcome. It does not wait until the outcome is written.
 func (l *ledger) enter(o outcome) {
 	_, o.steps = l.h.reading()
-	l.again(o)
+	l.enterAgain(o)
 }
 
-// again takes an outcome that was entered before.
-func (l *ledger) again(o outcome) {
+// enterAgain takes an outcome that was entered before, and keeps its steps.
+func (l *ledger) enterAgain(o outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.gone {
+	if l.stopped {
 		l.late = append(l.late, o.Delivery.DeliveryID)
 		return
 	}
@@ -76,14 +77,14 @@ func (l *ledger) again(o outcome) {
 	l.wake()
 }
 
-// echo writes a delivery back unchanged. It follows an Enqueue whose outcome is
-// unknown: once this later write is answered, the earlier one has happened or never
-// will, and what is due for the subscriber is claimed. One for each subscriber is
-// enough, so that echo returns false if one is pending already.
+// echo writes a delivery back unchanged. The dispatcher calls it after an Enqueue whose
+// outcome is unknown: once the store has answered this later write, the Enqueue has
+// happened or never will, and a claim finds what it has stored. One echo for each
+// subscriber is enough, so echo returns false if one is pending already.
 func (l *ledger) echo(dl Delivery) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.gone || l.echoed[dl.Subscriber] {
+	if l.stopped || l.echoed[dl.Subscriber] {
 		return false
 	}
 	l.echoed[dl.Subscriber] = true
@@ -92,8 +93,10 @@ func (l *ledger) echo(dl Delivery) bool {
 	return true
 }
 
-// await keeps the ledger open for n more callers, or fewer, and tells the log what
-// came too late. No lock is held, because a logger may call methods of Hooks.
+// await adds n, which may be negative, to the number of Publish calls that may still enter
+// outcomes. The ledger does not stop before that number is 0, or its ctx has ended. await
+// also logs the outcomes that came too late. It holds no lock then, because a logger may
+// call methods of Hooks.
 func (l *ledger) await(n int) {
 	l.mu.Lock()
 	l.awaited += n
@@ -109,11 +112,11 @@ func (l *ledger) await(n int) {
 func (l *ledger) wake() {
 	select {
 	case l.signal <- struct{}{}:
-	default: // it will look anyway
+	default: // a signal is pending already
 	}
 }
 
-// run writes until the ledger is closed and all is written.
+// run writes outcomes until the ledger is closed and all of them are written.
 func (l *ledger) run() {
 	defer close(l.done)
 	defer l.tracing.leave()
@@ -133,7 +136,8 @@ func (l *ledger) run() {
 	}
 }
 
-// next takes what is to be written now; more is false when nothing will come.
+// next takes the outcomes of the next write. more is false when no outcome will come any
+// more; then the ledger has stopped.
 func (l *ledger) next() (batch []outcome, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -144,18 +148,19 @@ func (l *ledger) next() (batch []outcome, more bool) {
 			delete(l.echoed, o.Delivery.Subscriber)
 		}
 	}
-	l.gone = n == 0 && l.closing && (l.awaited == 0 || l.ctx.Err() != nil)
-	return batch, !l.gone
+	l.stopped = n == 0 && l.closing && (l.awaited == 0 || l.ctx.Err() != nil)
+	return batch, !l.stopped
 }
 
-// write saves a batch, however often that must be tried, unless trying is of no use.
+// write saves a batch. It tries again until the store has taken the batch, unless Run has
+// no time left or the error is one that waiting cannot mend.
 func (l *ledger) write(batch []outcome) {
 	retry := backoff{report: l.h.storeError}
 	for {
 		stale, err := l.save(l.ctx, batch)
 		if err == nil {
 			l.failing.Store(false)
-			l.tell(batch, stale, retry.fails > 0)
+			l.reportBatch(batch, stale, retry.fails > 0)
 			retry.reset()
 			l.settled(batch, stale)
 			return
@@ -170,33 +175,35 @@ func (l *ledger) write(batch []outcome) {
 	}
 }
 
-// tell the trace, and who waits for a note, what was written. What was stale has been
-// decided elsewhere; or here, if an earlier call has written it though its answer was an
-// error, or came too late.
-func (l *ledger) tell(batch []outcome, stale []DeliveryID, repeated bool) {
-	skip := make(map[DeliveryID]bool, len(stale))
+// reportBatch tells the trace, and whoever waits for a note, which outcomes were written.
+// repeated says that an earlier call for the same batch failed. That call may have written
+// outcomes all the same, which the store now calls stale. Other stale outcomes count for
+// nothing, because somebody else has decided about the delivery.
+func (l *ledger) reportBatch(batch []outcome, stale []DeliveryID, repeated bool) {
+	isStale := make(map[DeliveryID]bool, len(stale))
 	for _, id := range stale {
-		skip[id] = true
+		isStale[id] = true
 	}
 	for _, o := range batch {
-		written := !skip[o.Delivery.DeliveryID] || repeated && l.isOurs(o)
+		written := !isStale[o.Delivery.DeliveryID] || repeated && l.isWritten(o)
 		switch {
 		case o.noted != nil && written:
 			o.noted <- o.Delivery.Token + 1
 		case o.noted != nil:
 			o.noted <- 0
 		case written:
-			l.trace(o)
+			l.report(o)
 		default:
 			l.h.log.Debug("hooks: outcome is stale", "delivery", o.Delivery.DeliveryID.String())
 		}
 	}
 }
 
-func (l *ledger) trace(o outcome) {
+// report tells the reporter and the trace of an outcome that was written.
+func (l *ledger) report(o outcome) {
 	t := &l.h.trace
 	l.h.reporter.saved(o.Change)
-	o.Delivery.Token++ // as it now stands
+	o.Delivery.Token++ // the write has raised the stored one
 	switch {
 	case o.Attempt != nil && t.Finished != nil:
 		t.call(&l.tracing, "Finished", func() { t.Finished(o.Delivery, *o.Attempt) })
@@ -205,24 +212,24 @@ func (l *ledger) trace(o outcome) {
 	}
 }
 
-// isOurs reports whether the store has o, which it calls stale, from an earlier call of
-// ours. An attempt tells by its token, also when the delivery has changed since; another
-// change is taken for ours if the delivery is what we made of it.
-func (l *ledger) isOurs(o outcome) bool {
+// isWritten reports whether an earlier call of ours has written o, which the store now
+// calls stale. An attempt is recognised by its run and token, even if the delivery has
+// changed since. Another change counts as written if the stored delivery equals it.
+func (l *ledger) isWritten(o outcome) bool {
 	if o.Attempt != nil {
 		attempts, err := l.store.Attempts(l.ctx, o.Delivery.DeliveryID)
 		return err == nil && slices.ContainsFunc(attempts, func(a Attempt) bool {
 			return a.Run == o.Attempt.Run && a.Token == o.Attempt.Token
 		})
 	}
-	is, err := readDelivery(l.ctx, l.store, o.Delivery.DeliveryID)
-	was := o.Delivery
-	return err == nil && is.Token == was.Token+1 && is.Status == was.Status &&
-		is.Attempts == was.Attempts && is.Due.Equal(was.Due) && is.Updated.Equal(was.Updated)
+	stored, err := readDelivery(l.ctx, l.store, o.Delivery.DeliveryID)
+	want := o.Delivery
+	return err == nil && stored.Token == want.Token+1 && stored.Status == want.Status &&
+		stored.Attempts == want.Attempts && stored.Due.Equal(want.Due) && stored.Updated.Equal(want.Updated)
 }
 
-// close waits until all is written, but not beyond the deadline, nor less than
-// it takes to try.
+// close waits until all outcomes are written or the deadline has passed, but at least
+// 50 ms, so that a last write is tried.
 func (l *ledger) close(deadline time.Time) {
 	const atLeast = 50 * time.Millisecond
 	timer := time.AfterFunc(max(time.Until(deadline), atLeast), l.cancel)
@@ -235,32 +242,35 @@ func (l *ledger) close(deadline time.Time) {
 	l.cancel()
 }
 
-// settleAll is told by the ledger what has been written, or was stale.
-func (d *dispatcher) settleAll(done []outcome, stale []DeliveryID) {
-	for _, o := range done {
-		if o.noted != nil { // its attempt begins now, or it is given back
+// settleAll settles the outcomes of a write. The ledger calls it after each write, with
+// those outcomes that the store calls stale.
+func (d *dispatcher) settleAll(batch []outcome, stale []DeliveryID) {
+	for _, o := range batch {
+		if o.noted != nil { // the lease of a note goes on: for an attempt, or to be given back
 			continue
 		}
-		if !slices.Contains(stale, o.Delivery.DeliveryID) || !d.keeps(o) {
+		if !slices.Contains(stale, o.Delivery.DeliveryID) || !d.retryStale(o) {
 			d.settle(o)
 		}
 	}
 }
 
-// keeps reports whether a stale outcome is to be written all the same.
-func (d *dispatcher) keeps(o outcome) bool {
-	repeat, wait := d.leases.stale(o)
+// retryStale reports whether a stale outcome is written once more, now or when the claim
+// that is under way has been answered. See [leases.judgeStale].
+func (d *dispatcher) retryStale(o outcome) bool {
+	repeat, wait := d.leases.judgeStale(o)
 	if repeat {
-		d.ledger.again(o)
+		d.ledger.enterAgain(o)
 	}
 	return repeat || wait
 }
 
-// settle ends the place of a delivery whose outcome was written, and sees to it that
-// what that leaves in the store is found.
+// settle ends the lease of a delivery whose outcome is written or stale for good, and
+// frees its place in the lane. If the outcome leaves something in the store that is due
+// now or later, the lane claims it then.
 func (d *dispatcher) settle(o outcome) {
-	if !o.exact { // else it is not held
-		d.resume(d.leases.letGo(o.Delivery.DeliveryID))
+	if !o.exact { // an exact one is of a delivery that nobody holds
+		d.queueNext(d.leases.release(o.Delivery.DeliveryID))
 	}
 	if o.saved != nil {
 		close(o.saved)
@@ -272,8 +282,9 @@ func (d *dispatcher) settle(o outcome) {
 	d.lanes.Saved(o.Delivery.Subscriber, due)
 }
 
-// leavesDue reports whether a delivery is due in the store when o is saved: this one,
-// the next of its ordering key, or, after an echo, what an Enqueue may have stored.
+// leavesDue reports whether a delivery may be due in the store once o is written: this
+// delivery, the next one of its ordering key, or, after an echo, one that an Enqueue has
+// stored.
 func (o outcome) leavesDue(at time.Time) bool {
 	if o.Delivery.Status.Final() {
 		return o.Delivery.OrderingKey != ""

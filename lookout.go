@@ -7,34 +7,36 @@ import (
 	"time"
 )
 
-// A lookout plans when to look for commits that nobody tells of. It reads no clock and
-// has no lock.
+// A lookout plans the dispatcher's looks. A look reads the backlog, in order to find what
+// a transaction has committed of which the store tells nobody. Some commits are announced,
+// by Wake or by another process; others are only expected, because PublishTx was called.
+// A lookout reads no clock and has no lock.
 type lookout struct {
-	told   time.Time            // look for a commit that somebody has told of; zero: there is none
-	steps  [lookSteps]time.Time // the next look of each step, see [lookout.expect]; zero: none is planned
-	latest time.Time            // when a commit was last expected
-	looked time.Time            // when the last look began
+	announced time.Time            // plan a look for a commit that was announced; zero: none
+	steps     [lookSteps]time.Time // when each step looks next, see [lookout.expect]; zero: never
+	expected  time.Time            // when the last commit was expected
+	looked    time.Time            // when the last look began
 }
 
 const (
-	lookSteps = 8 // the last one is longer than announceEvery
+	lookSteps = 8 // the last step waits longer than announceEvery
 	lookPause = 4 * time.Millisecond
 )
 
-// lookAfter is how long after an event step i looks: 1, 2, 4 … 128 ms.
+// lookAfter returns how long step i waits after a commit was expected: 1, 2, 4 … 128 ms.
 func lookAfter(i int) time.Duration { return time.Millisecond << i }
 
-// tell plans a look at once, because something was committed.
-func (l *lookout) tell(now time.Time) {
-	if l.told.IsZero() {
-		l.told = now
+// announce plans a look at once, because a commit was announced.
+func (l *lookout) announce(now time.Time) {
+	if l.announced.IsZero() {
+		l.announced = now
 	}
 }
 
-// expect plans looks for a commit that may come soon. A step that has a look planned
-// keeps it, and is planned anew when that look begins.
+// expect plans looks for a commit that may come soon, one for each step. A step that has
+// a look planned already keeps it. When that look begins, the step plans another one.
 func (l *lookout) expect(now time.Time) {
-	l.latest = now
+	l.expected = now
 	for i, at := range l.steps {
 		if at.IsZero() {
 			l.steps[i] = now.Add(lookAfter(i))
@@ -42,10 +44,10 @@ func (l *lookout) expect(now time.Time) {
 	}
 }
 
-// next returns when to look, at least lookPause after the last look. ok is false if no
-// look is planned.
+// next returns when to look next: at least lookPause after the last look. ok is false if
+// no look is planned.
 func (l *lookout) next() (at time.Time, ok bool) {
-	at = l.told
+	at = l.announced
 	for _, step := range l.steps {
 		if !step.IsZero() && (at.IsZero() || step.Before(at)) {
 			at = step
@@ -60,29 +62,31 @@ func (l *lookout) next() (at time.Time, ok bool) {
 	return at, true
 }
 
-// look begins a look, which serves all that were planned until now.
+// look records that a look begins. It takes the place of all looks that were planned
+// until now.
 func (l *lookout) look(now time.Time) {
-	l.looked, l.told = now, time.Time{}
+	l.looked, l.announced = now, time.Time{}
 	for i, at := range l.steps {
 		if at.IsZero() || at.After(now) {
 			continue
 		}
 		l.steps[i] = time.Time{}
-		if again := l.latest.Add(lookAfter(i)); again.After(now) {
+		if again := l.expected.Add(lookAfter(i)); again.After(now) {
 			l.steps[i] = again
 		}
 	}
 }
 
-// looks are a dispatcher's lookout, and the goroutine that follows it.
+// looks is a dispatcher's lookout, with the lock that guards it.
 type looks struct {
-	sooner chan struct{} // holds one: the next look is earlier than it was
+	sooner chan struct{} // tells lookOut that the next look is earlier now; holds one
 
 	mu   sync.Mutex // guards plan
 	plan lookout
 }
 
-// change calls f, and reports whether a look begins now.
+// change calls f to change the plan. It reports whether a look begins now. If a look is
+// planned for a later time, lookOut begins it.
 func (l *looks) change(now time.Time, f func(*lookout, time.Time)) (look bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,30 +106,32 @@ func (l *looks) change(now time.Time, f func(*lookout, time.Time)) (look bool) {
 	return false
 }
 
-// committed has the loop look, because something was committed.
-func (d *dispatcher) committed() { d.planLook((*lookout).tell) }
+// committed makes the loop look, because a commit was announced.
+func (d *dispatcher) committed() { d.planLook((*lookout).announce) }
 
-// expectCommit has the loop look when a PublishTx of this process may be committed.
+// expectCommit makes the loop look several times, because the transaction of a PublishTx
+// may be committed soon. d may be nil.
 func (d *dispatcher) expectCommit(receipts []Receipt) {
 	if d != nil && slices.ContainsFunc(receipts, func(r Receipt) bool { return r.Deliveries > 0 }) {
 		d.planLook((*lookout).expect)
 	}
 }
 
-// heard has the loop look now, because another process has told of something, and again
-// while that one may have more and keeps silent; see announceEvery.
+// heard makes the loop look now, because another process has announced a commit. The loop
+// looks again later, because that process announces no other commit for announceEvery.
 func (d *dispatcher) heard() {
 	d.planLook((*lookout).expect)
-	d.planLook((*lookout).tell)
+	d.planLook((*lookout).announce)
 }
 
+// planLook calls f to change the plan, and wakes the loop if it has to look now.
 func (d *dispatcher) planLook(f func(*lookout, time.Time)) {
 	if d.looks.change(time.Now(), f) {
 		d.lanes.Recheck()
 	}
 }
 
-// lookOut begins the looks that are planned, until ctx ends.
+// lookOut begins each look when its time has come, until ctx ends.
 func (d *dispatcher) lookOut(ctx context.Context) {
 	for ctx.Err() == nil {
 		var timer <-chan time.Time
@@ -138,7 +144,7 @@ func (d *dispatcher) lookOut(ctx context.Context) {
 		case <-ctx.Done():
 		case <-d.looks.sooner:
 		case <-timer:
-			d.planLook(func(*lookout, time.Time) {})
+			d.planLook(func(*lookout, time.Time) {}) // changes nothing
 		}
 	}
 }

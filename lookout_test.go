@@ -58,7 +58,7 @@ func looksOf(expected, told []int) (looks []int) {
 			l.expect(now)
 		}
 		if slices.Contains(told, ms) {
-			l.tell(now)
+			l.announce(now)
 		}
 		if at, ok := l.next(); ok && !at.After(now) {
 			l.look(now)

@@ -5,14 +5,16 @@ import (
 	"time"
 )
 
-// redate moves the waits in the store after the clock was set, so that each lasts as
-// long as it would have: a retry comes when its wait is over, whatever the clock says.
-// Deliveries that were due stay due. Scheduled ones (DeliverAt) follow the clock.
+// redate is called after the clock was set. It moves the Due of deliveries that wait for a
+// retry by as much, so that each wait lasts as long as it was meant to. Deliveries that
+// were due stay due. Scheduled ones (DeliverAt) keep their Due, because it is a time of
+// the clock.
 //
-// It is for a store with one dispatcher and no Clock; where there are several, no one
-// of them may move what another has dated. Nothing is claimed and no outcome is
-// written meanwhile, so that all waits in the store are dated by the old time before,
-// and by the new one afterwards.
+// It moves deliveries only in a store that has one dispatcher and no Clock. In any other
+// store it must not move what another process has dated.
+//
+// While redate runs, nothing is claimed and no outcome is written. So all waits in the
+// store follow the old time before redate, and the new time after it.
 func (d *dispatcher) redate(ctx context.Context) error {
 	if d.h.now(); d.h.anchor.Load() == nil || d.h.anchor.Load().count == d.seen.Load() {
 		return nil
@@ -26,7 +28,7 @@ func (d *dispatcher) redate(ctx context.Context) error {
 	at, steps := d.h.reading()
 	a := d.h.anchor.Load()
 	if a.count == d.seen.Load() {
-		return nil // it was done meanwhile
+		return nil // another caller has done it meanwhile
 	}
 	by := steps - time.Duration(d.dated.Load()) // perhaps zero, if the clock was set back again
 	if d.datesAlone() {
@@ -46,8 +48,8 @@ func (d *dispatcher) redate(ctx context.Context) error {
 	return nil
 }
 
-// save writes outcomes, each under the lease that was granted last, and dated as
-// what is in the store.
+// save writes outcomes for the ledger: each under its latest lease, and with a Due that
+// follows the same clock steps as the waits in the store.
 func (d *dispatcher) save(ctx context.Context, batch []outcome) (stale []DeliveryID, err error) {
 	select {
 	case d.dating <- struct{}{}:
@@ -64,16 +66,16 @@ func (d *dispatcher) save(ctx context.Context, batch []outcome) (stale []Deliver
 	return d.store.Update(ctx, d.h.now(), changes)
 }
 
-// datesAlone reports whether no other clock than this process's dates what is in the
-// store.
+// datesAlone reports whether all times in the store are by the clock of this process.
 func (d *dispatcher) datesAlone() bool {
 	_, shared := d.h.store.(Clock)
 	_, alone := d.h.store.(Exclusive)
 	return alone && !shared
 }
 
-// date gives an outcome the time that the waits in the store are dated by: redate
-// moves it with them. During the drain nothing will. The caller holds d.dating.
+// date changes the Due of an outcome so that it follows the clock steps that the waits in
+// the store follow. Then the next redate moves it together with them. During the drain
+// there is no further redate, and the Due stays. The caller holds d.dating.
 func (d *dispatcher) date(o *outcome) {
 	dated := time.Duration(d.dated.Load())
 	if d.draining.Load() || !d.datesAlone() || o.echo {

@@ -10,13 +10,14 @@ import (
 // transaction that PublishTx took part in, because a store may not learn of that
 // commit by itself.
 //
-// While Run or Flush runs in this process, Wake returns at once: Run's dispatcher looks,
-// and Run tells other processes, at most ten times a second. Else Wake itself tells
-// other processes, if the store is a [Waker]. That takes 1 s at most, and ends with ctx;
-// it is left out if another call did so less than 100 ms ago, because dispatchers that
-// have heard one go on looking for as long.
+// While Run or Flush runs in this process, Wake returns at once. Run's dispatcher looks
+// for work, and Run tells other processes, at most ten times a second.
 //
-// Nothing is lost without Wake. A dispatcher of this process looks by itself, 1, 2, 4 …
+// Otherwise Wake itself tells other processes, if the store is a [Waker]. That takes 1 s
+// at most, and ends with ctx. Wake tells nobody if another call of it has done so less
+// than 100 ms ago, because dispatchers keep looking for that long after they were told.
+//
+// Without Wake nothing is lost. A dispatcher of this process looks for work 1, 2, 4 …
 // 128 ms after each PublishTx, and those of other processes poll the store every second.
 func (h *Hooks) Wake(ctx context.Context) {
 	if d := h.dispatcher(); d != nil {
@@ -25,12 +26,12 @@ func (h *Hooks) Wake(ctx context.Context) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	if _, ok := h.store.(Waker); !ok || h.announcer.leave() || ctx.Err() != nil || !h.announcer.begin(time.Now()) {
+	if _, ok := h.store.(Waker); !ok || h.announcer.leaveToRun() || ctx.Err() != nil || !h.announcer.begin(time.Now()) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, announceFor)
 	defer cancel()
-	w := &boundedStore{ // a store that ignores ctx is left behind
+	w := &boundedStore{ // does not wait for a store that ignores ctx
 		Store: h.store, calls: &h.calls, remaining: func() time.Duration { return 0 }, failed: func(error) {},
 	}
 	for again := true; again; {
@@ -38,7 +39,7 @@ func (h *Hooks) Wake(ctx context.Context) {
 	}
 }
 
-// lookNow has the dispatcher of this process, if there is one, look for work now.
+// lookNow makes the dispatcher of this process look for work now, if there is one.
 func (h *Hooks) lookNow() {
 	if d := h.dispatcher(); d != nil {
 		d.lanes.Recheck()
@@ -46,12 +47,12 @@ func (h *Hooks) lookNow() {
 }
 
 const (
-	announceEvery = 100 * time.Millisecond
-	announceFor   = time.Second
+	announceEvery = 100 * time.Millisecond // a process tells others at most this often
+	announceFor   = time.Second            // and waits this long at most for the store
 )
 
-// announce tells other processes that something was committed, within limit. It reports
-// whether they know.
+// announce tells other processes that something was committed. It waits for limit at most
+// and reports whether it succeeded.
 func (h *Hooks) announce(ctx context.Context, w *boundedStore, limit time.Duration) (told bool) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -62,66 +63,70 @@ func (h *Hooks) announce(ctx context.Context, w *boundedStore, limit time.Durati
 	return err == nil
 }
 
-// An announcer sees to it that other processes are told at most once in announceEvery.
+// An announcer decides who tells other processes of a commit, so that this process tells
+// them at most once in announceEvery: a goroutine of Run, or a caller of Wake if Run does
+// not run.
 type announcer struct {
-	owed chan struct{} // holds one: Run's goroutine has something to tell
+	owed chan struct{} // tells Run's goroutine to announce; holds one
 
-	mu       sync.Mutex // guards what follows
-	served   bool       // Run's goroutine tells what is owed
-	telling  bool       // a caller of Wake is telling, because Run does not run
-	more     bool       // that one is to tell once more, of what was committed meanwhile
-	resumeAt time.Time  // no caller tells before
+	mu      sync.Mutex // guards what follows
+	served  bool       // Run's goroutine announces
+	calling bool       // a caller of Wake announces
+	again   bool       // that caller announces once more, for a commit that came meanwhile
+	silent  time.Time  // until then no caller begins to announce
 }
 
-// leave leaves the telling to Run's goroutine, and reports whether there is one.
-func (a *announcer) leave() bool {
+// leaveToRun asks Run's goroutine to announce, and reports whether there is one.
+func (a *announcer) leaveToRun() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.served {
 		select {
 		case a.owed <- struct{}{}:
-		default: // it will tell of this commit, too
+		default: // a signal is pending already, and serves this commit too
 		}
 	}
 	return a.served
 }
 
-// begin reports whether the caller shall tell other processes; if so, it calls end.
+// begin reports whether the caller announces. If so, the caller calls end afterwards.
 func (a *announcer) begin(now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case now.Before(a.resumeAt):
+	case now.Before(a.silent):
 		return false
-	case a.telling:
-		a.more = true
+	case a.calling:
+		a.again = true
 		return false
 	}
-	a.telling, a.resumeAt = true, now.Add(announceEvery)
+	a.calling, a.silent = true, now.Add(announceEvery)
 	return true
 }
 
-// end says whether the others were told, and reports whether to tell them once more. If
-// they were not, the next call of begin need not wait.
+// end records whether the caller has told other processes, and reports whether it must
+// announce once more. If it has not told them, the next caller may announce at once.
 func (a *announcer) end(told bool) (again bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !told {
-		a.resumeAt = time.Time{}
+		a.silent = time.Time{}
 	}
-	again = told && a.more
-	a.telling, a.more = again, false
+	again = told && a.again
+	a.calling, a.again = again, false
 	return again
 }
 
+// setServed records whether Run's goroutine announces.
 func (a *announcer) setServed(served bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.served = served
 }
 
-// tellOthers tells other processes of commits until ctx ends, and then what they have
-// not been told yet. It has to be told itself, see [announcer.leave].
+// tellOthers is Run's goroutine that tells other processes of commits. It announces when
+// [announcer.leaveToRun] asks for it, until ctx ends. Then it announces once more if a
+// commit has not been announced yet.
 func (d *dispatcher) tellOthers(ctx context.Context) {
 	if _, ok := d.h.store.(Waker); !ok {
 		return
