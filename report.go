@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// A reporter keeps the watchlist of a Hooks. The ledger tells it what was saved,
-// [Hooks.Health] reads it, and a goroutine of its own writes the lines to the log: no
-// lock is held, and no outcome waits, while the logger is called.
+// A reporter owns the watchlist of a Hooks. The ledger tells it which changes were saved.
+// [Hooks.Health] reads which subscribers fail. The goroutine of [Hooks.report] writes the
+// lines to the log. So no lock is held while the logger is called, and no outcome waits
+// for it.
 type reporter struct {
-	signal chan struct{} // there are lines to write, or to write earlier; holds one
+	signal chan struct{} // tells the goroutine to call take again; holds one
 
 	mu   sync.Mutex // guards what follows
 	list watchlist
@@ -24,14 +25,14 @@ func newReporter() *reporter {
 	}
 }
 
-// saved notes a change that the store has taken.
+// saved notes a change that the store has saved.
 func (r *reporter) saved(c Change) {
 	r.mu.Lock()
-	was := r.list.next
+	before := r.list.next
 	r.list.note(time.Now(), c)
-	news := len(r.list.lines) > 0 || !r.list.next.Equal(was)
+	changed := len(r.list.lines) > 0 || !r.list.next.Equal(before)
 	r.mu.Unlock()
-	if !news {
+	if !changed {
 		return
 	}
 	select {
@@ -40,8 +41,8 @@ func (r *reporter) saved(c Change) {
 	}
 }
 
-// take returns the lines to write now, all of them if the process may end, and when
-// to come back; zero: after the next signal.
+// take returns the lines to write now, or all of them if the process may end (ending), and
+// when to call it next. Zero means after the next signal.
 func (r *reporter) take(ending bool, gone func(subscriber string) bool) (lines []line, next time.Time) {
 	at := time.Now()
 	r.mu.Lock()
@@ -54,7 +55,7 @@ func (r *reporter) take(ending bool, gone func(subscriber string) bool) (lines [
 	return lines, l.next
 }
 
-// failing returns the subscribers that fail.
+// failing returns the streaks of the subscribers that fail, by id.
 func (r *reporter) failing() map[string]streak {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,8 +68,8 @@ func (r *reporter) failing() map[string]streak {
 	return all
 }
 
-// report writes to the log what is saved from now on, in a goroutine that ends with
-// stop. Then all is written, also what would have been held back.
+// report starts the goroutine that writes the reporter's lines to the log. stop ends it,
+// and returns when all lines are written, those that were held back included.
 func (h *Hooks) report() (stop func()) {
 	quit := make(chan struct{})
 	var done sync.WaitGroup
@@ -99,25 +100,25 @@ func (h *Hooks) report() (stop func()) {
 	}
 }
 
-// A throttle lets lines of the log about attempts through, of each subscriber and text
-// one in [quietFor]. A subscriber that fails at every attempt would otherwise fill the log
-// with what its attempts and [Hooks.Health] say as well.
+// A throttle limits the lines about attempts: of each subscriber and text, it lets one line
+// through in [quietFor]. Otherwise a subscriber whose attempts all fail would fill the log.
+// The attempts in the store and [Hooks.Health] say the same.
 type throttle struct {
 	mu    sync.Mutex // guards what follows
 	lines map[throttled]*quiet
 }
 
-// A throttled is what a line is about.
+// A throttled names lines that are alike.
 type throttled struct{ subscriber, text string }
 
-// A quiet is the time after a line in which others like it are only counted.
+// A quiet is the time after a line, in which lines like it are counted and not written.
 type quiet struct {
 	until   time.Time
 	leftOut int
 }
 
-// pass reports whether a line may be written at a time, and how many like it were left
-// out since the last one.
+// pass reports whether a line may be written now, and how many lines like it were left out
+// since the last one that was written.
 func (t *throttle) pass(line throttled, at time.Time) (leftOut int, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -134,7 +135,8 @@ func (t *throttle) pass(line throttled, at time.Time) (leftOut int, ok bool) {
 	return leftOut, true
 }
 
-// log writes a line about a fault of the application's code.
+// log writes a line about a fault of the application's code, unless one with the same text
+// was written in the last ten minutes.
 func (t *throttle) log(to *slog.Logger, text string, f *fault) {
 	leftOut, ok := t.pass(throttled{text: text}, time.Now())
 	if !ok {
@@ -147,8 +149,8 @@ func (t *throttle) log(to *slog.Logger, text string, f *fault) {
 	to.Error(text, args...)
 }
 
-// forget drops the lines that have not come for long, once there are many, so that
-// subscribers that were deleted do not fill the memory.
+// forget removes lines whose quiet time is over, if the throttle remembers many. Otherwise
+// lines about deleted subscribers would fill the memory.
 func (t *throttle) forget(at time.Time) {
 	const many = 1000
 	if t.lines == nil || len(t.lines) > many {

@@ -11,25 +11,26 @@ const (
 	// failingAfter is how many attempts in a row must fail until the log and
 	// [Hooks.Health] say that a subscriber fails.
 	failingAfter = 3
-	// quietFor is how long after a warning about a subscriber the next one of its
+	// quietFor is how long after a warning about a subscriber the next warning of the same
 	// kind is held back.
 	quietFor = 10 * time.Minute
 
-	sweepAfter = time.Hour   // at the latest: subscribers may have been deleted
-	sweepPause = time.Second // at least, between sweeps of a long list
+	sweepAfter = time.Hour   // sweep at least this often: subscribers may have been deleted
+	sweepPause = time.Second // and at most this often, because the list may be long
 )
 
-// A watchlist decides which lines the log gets about subscribers that fail. It is
-// told every outcome that was saved, and remembers only the subscribers whose last
-// attempt failed, or about which a line was written in the last ten minutes. The
-// caller says what time it is and serializes the calls.
+// A watchlist decides which lines the log gets about subscribers that fail. Its caller
+// passes every outcome that was saved to note, calls sweep when next has come, and writes
+// the lines. A watchlist reads no clock and has no lock: the caller has both. It remembers
+// a subscriber only while the last attempt failed, or after a line about it was written in
+// the last ten minutes.
 type watchlist struct {
 	subscribers map[string]*watched
 	lines       []line    // to be logged, in this order
-	next        time.Time // when to sweep; zero: not until something is noted
+	next        time.Time // when to call sweep; zero: not before the next note
 }
 
-// A line is one for the log.
+// A line is a line of the log.
 type line struct {
 	level slog.Level
 	text  string
@@ -39,32 +40,35 @@ type line struct {
 // A watched is a subscriber on the watchlist.
 type watched struct {
 	streak
-	warned  bool      // the log says that it fails
-	leftOut int       // times that it failed and recovered, and the log was not told
-	quiet   time.Time // until then no warning that it fails
+	warned  bool      // the log has the warning of the present streak
+	leftOut int       // how many streaks have ended without a line in the log
+	quiet   time.Time // until then the log gets no warning of a streak
 
-	ended      ended
-	endedQuiet time.Time // until then no warning of deliveries that failed for good
+	final      finalFailures
+	finalQuiet time.Time // until then the log gets no warning of final failures
 }
 
-// A streak is attempts in a row that failed. Its zero value is a subscriber that works.
+// A streak is a number of attempts in a row that failed. The zero streak is that of a
+// subscriber that works.
 type streak struct {
 	failures int
-	since    time.Time // the end of the first of them
-	class    string    // of the last
-	code     int       // of the last
+	since    time.Time // when the first of these attempts ended
+	class    string    // the class of the last failure
+	code     int       // the HTTP status of the last failure
 }
 
-// An ended counts deliveries that failed for good and that the log was not told of.
-type ended struct {
+// finalFailures counts deliveries that failed for good and that no line of the log has
+// counted yet.
+type finalFailures struct {
 	deliveries int
 	since      time.Time // when the first of them failed
 	last       Delivery
 }
 
+// fails reports whether the streak is long enough for a warning.
 func (s streak) fails() bool { return s.failures >= failingAfter }
 
-// note takes in a change that was saved at a time.
+// note records a change that was saved, and adds the lines that it causes.
 func (w *watchlist) note(at time.Time, c Change) {
 	d := c.Delivery
 	gaveUp, tried := d.Status == Failed, c.Attempt != nil
@@ -74,12 +78,12 @@ func (w *watchlist) note(at time.Time, c Change) {
 	case gaveUp, tried && d.Status != Succeeded:
 		s = new(watched)
 		w.subscribers[d.Subscriber] = s
-		w.sweepBy(at.Add(sweepAfter))
+		w.sweepAtLatest(at.Add(sweepAfter))
 	default:
 		return
 	}
 	if gaveUp {
-		s.end(d)
+		s.addFinal(d)
 	}
 	switch {
 	case tried && d.Status == Succeeded:
@@ -87,61 +91,63 @@ func (w *watchlist) note(at time.Time, c Change) {
 	case tried:
 		s.fail(d)
 	}
-	w.tell(at, d.Subscriber, s, false)
+	w.writeDue(at, d.Subscriber, s, false)
 	if s.forgettable(at) {
 		delete(w.subscribers, d.Subscriber)
 	}
 }
 
-// sweep writes what was held back for long enough, or all of it if the process may
-// end now, and forgets subscribers that work or are gone.
+// sweep adds the lines that were held back until now, or all lines if the process may end
+// now (ending). It forgets subscribers that work or were deleted (gone).
 func (w *watchlist) sweep(at time.Time, ending bool, gone func(subscriber string) bool) {
 	w.next = time.Time{}
 	for _, id := range slices.Sorted(maps.Keys(w.subscribers)) {
 		s, left := w.subscribers[id], gone(id)
-		w.tell(at, id, s, ending || left)
+		w.writeDue(at, id, s, ending || left)
 		if left || s.forgettable(at) {
 			delete(w.subscribers, id)
 			continue
 		}
-		w.sweepBy(s.sweepAt(at))
+		w.sweepAtLatest(s.sweepAt(at))
 	}
 	if soonest := at.Add(sweepPause); !w.next.IsZero() && w.next.Before(soonest) {
 		w.next = soonest
 	}
 }
 
-func (w *watchlist) sweepBy(at time.Time) {
+// sweepAtLatest makes the caller sweep at a time, unless it sweeps before that anyway.
+func (w *watchlist) sweepAtLatest(at time.Time) {
 	if w.next.IsZero() || at.Before(w.next) {
 		w.next = at
 	}
 }
 
-// tell writes the warnings that are owed: those that are not held back, or all.
-func (w *watchlist) tell(at time.Time, id string, s *watched, all bool) {
+// writeDue adds the lines about a subscriber that are not held back, or all of its lines.
+func (w *watchlist) writeDue(at time.Time, id string, s *watched, all bool) {
 	switch {
 	case !all && at.Before(s.quiet):
 	case s.fails() && !s.warned:
-		w.write(slog.LevelWarn, "hooks: a subscriber fails", id, append(s.attrs(), some("left_out", s.leftOut)...)...)
-		s.warned, s.leftOut, s.quiet = true, 0, w.quiet(at)
+		w.write(slog.LevelWarn, "hooks: a subscriber fails", id, append(s.attrs(), nonZero("left_out", s.leftOut)...)...)
+		s.warned, s.leftOut, s.quiet = true, 0, w.startQuiet(at)
 	case s.leftOut > 0 && !s.fails():
 		w.write(slog.LevelInfo, "hooks: a subscriber failed again and works again", id, slog.Int("left_out", s.leftOut))
-		s.leftOut, s.quiet = 0, w.quiet(at)
+		s.leftOut, s.quiet = 0, w.startQuiet(at)
 	}
-	if s.ended.deliveries > 0 && (all || !at.Before(s.endedQuiet)) {
-		w.write(slog.LevelWarn, "hooks: deliveries failed for good", id, s.ended.attrs()...)
-		s.ended, s.endedQuiet = ended{}, w.quiet(at)
+	if s.final.deliveries > 0 && (all || !at.Before(s.finalQuiet)) {
+		w.write(slog.LevelWarn, "hooks: deliveries failed for good", id, s.final.attrs()...)
+		s.final, s.finalQuiet = finalFailures{}, w.startQuiet(at)
 	}
 }
 
-// quiet returns the end of the quiet time after a line.
-func (w *watchlist) quiet(at time.Time) time.Time {
+// startQuiet returns when the quiet time ends that begins now, with a line. It makes the
+// caller sweep then.
+func (w *watchlist) startQuiet(at time.Time) time.Time {
 	until := at.Add(quietFor)
-	w.sweepBy(until)
+	w.sweepAtLatest(until)
 	return until
 }
 
-// recover ends the streak of a subscriber that took a delivery.
+// recover ends the streak of a subscriber, because an attempt has succeeded.
 func (w *watchlist) recover(id string, s *watched) {
 	switch {
 	case s.warned:
@@ -152,11 +158,12 @@ func (w *watchlist) recover(id string, s *watched) {
 	s.warned, s.streak = false, streak{}
 }
 
+// write adds a line about a subscriber.
 func (w *watchlist) write(level slog.Level, text, id string, attrs ...slog.Attr) {
 	w.lines = append(w.lines, line{level, text, append([]slog.Attr{slog.String("subscriber", id)}, attrs...)})
 }
 
-// fail adds an attempt that failed, with the delivery as it stood afterwards.
+// fail adds a failed attempt to the streak. d is the delivery after it.
 func (s *streak) fail(d Delivery) {
 	if s.failures++; s.failures == 1 {
 		s.since = d.Updated
@@ -164,46 +171,49 @@ func (s *streak) fail(d Delivery) {
 	s.class, s.code = d.Error, d.Code
 }
 
+// attrs returns what a line says about the streak.
 func (s streak) attrs() []slog.Attr {
 	return append([]slog.Attr{
 		slog.Int("failures", s.failures), slog.Time("since", s.since), slog.String("class", s.class),
-	}, some("code", s.code)...)
+	}, nonZero("code", s.code)...)
 }
 
-// some returns an attribute for a number that says something.
-func some(key string, n int) []slog.Attr {
+// nonZero returns an attribute for n, or none if n is 0.
+func nonZero(key string, n int) []slog.Attr {
 	if n == 0 {
 		return nil
 	}
 	return []slog.Attr{slog.Int(key, n)}
 }
 
-// end adds a delivery that failed for good.
-func (s *watched) end(d Delivery) {
-	if s.ended.deliveries++; s.ended.deliveries == 1 {
-		s.ended.since = d.Updated
+// addFinal counts a delivery that failed for good.
+func (s *watched) addFinal(d Delivery) {
+	if s.final.deliveries++; s.final.deliveries == 1 {
+		s.final.since = d.Updated
 	}
-	s.ended.last = d
+	s.final.last = d
 }
 
-func (e ended) attrs() []slog.Attr {
+// attrs returns what a line says about the deliveries.
+func (f finalFailures) attrs() []slog.Attr {
 	return append([]slog.Attr{
-		slog.Int("deliveries", e.deliveries), slog.Time("since", e.since),
-		slog.String("event", e.last.Event), slog.String("reason", string(e.last.Reason)),
-		slog.String("class", e.last.Error),
-	}, some("code", e.last.Code)...)
+		slog.Int("deliveries", f.deliveries), slog.Time("since", f.since),
+		slog.String("event", f.last.Event), slog.String("reason", string(f.last.Reason)),
+		slog.String("class", f.last.Error),
+	}, nonZero("code", f.last.Code)...)
 }
 
-// forgettable reports whether the subscriber works and nothing is held back.
+// forgettable reports whether the subscriber works, no line about it is held back, and
+// its quiet times are over.
 func (s *watched) forgettable(at time.Time) bool {
-	return s.failures == 0 && s.leftOut == 0 && s.ended.deliveries == 0 &&
-		!at.Before(s.quiet) && !at.Before(s.endedQuiet)
+	return s.failures == 0 && s.leftOut == 0 && s.final.deliveries == 0 &&
+		!at.Before(s.quiet) && !at.Before(s.finalQuiet)
 }
 
-// sweepAt returns when to look at the subscriber again.
+// sweepAt returns when the next sweep must look at the subscriber.
 func (s *watched) sweepAt(at time.Time) time.Time {
 	next := at.Add(sweepAfter)
-	for _, end := range []time.Time{s.quiet, s.endedQuiet} {
+	for _, end := range []time.Time{s.quiet, s.finalQuiet} {
 		if end.After(at) && end.Before(next) {
 			next = end
 		}
