@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// An anchor is a reading of the clock that everything is dated by, the store's
-// [Clock] or this machine's, and the moment of this process that belongs to it.
-// What has passed since is measured with the monotonic clock.
+// An anchor is a reading of the reference clock: the store's [Clock], or this machine's
+// clock if the store has none. Everything is dated by the reference clock. The time that
+// has passed since the reading is measured with this process's monotonic clock.
 type anchor struct {
-	store time.Time // what that clock said
-	local time.Time // this process's time, with its monotonic reading
-	wall  time.Time // what this machine's clock said
+	store time.Time // what the reference clock said
+	local time.Time // this process's time at that moment, with a monotonic reading
+	wall  time.Time // what this machine's clock said at that moment
 
-	steps time.Duration // by how much that clock was set since New, in all
-	count int64         // and how often
-	set   time.Time     // local time of the last step
-	doubt time.Duration // how far ahead the recent steps took it, see [Hooks.prunable]
+	steps time.Duration // by how much the reference clock was set since New, in all
+	count int64         // how often it was set
+	set   time.Time     // when it was set last, by local time
+	doubt time.Duration // how far it was set forward lately, see [Hooks.prunable]
 }
 
 const (
-	readClockAfter = time.Minute // clocks drift apart by milliseconds in that time
-	slowClock      = time.Second // an answer that takes longer is off by up to half of it
-	step           = time.Second // a clock that differs from what has passed by more was set
-	trustAfter     = 24 * time.Hour
+	readClockAfter = time.Minute    // clocks drift apart by milliseconds in a minute
+	slowClock      = time.Second    // an answer that takes longer is too inexact
+	step           = time.Second    // a clock that is off by more than this was set
+	trustAfter     = 24 * time.Hour // a clock that was set forward is believed after this
 )
 
-// clocks reads this process's clock and the machine's. They are the same reading,
-// unless a test sets the machine's.
+// clocks reads this process's clock and this machine's. Both have the same value, unless a
+// test sets the machine's clock.
 func (h *Hooks) clocks() (local, wall time.Time) {
 	local = time.Now()
 	if h.wall != nil {
@@ -37,15 +37,16 @@ func (h *Hooks) clocks() (local, wall time.Time) {
 	return local, local.Round(0)
 }
 
-// now returns the time by which everything is dated that a store is given or
-// that is signed, as stores keep it. With a Clock it is the store's, and sync comes
-// before it. Otherwise it is this machine's, which is followed when it was set.
+// now returns the time of the reference clock, in UTC and truncated to microseconds, as
+// stores keep it. Whatever a store gets or a signature covers is dated by it. If the store
+// has a Clock, the caller calls sync first. If not, now notices whether this machine's
+// clock was set.
 func (h *Hooks) now() time.Time {
 	at, _ := h.reading()
 	return at
 }
 
-// reading is now, and the steps that were noticed until then.
+// reading returns what now returns, and by how much the clock was set until then.
 func (h *Hooks) reading() (at time.Time, steps time.Duration) {
 	local, wall := h.clocks()
 	a := h.anchor.Load()
@@ -58,8 +59,9 @@ func (h *Hooks) reading() (at time.Time, steps time.Duration) {
 	return micro(a.at(local)), a.steps
 }
 
-// reanchor replaces the anchor a, unless another caller has done so meanwhile, and
-// returns the present one. It notices whether the clock was set.
+// reanchor puts next in the place of anchor a, unless another caller has replaced a
+// meanwhile. It returns the present anchor. If next shows that the clock was set, it
+// counts the step and wakes the dispatcher.
 func (h *Hooks) reanchor(a *anchor, next anchor) *anchor {
 	if a != nil {
 		next.steps, next.count, next.set, next.doubt = a.steps, a.count, a.set, a.doubtful(next.local)
@@ -77,10 +79,10 @@ func (h *Hooks) reanchor(a *anchor, next anchor) *anchor {
 	return h.anchor.Load()
 }
 
-// at returns the time that belongs to a moment of this process.
+// at returns the time of the reference clock at a moment of this process.
 func (a *anchor) at(local time.Time) time.Time { return a.store.Add(local.Sub(a.local)) }
 
-// doubtful returns how far the clock was set forward within the last day.
+// doubtful returns how far the reference clock was set forward within the last day.
 func (a *anchor) doubtful(local time.Time) time.Duration {
 	if local.Sub(a.set) >= trustAfter {
 		return 0
@@ -88,9 +90,9 @@ func (a *anchor) doubtful(local time.Time) time.Duration {
 	return a.doubt
 }
 
-// prunable returns the time by which old things may be forgotten. A clock that was
-// set forward is believed a day later: it may be wrong, and what was removed because
-// of it would not come back.
+// prunable returns the time by which Prune decides what is old. It does not follow a clock
+// that was set forward before a day has passed: the clock may be wrong, and what Prune
+// removes because of it is lost.
 func (h *Hooks) prunable() time.Time {
 	at := h.now()
 	if a := h.anchor.Load(); a != nil {
@@ -99,9 +101,9 @@ func (h *Hooks) prunable() time.Time {
 	return at
 }
 
-// sync reads the store's clock if it has one and the last reading is too old; in
-// tx, the application's transaction, if that is one and can tell. What cannot be
-// read, or only slowly, does not replace a reading that is there.
+// sync reads the store's clock, if the store has one and the last reading is too old. It
+// reads it in tx if tx is a [Clock]. If the reading fails or is slow, sync keeps the
+// anchor that there is. It returns an error only if there is none.
 func (h *Hooks) sync(ctx context.Context, tx Tx) error {
 	if !h.clockIsStale() {
 		return nil
@@ -110,9 +112,9 @@ func (h *Hooks) sync(ctx context.Context, tx Tx) error {
 	if inTx, ok := tx.(Clock); ok {
 		c = inTx
 	}
-	was := h.anchor.Load()
-	known := was != nil
-	if known { // a later answer would not count
+	old := h.anchor.Load()
+	known := old != nil
+	if known { // an answer that comes later is not used
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, slowClock)
 		defer cancel()
@@ -126,7 +128,7 @@ func (h *Hooks) sync(ctx context.Context, tx Tx) error {
 	case known && (err != nil || took > slowClock):
 		return nil
 	}
-	h.reanchor(was, anchor{store: at, local: asked.Add(took / 2), wall: wall.Add(took / 2)})
+	h.reanchor(old, anchor{store: at, local: asked.Add(took / 2), wall: wall.Add(took / 2)})
 	return nil
 }
 
@@ -137,8 +139,8 @@ func (h *Hooks) clockIsStale() bool {
 	return ok && h.anchor.Load().stale(wall)
 }
 
-// stale reports whether it is time for another reading. It goes by the wall
-// clock, for the monotonic one may stand still while the machine is suspended.
+// stale reports whether it is time for another reading. It uses the wall clock, because
+// the monotonic clock may stand still while the machine is suspended.
 func (a *anchor) stale(wall time.Time) bool {
 	if a == nil {
 		return true

@@ -11,15 +11,14 @@ import (
 	"example.com/hooks/retry"
 )
 
-// This file holds what keeps the application's own code (handlers, transports,
-// policies, traces, Keepers, log handlers) from ending the process or one of the
-// library's goroutines.
+// This file keeps the application's own code from ending the process or a goroutine of the
+// library: handlers, transports, policies, traces, Keepers and log handlers.
 
 // A fault is a call that did not return: it panicked, or ended its goroutine.
 type fault struct {
 	class string // classPanic or classGoexit
 	value any    // what it panicked with
-	text  string // the same in words, bounded
+	text  string // what happened, in words; at most 1 KiB
 	stack []byte
 }
 
@@ -34,8 +33,8 @@ func (f *fault) detail() string {
 	return f.text + "\n\n" + string(f.stack)
 }
 
-// kind says what happened without the panic's value, which may quote what nobody may read,
-// such as a secret. Errors of the Go runtime quote nothing of that kind.
+// kind says what happened without the panic's value, because the value may quote a secret.
+// Errors of the Go runtime quote no values, so that it shows them.
 func (f *fault) kind() string {
 	if _, ok := f.value.(runtime.Error); !ok && f.value != nil {
 		return fmt.Sprintf("panic: a %T", f.value)
@@ -43,7 +42,7 @@ func (f *fault) kind() string {
 	return f.text
 }
 
-// careful is the detail without the panic's value.
+// careful is detail without the panic's value.
 func (f *fault) careful() string { return f.kind() + "\n\n" + string(f.stack) }
 
 // contained calls f in a goroutine of its own and returns a channel that receives nil
@@ -72,15 +71,16 @@ func protect(f func(), done chan<- *fault) {
 	end = nil
 }
 
-// A worker is a goroutine for one contained call after the other, because a new one
-// would have to grow its stack each time. The zero worker starts one when it is needed.
+// A worker is a goroutine that makes contained calls, one after the other. A new goroutine
+// for each call would have to grow its stack each time. The zero worker is ready: its
+// first call starts the goroutine.
 type worker struct {
 	calls chan func()
 	done  chan *fault
 }
 
-// call is [contained] in the worker's goroutine. The call before has returned, or leave
-// was called since.
+// call is [contained] in the worker's goroutine. The caller must have received the result
+// of the previous call, or called leave since.
 func (w *worker) call(f func()) <-chan *fault {
 	if w.calls == nil {
 		calls, done := make(chan func(), 1), make(chan *fault, 1)
@@ -95,7 +95,7 @@ func (w *worker) call(f func()) <-chan *fault {
 	return w.done
 }
 
-// leave lets go of the goroutine, which ends when its call has returned.
+// leave gives up the goroutine. It ends when its present call has returned.
 func (w *worker) leave() {
 	if w.calls != nil {
 		close(w.calls)
@@ -103,7 +103,7 @@ func (w *worker) leave() {
 	}
 }
 
-// contain calls f and returns when it has returned, or the fault that ended it.
+// contain calls f and waits. It returns nil when f has returned, or the fault.
 func contain(f func()) *fault { return <-contained(f) }
 
 // bounded cuts what is too long for a line of the log.
@@ -115,10 +115,9 @@ func bounded(s string) string {
 	return s[:most] + "..."
 }
 
-// finite returns err if what it wraps comes to an end, and otherwise an error with
-// the same text that wraps nothing. errors.Is and errors.As would follow an Unwrap
-// that goes in a circle for ever, and even a goroutine that is left behind must not
-// use up a processor.
+// finite returns err if it wraps at most 10,000 errors, and otherwise an error with the same
+// text that wraps nothing. An error may wrap itself. Then errors.Is and errors.As would
+// never return, and would use up a processor even if nobody waited for them.
 func finite(err error) error {
 	left := 10_000
 	if !unwraps(err, &left) {
@@ -127,8 +126,8 @@ func finite(err error) error {
 	return err
 }
 
-// unwraps reports whether err and what it wraps are not more than left errors, which
-// it counts down.
+// unwraps reports whether err and the errors that it wraps are at most left. It counts
+// left down.
 func unwraps(err error, left *int) bool {
 	if *left--; *left < 0 {
 		return false
@@ -146,9 +145,8 @@ func unwraps(err error, left *int) bool {
 	return true
 }
 
-// contained returns the configuration with everything in it that is called from the
-// library's goroutines contained. The Transport is contained where it is used, with
-// all that an attempt does.
+// contained returns the configuration with its Logger, Retry and Keeper contained. The
+// Transport is contained by [Hooks.try], together with the rest of an attempt.
 func (c Config) contained() Config {
 	c.Logger = slog.New(containedHandler{c.Logger.Handler()})
 	c.Retry = containPolicy(c.Retry, c.Logger)
@@ -162,8 +160,8 @@ func (c Config) contained() Config {
 	return c
 }
 
-// A containedHandler is an application's log handler. A line at which it panics is
-// dropped, because there is nobody left to tell.
+// A containedHandler is an application's log handler. If it panics, the line is lost,
+// because there is no other place to report it.
 type containedHandler struct{ slog.Handler }
 
 func (h containedHandler) Enabled(ctx context.Context, l slog.Level) (ok bool) {
@@ -195,8 +193,7 @@ func (h containedHandler) with(next func() slog.Handler) slog.Handler {
 	return made
 }
 
-// A tracer calls the functions of a [Trace]. One that panics ends nothing: the log is
-// told.
+// A tracer calls the functions of a [Trace]. If one of them panics, the tracer logs it.
 type tracer struct {
 	Trace
 	log   *slog.Logger
@@ -211,7 +208,8 @@ func (t *tracer) call(w *worker, name string, f func()) {
 	}
 }
 
-// A containedPolicy is an application's. While it fails, the standard schedule counts.
+// A containedPolicy is an application's retry policy. If it panics, the standard schedule
+// decides instead.
 type containedPolicy struct {
 	retry.Policy
 	log   *slog.Logger
@@ -234,8 +232,8 @@ func (p containedPolicy) Next(n int) (wait time.Duration, ok bool) {
 	return wait, ok
 }
 
-// A containedKeeper is an application's. Where it fails, the call that needs it returns
-// an [InvalidError]. That has no stack, because equal errors are logged once.
+// A containedKeeper is an application's Keeper. If it panics, its method returns an
+// [InvalidError]. The error has no stack, because equal errors are logged only once.
 type containedKeeper struct{ keeper Keeper }
 
 func (k containedKeeper) Encrypt(plaintext, associated []byte) (b []byte, err error) {
@@ -261,8 +259,8 @@ func (k containedKeeper) invalid(method string, f *fault) error {
 	return invalid("Config.Keeper", "%s of a %T did not return: %v", method, k.keeper, f).because(f)
 }
 
-// A containedRing is a containedKeeper that is a KeyRing. What it cannot judge counts
-// as encrypted with a former key.
+// A containedRing is a containedKeeper that is a KeyRing. If Current panics, it reports
+// false, as for a ciphertext of a former key.
 type containedRing struct {
 	containedKeeper
 	ring KeyRing

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// Prune forgets what is older than the retention, in small steps, and returns
-// when there is no more. Run does so every hour. A clock that this process saw being
-// set forward is believed a day later, so that a wrong one makes nothing forgotten.
+// Prune removes events and deliveries that are older than the retention. It removes them in
+// small steps, and returns when nothing is left to remove. Run does the same every hour.
+// If this process notices that the clock was set forward, Prune ignores that for a day, so
+// that a wrong clock removes nothing.
 func (h *Hooks) Prune(ctx context.Context) error {
 	if err := checkContext(ctx); err != nil {
 		return err
@@ -40,10 +41,10 @@ func (h *Hooks) prune(ctx context.Context, store Store) error {
 const (
 	pruneFirst = time.Minute // after Run begins: some programs never live for an hour
 	pruneEvery = time.Hour
-	pruneStep  = 500 // rows a call, so that nobody waits long for the store
+	pruneStep  = 500 // rows in a call, so that other callers do not wait long for the store
 )
 
-// prune forgets what is older than the retention, hour by hour.
+// prune prunes the store a minute after Run has begun, and then every hour.
 func (d *dispatcher) prune(ctx context.Context) {
 	retry := backoff{report: d.h.storeError}
 	for wait := pruneFirst; ; wait = pruneEvery {
