@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// An Event is a fact that the application announces. Make one with
-// [EventType.New], set what else you want to say, and publish it.
+// An Event is a fact that the application announces. Make one with [EventType.New], set
+// further fields if you need them, and publish it.
 type Event struct {
 	// ID names the event for ever: it is the webhook-id of every attempt and
 	// replay, and publishing the same ID again does nothing. Letters, digits,
@@ -23,21 +23,22 @@ type Event struct {
 	// Tenant is the customer whose event it is. Endpoints of exactly this
 	// tenant receive it; the empty tenant is that of events without one.
 	Tenant string
-	// Time is when it happened. Zero: now.
+	// Time is when it happened. Zero means now.
 	Time time.Time
-	// Data is the JSON payload, sent byte for byte. Nobody may alter it once
-	// the event is published.
+	// Data is the JSON payload, sent byte for byte. The application must not change
+	// the bytes once the event is published.
 	Data json.RawMessage
-	// OrderingKey, for subscribers that are Ordered: events with the same key
-	// reach them one after the other, in the order of their publishing.
+	// OrderingKey puts events in order for subscribers that are Ordered: events with
+	// the same key reach them one after the other, in the order of their publishing.
 	OrderingKey string
-	// IdempotencyKey makes publishing repeatable when there is no ID to go
-	// by: within [Config].IdempotencyWindow, a second event of the same
-	// tenant with the same key is a duplicate, and nothing is stored of it.
+	// IdempotencyKey makes it safe to repeat a publish if the application has no ID
+	// of its own for the event. Within [Config].IdempotencyWindow, a second event of
+	// the same tenant with the same key is a duplicate, and nothing of it is stored.
 	IdempotencyKey string
-	// DeliverAt is when the first attempt may start. Zero: at once.
+	// DeliverAt is when the first attempt may start. Zero means at once.
 	DeliverAt time.Time
-	// ExpiresAt is when there is no use in delivering any more. Zero: never.
+	// ExpiresAt is when delivering the event becomes useless: then its remaining
+	// deliveries fail. Zero means never.
 	ExpiresAt time.Time
 	// Metadata is kept with the event for the application. It is not sent.
 	Metadata map[string]string
@@ -46,12 +47,11 @@ type Event struct {
 	// the event is read back.
 	Seq int64
 
-	err error // of encoding Data; Publish returns it
+	err error // why New could not encode Data; Publish returns it
 }
 
 // An EventType is the name of a kind of event and the Go type of its data.
-// It is a plain value; nothing knows of it until it is given to
-// [Hooks.Register].
+// It is a plain value. Register it with [Hooks.Register] before the first use.
 type EventType[T any] struct{ name string }
 
 // NewEventType returns the event type called name: segments of letters,
@@ -110,7 +110,7 @@ type AnyEventType interface {
 
 func (EventType[T]) eventType() {}
 
-// The Standard Webhooks specification recommends this form of type names.
+// typeName is the form of type names that the Standard Webhooks specification recommends.
 var typeName = regexp.MustCompile(`^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$`)
 
 const maxName = 128
@@ -162,8 +162,8 @@ func (p pattern) match(name string) bool {
 // publish may have to follow all of them.
 const maxPatterns = 64
 
-// checkPatterns refuses too many or none, what is no pattern or matches no registered type.
-// h.mu is held.
+// checkPatterns refuses an empty list, too many patterns, and a pattern that is malformed or
+// matches no registered type. The caller holds h.mu.
 func (h *Hooks) checkPatterns(field string, ps []string) error {
 	if len(ps) == 0 {
 		return invalid(field, "it is empty; write the types to receive, or ** for all")

@@ -6,52 +6,58 @@ import (
 	"fmt"
 )
 
-// A Keeper encrypts what must not lie in a store in plain text: the secrets of
-// endpoints and the values of their headers. Package keeper has one; a key
-// management service may stand behind another.
+// A Keeper encrypts what must not be in a store in plain text: the secrets of endpoints and
+// the values of their headers. Package keeper has one. An application may write another,
+// which asks a key management service for example.
 //
-// associated is authenticated and not encrypted, as in [crypto/cipher.AEAD]: it is
-// the endpoint's id, so that a ciphertext which was moved to another endpoint does
-// not decrypt. The bytes belong to the caller. An error of Encrypt is that of the
-// call that had something to write. An error of Decrypt makes the endpoint wait;
-// while Run runs, it is tried again every second or so until it succeeds. Neither
-// may quote the plain text, and a panic, which counts as an error, may not either. Methods are called from several goroutines at a time.
+//   - associated is authenticated and not encrypted, as in [crypto/cipher.AEAD]. It is the
+//     endpoint's id, so that a ciphertext that was moved to another endpoint does not decrypt.
+//   - A Keeper does not keep or change the bytes that it gets.
+//   - The call that has something to write returns the error of Encrypt.
+//   - An error of Decrypt makes the endpoint wait. While Run runs, Decrypt is called again
+//     every second or so until it succeeds.
+//   - No error may quote the plain text. A panic counts as an error, and may not quote it
+//     either.
+//   - Methods are called from several goroutines at a time.
 //
-// Decrypt is called when an endpoint's record is read for the first time or has
-// changed, and whoever reads waits for it, Publish included: a Keeper that asks a
-// service should answer within milliseconds, and bound the time itself.
+// Decrypt is called when the record of an endpoint is read for the first time or has
+// changed. Whoever reads the record waits for Decrypt, Publish included. So a Keeper that
+// asks a service should answer within milliseconds, and must bound the time itself.
 //
-// A Keeper may call methods of the [Hooks] that it belongs to, because none calls it
-// while holding a lock. The exceptions are those that read endpoints, which would call
-// it again without end: Publish, PublishBatch, PublishTx, PutEndpoint, Endpoint,
-// Endpoints, RotateSecret, Unsubscribe, Reseal, Health, Run and Flush.
+// A Keeper may call methods of the [Hooks] that it belongs to, because no method calls it
+// while holding a lock. It must not call those that read endpoints, because they would
+// call the Keeper again without end: Publish, PublishBatch, PublishTx, PutEndpoint,
+// Endpoint, Endpoints, RotateSecret, Unsubscribe, Reseal, Health, Run and Flush.
 type Keeper interface {
 	Encrypt(plaintext, associated []byte) (ciphertext []byte, err error)
 	Decrypt(ciphertext, associated []byte) (plaintext []byte, err error)
 }
 
-// A KeyRing is a Keeper with several keys, of which one encrypts. It can tell which
-// ciphertexts were made with that one: [Hooks.Reseal] leaves these alone. Optional.
+// A KeyRing is a Keeper with several keys, one of which encrypts. Current reports whether a
+// ciphertext was made with that key; [Hooks.Reseal] does not write such endpoints again. A
+// Keeper need not be a KeyRing.
 type KeyRing interface {
 	Keeper
 	Current(ciphertext []byte) bool
 }
 
-// ErrSealed reports an endpoint whose secrets cannot be read: there is no Keeper, or
-// not with the key that they were encrypted with, or what decrypts is not for this
-// version of hooks.
+// ErrSealed reports an endpoint whose secrets cannot be read. There is no Keeper, the
+// Keeper lacks the key that they were encrypted with, or another version of hooks has
+// written them in a form that this one cannot read.
 var ErrSealed = errors.New("hooks: the endpoint's secrets cannot be decrypted")
 
-// errNoKeeper is that of a process which cannot read ciphertexts, and so is not to
-// write plain text among them.
+// errNoKeeper is the error of a process without a Keeper on a store with encrypted
+// secrets. It cannot read them, and must not write plain text beside them.
 var errNoKeeper = fmt.Errorf("%w: set Config.Keeper, as the other processes on the store have it", ErrSealed)
 
-// Reseal encrypts anew, with the key that [Config].Keeper encrypts with, what the store
-// holds in plain text, from before there was a Keeper, or under another key, and
-// returns how many endpoints it wrote. Run it once when every process encrypts with
-// the new key; then the old one can go. It takes one endpoint after the other, may be interrupted,
-// repeated, and run beside everything else. Endpoints that cannot be decrypted are
-// left as they are; the error, joined, names each of them and wraps [ErrSealed].
+// Reseal encrypts the secrets of all endpoints with the key that [Config].Keeper encrypts
+// with: those that are in plain text, because there was no Keeper when they were written,
+// and those that were encrypted with another key. It returns how many endpoints it wrote.
+// Call it once when every process encrypts with the new key; then the old key can go.
+//
+// Reseal takes one endpoint after the other. It may be interrupted and repeated, and run
+// beside everything else. It does not change endpoints that cannot be decrypted. Its error
+// names each of them, is joined by [errors.Join], and wraps [ErrSealed].
 func (h *Hooks) Reseal(ctx context.Context) (n int, err error) {
 	if err := checkContext(ctx); err != nil {
 		return 0, err
@@ -81,6 +87,7 @@ func (h *Hooks) Reseal(ctx context.Context) (n int, err error) {
 	return n, errors.Join(errs...)
 }
 
+// reseal is Reseal for one endpoint. It reports whether it wrote the endpoint.
 func (h *Hooks) reseal(ctx context.Context, id string) (wrote bool, err error) {
 	e := h.dir.endpoint(id)
 	switch {
@@ -100,7 +107,8 @@ func (h *Hooks) reseal(ctx context.Context, id string) (wrote bool, err error) {
 	return err == nil, err
 }
 
-// isCurrent reports whether a Keeper says that it encrypted with its present key.
+// isCurrent reports whether sealed was encrypted with the present key of a Keeper, as far as
+// the Keeper can tell.
 func isCurrent(k Keeper, sealed []byte) bool {
 	ring, ok := k.(KeyRing)
 	return ok && len(sealed) > 0 && ring.Current(sealed)

@@ -10,13 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// Publish stores ev and one delivery for each of its subscribers, in one
-// write. When it returns nil, they are stored and will be delivered; the
-// receipt says how many they are, or that the event was there already.
+// Publish stores ev and one delivery for each of its subscribers, in one write. When its
+// error is nil, they are stored and will be delivered. The receipt says how many
+// deliveries there are, or that the event was stored before.
 //
-// An [InvalidError] or one of the store's sentinels says that nothing was
-// stored. Any other error leaves it unknown: set ev.ID or ev.IdempotencyKey
-// before the first call, and repeat the call with the same.
+// If the error is an [InvalidError] or one of the store's sentinels, nothing was stored.
+// After any other error nobody knows. Then call Publish again with the same event, whose
+// ID or IdempotencyKey was set before the first call.
 func (h *Hooks) Publish(ctx context.Context, ev Event) (Receipt, error) {
 	receipts, err := h.PublishBatch(ctx, []Event{ev})
 	if err != nil {
@@ -42,15 +42,15 @@ func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error
 		d.abandon(entries, certain(err))
 		return nil, publishError(evs, err)
 	}
-	defer d.accept(entries, receipts) // whatever becomes of the trace
+	defer d.accept(entries, receipts) // last, whatever the trace does
 	h.tracePublished(entries, receipts)
 	if h.dispatcher() != d {
-		h.lookNow() // Run has begun meanwhile, and may have looked too early
+		h.lookNow() // Run has begun meanwhile, and may have read the backlog too early
 	}
 	return receipts, nil
 }
 
-// tracePublished tells the trace what was stored, or turned out to be a duplicate.
+// tracePublished tells the trace which events were stored, and which were duplicates.
 func (h *Hooks) tracePublished(entries []Entry, receipts []Receipt) {
 	f := h.trace.Published
 	if f == nil {
@@ -63,11 +63,11 @@ func (h *Hooks) tracePublished(entries []Entry, receipts []Receipt) {
 	}
 }
 
-// PublishTx publishes inside the application's own transaction: what it has
-// written is there if and when the transaction commits. Its tx is what the
-// store's Tx method returns. Call [Hooks.Wake] after the commit, so that
-// delivery begins at once; it does not matter if the program ends before that. Errors
-// are those of Publish; after one, roll back.
+// PublishTx publishes inside the application's own transaction. The events and their
+// deliveries exist if and when the transaction commits. tx is what the store's Tx method
+// returns. Call [Hooks.Wake] after the commit, so that delivery begins at once. If the
+// program ends before that call, nothing is lost. Errors are those of Publish; after an
+// error, roll back.
 func (h *Hooks) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, error) {
 	if err := checkContext(ctx); err != nil {
 		return nil, err
@@ -87,6 +87,7 @@ func (h *Hooks) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, 
 	return receipts, nil
 }
 
+// publishError says which events an error is about.
 func publishError(evs []Event, err error) error {
 	if len(evs) == 1 {
 		return fmt.Errorf("hooks: publish %s: %w", evs[0].Type, err)
@@ -94,8 +95,8 @@ func publishError(evs []Event, err error) error {
 	return fmt.Errorf("hooks: publish %d events: %w", len(evs), err)
 }
 
-// entries checks the events and addresses them to their subscribers, as tx knows
-// them if it is not nil.
+// entries checks the events, and makes the deliveries to their subscribers. If tx is not
+// nil, it reads the subscribers in that transaction.
 func (h *Hooks) entries(ctx context.Context, tx Tx, evs []Event) ([]Entry, error) {
 	entries := make([]Entry, len(evs))
 	for i, ev := range evs {
@@ -118,7 +119,8 @@ func (h *Hooks) entries(ctx context.Context, tx Tx, evs []Event) ([]Entry, error
 	return entries, nil
 }
 
-// complete checks an event and fills in what was left to us, but its Time.
+// complete checks an event and sets what the application has left empty, except for Time,
+// which address sets.
 func (h *Hooks) complete(ev Event) (Event, error) {
 	if ev.ID == "" {
 		ev.ID = newID("evt_")
@@ -157,6 +159,8 @@ func (h *Hooks) checkEvent(ev Event) error {
 	)
 }
 
+// checkTimes refuses times that no RFC 3339 text can say, and an event that expires before
+// it may be delivered.
 func checkTimes(ev Event) error {
 	for _, t := range []time.Time{ev.Time, ev.DeliverAt, ev.ExpiresAt} {
 		if t.Year() < 1 || !t.Before(farFuture) {

@@ -11,15 +11,16 @@ import (
 	"example.com/hooks/signer"
 )
 
-// A recordedEndpoint is an endpoint's record, in JSON. Its Secret and the values of its
-// Header hide themselves: what they are stands in the private part.
+// A recordedEndpoint is the record of an endpoint, as it is stored in JSON. Endpoint is its
+// public part: there the Secret and the values of the Header are redacted. The private
+// part has them, in plain text or encrypted.
 type recordedEndpoint struct {
 	Endpoint
-	Private *private `json:",omitempty"` // without a Keeper
-	Sealed  []byte   `json:",omitempty"` // with one: the same, encrypted
+	Private *private `json:",omitempty"` // if there is no Keeper
+	Sealed  []byte   `json:",omitempty"` // if there is one: Private in JSON, encrypted
 }
 
-// The private part of an endpoint.
+// private is the private part of an endpoint.
 type private struct {
 	Keys   []recordedKey // newest first
 	Header map[string]string
@@ -31,7 +32,7 @@ type recordedKey struct {
 	Until time.Time // when it stops signing; zero: never
 }
 
-// revealKeys returns keys in plain text.
+// revealKeys returns signing keys in plain text.
 func revealKeys(keys []signingKey) []recordedKey {
 	list := make([]recordedKey, len(keys))
 	for i, k := range keys {
@@ -40,6 +41,7 @@ func revealKeys(keys []signingKey) []recordedKey {
 	return list
 }
 
+// parseKeys undoes revealKeys.
 func parseKeys(list []recordedKey) (keys []signingKey, err error) {
 	for _, r := range list {
 		k := signingKey{until: r.Until}
@@ -54,15 +56,16 @@ func parseKeys(list []recordedKey) (keys []signingKey, err error) {
 	return keys, nil
 }
 
-// plain returns the record that e has without a Keeper: endpoints are equal if
-// theirs are.
+// plain returns the record that e has if there is no Keeper. Two endpoints are equal if
+// these records are.
 func (e *endpoint) plain() ([]byte, error) {
 	return json.Marshal(recordedEndpoint{Endpoint: e.Endpoint, Private: e.private()})
 }
 
+// private returns the private part of e.
 func (e *endpoint) private() *private { return &private{revealKeys(e.keys), e.Header} }
 
-// seal returns the record of e, and notes the ciphertext in e.
+// seal returns the record of e, encrypted if there is a Keeper. It sets e.sealed.
 func (h *Hooks) seal(e *endpoint) ([]byte, error) {
 	k := h.cfg.Keeper
 	if k == nil && h.dir.anySealed() {
@@ -81,9 +84,10 @@ func (h *Hooks) seal(e *endpoint) ([]byte, error) {
 	return json.Marshal(recordedEndpoint{Endpoint: e.Endpoint, Sealed: e.sealed})
 }
 
-// unseal reads the record of an endpoint; nil if it is deleted. known is the
-// endpoint as it was known, or nil. One whose private part cannot be read is known by
-// its public part, so that it gets its deliveries.
+// unseal returns the endpoint that a record describes, or nil if it was deleted. known is
+// the endpoint of the same id that the directory has now, or nil; if its ciphertext is the
+// same, unseal decrypts nothing. If the private part cannot be decrypted, unseal returns
+// the public part, with closed set, so that events still get deliveries for the endpoint.
 func unseal(k Keeper, id string, r Record, known *endpoint) (*endpoint, error) {
 	if len(r.Data) == 0 {
 		return nil, nil
@@ -104,8 +108,8 @@ func unseal(k Keeper, id string, r Record, known *endpoint) (*endpoint, error) {
 	return e, nil
 }
 
-// open takes in the private part of an endpoint, plain if it is in plain text. What
-// it looks like does not get into an error.
+// open sets the keys and the header of an endpoint from its private part: from plain, or
+// by decrypting e.sealed. No error quotes the private part.
 func (e *endpoint) open(k Keeper, plain *private) (err error) {
 	switch {
 	case len(e.sealed) > 0 && k == nil:
@@ -126,6 +130,7 @@ func (e *endpoint) open(k Keeper, plain *private) (err error) {
 	return nil
 }
 
+// decrypt returns the private part of the endpoint with an id.
 func decrypt(k Keeper, id string, sealed []byte) (*private, error) {
 	plain, err := k.Decrypt(sealed, []byte(id))
 	if err != nil {
@@ -138,7 +143,9 @@ func decrypt(k Keeper, id string, sealed []byte) (*private, error) {
 	return p, nil
 }
 
-// untilWritten repeats a read and a write of a record that others write too.
+// untilWritten calls write, which reads a record and writes it. It calls write again, ten
+// times at most, while the error is [ErrConflict]: another process has written the record
+// between the two.
 func untilWritten(write func() error) (err error) {
 	const tries = 10
 	for range tries {
@@ -149,7 +156,8 @@ func untilWritten(write func() error) (err error) {
 	return err
 }
 
-// putRecord writes v over the record it was made from, unless they are equal.
+// putRecord writes v, in JSON, over the record was, unless they are equal. It tells the
+// directory.
 func (h *Hooks) putRecord(ctx context.Context, store Store, key string, was Record, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -165,11 +173,11 @@ func (h *Hooks) putRecord(ctx context.Context, store Store, key string, was Reco
 	return err
 }
 
-// writeRecord writes data over a record, and returns the new one.
+// writeRecord writes data over the record was, and returns the new record.
 func (h *Hooks) writeRecord(ctx context.Context, store Store, key string, was Record, data []byte) (r Record, err error) {
 	r = Record{Key: key, Version: was.Version, Data: data}
 	if len(was.Data) == 0 {
-		r.Version = 0 // deleted, or never there
+		r.Version = 0 // the record was deleted, or there was none
 	}
 	if r.Version, err = store.Put(ctx, h.now(), r); err != nil {
 		return r, fmt.Errorf("hooks: record %s: %w", key, err)
@@ -177,8 +185,8 @@ func (h *Hooks) writeRecord(ctx context.Context, store Store, key string, was Re
 	return r, nil
 }
 
-// putEndpointRecord writes next over old, the endpoint that it was made from, which
-// may be nil, unless they are equal.
+// putEndpointRecord writes next over old, unless they are equal. old is the endpoint that
+// next was made from, or nil if next is new.
 func (h *Hooks) putEndpointRecord(ctx context.Context, old, next *endpoint) error {
 	if old != nil && old.closed == nil {
 		was, err := old.plain()
@@ -192,7 +200,8 @@ func (h *Hooks) putEndpointRecord(ctx context.Context, old, next *endpoint) erro
 	return h.writeEndpoint(ctx, old, next)
 }
 
-// writeEndpoint is putEndpointRecord if they are equal, too.
+// writeEndpoint writes next over old even if they are equal, as Reseal needs. It tells the
+// directory and wakes the dispatcher.
 func (h *Hooks) writeEndpoint(ctx context.Context, old, next *endpoint) error {
 	var was Record
 	if old != nil {
@@ -206,6 +215,6 @@ func (h *Hooks) writeEndpoint(ctx context.Context, old, next *endpoint) error {
 		return err
 	}
 	h.dir.update(edit{Record: next.record, endpoint: next})
-	h.lookNow() // it may have waited for its key
+	h.lookNow() // deliveries may have waited for the endpoint's key
 	return nil
 }

@@ -10,16 +10,20 @@ import (
 	"time"
 )
 
-// Run delivers until ctx ends. Then it takes no new work, waits for attempts
-// under way up to [Config].DrainTimeout, cancels those that remain, gives
-// back what it has leased without charging it, and returns nil. Errors of the
-// store do not end it: it waits and tries again, from its first call of the store on.
-// A call that does not return within 30 s counts as an error.
+// Run delivers until ctx ends. Then it takes no new work, and:
 //
-// Run returns an error only for what waiting cannot mend, within about a second
-// whenever it happens: [ErrRunning] when it runs already, [ErrLocked] when another
-// dispatcher has the store, [ErrClosed], [ErrTooNew] and [ErrForeign] when the store
-// says so, and an [*InvalidError] when the name of a handler is an endpoint's id.
+//   - waits for the attempts under way, for [Config].DrainTimeout at most,
+//   - cancels those that remain,
+//   - gives back the deliveries that it has leased, without counting an attempt,
+//   - returns nil.
+//
+// Errors of the store do not end Run: it waits and tries again, from its first call of the
+// store on. A call that does not return within 30 s counts as an error.
+//
+// Run returns an error only if waiting cannot mend it, within about a second:
+// [ErrRunning] if it runs already, [ErrLocked] if another dispatcher has the store,
+// [ErrClosed], [ErrTooNew] and [ErrForeign] if the store says so, and an [*InvalidError] if
+// the name of a handler is an endpoint's id.
 func (h *Hooks) Run(ctx context.Context) error {
 	if err := checkContext(ctx); err != nil {
 		return err
@@ -32,7 +36,7 @@ func (h *Hooks) Run(ctx context.Context) error {
 		case !d.flushing:
 			return err
 		}
-		select { // a Flush is at it
+		select { // a Flush has the dispatcher: wait until it returns
 		case <-d.stopped:
 		case <-ctx.Done():
 			return nil
@@ -40,15 +44,16 @@ func (h *Hooks) Run(ctx context.Context) error {
 	}
 }
 
-// Flush delivers what is due now: when it returns nil, every delivery that was
-// due has had an attempt, and its outcome is stored. It does not wait for those
-// that are due later, retries of what failed included. While Run runs, Flush
-// waits for it; else it does what Run does, for that long. It is for tests,
-// commands and jobs that end. Its error is ctx's, any that Run can return, or one that
-// says that Run ended meanwhile. Like Run it waits while the store fails: give it a ctx
-// that ends.
+// Flush delivers the deliveries that are due now. When it returns nil, each of them has had
+// an attempt, and the outcomes are stored. Flush does not wait for deliveries that are due
+// later; retries of failed attempts are due later, too. It is for tests, commands and jobs
+// that end.
 //
-// What a transaction commits more than a second after PublishTx may be missed where the
+// While Run runs, Flush waits until Run has delivered them. Otherwise Flush does what Run
+// does until then. Like Run it waits while the store fails, so give it a ctx that ends. Its
+// error is that of ctx, one that Run returns, or one that says that Run ended meanwhile.
+//
+// Flush may miss what a transaction commits more than a second after PublishTx, if the
 // store may be late to find it, see [Store].
 //
 // Flush needs one moment in which nothing is due or under way. While events are
@@ -69,7 +74,7 @@ func (h *Hooks) Flush(ctx context.Context) error {
 	}
 }
 
-// dispatchOnce is Run until all is flushed.
+// dispatchOnce does what Run does until nothing is due or under way.
 func (h *Hooks) dispatchOnce(ctx context.Context, d *dispatcher) error {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
@@ -80,14 +85,14 @@ func (h *Hooks) dispatchOnce(ctx context.Context, d *dispatcher) error {
 	return cmp.Or(<-done, flushed)
 }
 
-// dispatch is Run, once it is the only one.
+// dispatch does what Run does, with the dispatcher that begin has made the running one.
 func (h *Hooks) dispatch(ctx context.Context, d *dispatcher) error {
 	defer h.end(d)
 	return d.dispatch(ctx)
 }
 
-// begin makes a dispatcher the running one, for a Flush or for Run, or returns
-// [ErrRunning] and the one that is.
+// begin makes a new dispatcher the running one, for Flush (flushing) or for Run. If there
+// is a running one already, begin returns that one and [ErrRunning].
 func (h *Hooks) begin(flushing bool) (*dispatcher, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -99,6 +104,7 @@ func (h *Hooks) begin(flushing bool) (*dispatcher, error) {
 	return h.running, nil
 }
 
+// end records that no dispatcher runs any more, and tells everybody who waits for d.
 func (h *Hooks) end(d *dispatcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -106,19 +112,19 @@ func (h *Hooks) end(d *dispatcher) {
 	close(d.stopped)
 }
 
-// dispatcher returns the running one, or nil.
+// dispatcher returns the running dispatcher, or nil.
 func (h *Hooks) dispatcher() *dispatcher {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.running
 }
 
-// lastWords is how long attempts may go on when Run ends because of an error that
-// waiting cannot mend. Their outcomes are saved if the store still takes them.
+// lastWords is how long attempts may go on if Run ends because of an error that waiting
+// cannot mend. Their outcomes are saved if the store still accepts them.
 const lastWords = time.Second
 
-// dispatch is Run: it begins, delivers until ctx ends or waiting is of no use, and
-// returns why it was of no use.
+// dispatch locks the store, records the handlers, and delivers until ctx ends or an error
+// comes that waiting cannot mend. It returns that error, or nil.
 func (d *dispatcher) dispatch(ctx context.Context) error {
 	d.ctx, d.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer d.cancel(errDraining)
@@ -135,14 +141,14 @@ func (d *dispatcher) dispatch(ctx context.Context) error {
 	return d.failed()
 }
 
-// failed returns why Run ends; nil if it was told to.
+// failed returns the error that ends Run, or nil.
 func (d *dispatcher) failed() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.failure
 }
 
-// fail ends Run with an error that waiting cannot mend.
+// fail ends Run, because of an error that waiting cannot mend. Run returns the first one.
 func (d *dispatcher) fail(err error) {
 	d.mu.Lock()
 	first := d.failure == nil
@@ -156,7 +162,7 @@ func (d *dispatcher) fail(err error) {
 	}
 }
 
-// drainTime is how long Run may take once it is to end.
+// drainTime returns how long Run may go on after it was told to end.
 func (d *dispatcher) drainTime() time.Duration {
 	if d.failed() != nil {
 		return min(lastWords, d.h.cfg.DrainTimeout)
@@ -164,7 +170,8 @@ func (d *dispatcher) drainTime() time.Duration {
 	return d.h.cfg.DrainTimeout
 }
 
-// remaining is how long Run may still take, or may take once it is to end.
+// remaining returns how long Run may still go on, if it was told to end. If it was not, it
+// returns how long Run may go on when it is told to.
 func (d *dispatcher) remaining() time.Duration {
 	if deadline := d.deadline.Load(); deadline != nil {
 		return time.Until(*deadline)
@@ -172,8 +179,8 @@ func (d *dispatcher) remaining() time.Duration {
 	return d.drainTime()
 }
 
-// lock makes this the store's one dispatcher, if the store wants that. It tries again
-// until it has the lock or ctx ends.
+// lock takes the lock of the store, if it is [Exclusive], so that there is no other
+// dispatcher. It tries again until it has the lock or ctx ends.
 func (d *dispatcher) lock(ctx context.Context) (unlock func()) {
 	if _, ok := d.h.store.(Exclusive); !ok {
 		return func() {}
@@ -195,6 +202,7 @@ func (d *dispatcher) lock(ctx context.Context) (unlock func()) {
 	return func() {}
 }
 
+// tryLock tries once to take the lock of the store.
 func (d *dispatcher) tryLock(ctx context.Context) (free func() error, err error) {
 	if err := d.h.sync(ctx, d.store); err != nil {
 		return nil, err
@@ -202,8 +210,9 @@ func (d *dispatcher) tryLock(ctx context.Context) (free func() error, err error)
 	return d.store.Lock(ctx, d.h.now())
 }
 
-// recordHandlers makes the handlers of this process known to all others. It tries
-// again while the store fails, and ends Run if one is refused.
+// recordHandlers writes the handlers of this process to the store, so that other processes
+// publish to them. It tries again while the store fails. If a handler is refused, it ends
+// Run.
 func (d *dispatcher) recordHandlers(ctx context.Context) {
 	d.h.mu.Lock()
 	handlers := slices.Collect(maps.Values(d.h.handlers))
@@ -233,7 +242,7 @@ func (d *dispatcher) recordHandlers(ctx context.Context) {
 
 var errStopped = errors.New("hooks: flush: Run ended before all that was due was tried")
 
-// flush waits until nothing is due in the store, and nothing is held here.
+// flush waits until nothing is due in the store and this dispatcher holds no delivery.
 func (d *dispatcher) flush(ctx context.Context) error {
 	select {
 	case <-d.lanes.Idle():
