@@ -90,10 +90,10 @@ func isSpent(dl Delivery, p retry.Policy) bool {
 }
 
 // lost returns the outcome of an accused delivery that has used up its attempts: it failed
-// as [Lost].
+// as [ReasonLost].
 func (d *dispatcher) lost(j job) outcome {
 	end := j.Delivery
-	end.Status, end.Reason = Failed, Lost
+	end.Status, end.Reason = Failed, ReasonLost
 	end.Due = d.h.now()
 	end.Updated = end.Due
 	return outcome{Change: Change{Delivery: end}}

@@ -123,11 +123,11 @@ func (j job) conclude(a Attempt, v verdict, p retry.Policy, at time.Time, random
 	due := at.Add(max(retry.Jitter(wait, random), min(v.after, longestAfter)))
 	switch expires := j.event.ExpiresAt; {
 	case v.permanent:
-		end.Status, end.Reason = Failed, Rejected
+		end.Status, end.Reason = Failed, ReasonRejected
 	case !again:
-		end.Status, end.Reason = Failed, Exhausted
+		end.Status, end.Reason = Failed, ReasonExhausted
 	case !expires.IsZero() && !due.Before(expires):
-		end.Status, end.Reason = Failed, Expired
+		end.Status, end.Reason = Failed, ReasonExpired
 	default:
 		end.Status, end.Due = Retrying, micro(due)
 	}
@@ -150,7 +150,7 @@ func (d *dispatcher) endUnstarted(j job, s subscriber, timeout time.Duration) (e
 	case obstacle.forGood():
 		o.Delivery.Status = Canceled
 	case !expires.IsZero() && !at.Before(expires):
-		o.Delivery.Status, o.Delivery.Reason = Failed, Expired
+		o.Delivery.Status, o.Delivery.Reason = Failed, ReasonExpired
 	case obstacle != noObstacle, !d.mayStart(j, timeout):
 		return d.givenBack(j), true
 	default:

@@ -14,7 +14,7 @@ import (
 func BenchmarkPublishBesideOthers(b *testing.B) {
 	for _, others := range []int{0, 1000, 50_000} {
 		b.Run(strconv.Itoa(others), func(b *testing.B) {
-			text := hooks.NewEventType[string]("bench.text")
+			text := hooks.EventType[string]{Name: "bench.text"}
 			h := besideOthers(b, others, text)
 			for b.Loop() {
 				r, err := h.Publish(b.Context(), text.New("data"))
@@ -33,7 +33,7 @@ func besideOthers(b *testing.B, n int, text hooks.AnyEventType) *hooks.Hooks {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := h.Register(text, hooks.NewEventType[string]("bench.text.long"), hooks.NewEventType[string]("other.text")); err != nil {
+	if err := h.Register(text, hooks.EventType[string]{Name: "bench.text.long"}, hooks.EventType[string]{Name: "other.text"}); err != nil {
 		b.Fatal(err)
 	}
 	ignore := func(context.Context, hooks.Event) error { return nil }

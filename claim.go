@@ -46,7 +46,7 @@ func (d *dispatcher) claim(ctx context.Context) (again time.Time, err error) {
 
 // read reads the subscribers and the backlog. It returns which claims follow for
 // lanes, and sweeps: claims of what deleted subscribers have left.
-func (d *dispatcher) read(ctx context.Context) (claims []lanes.Claim, sweeps []Lane, err error) {
+func (d *dispatcher) read(ctx context.Context) (claims []lanes.Claim, sweeps []ClaimLane, err error) {
 	if err := d.refresh(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -83,14 +83,14 @@ func (d *dispatcher) refresh(ctx context.Context) error {
 // sortBacklog returns the lanes that have something due, the sweeps to make, and
 // when the next of the other deliveries becomes due, by this process's clock. It
 // leaves out subscribers that this process cannot call now.
-func (d *dispatcher) sortBacklog(backlog []Waiting) (due []lanes.Lane, sweeps []Lane, next time.Time) {
+func (d *dispatcher) sortBacklog(backlog []BacklogLane) (due []lanes.Lane, sweeps []ClaimLane, next time.Time) {
 	clock, at := time.Now(), d.h.now()
 	for _, w := range backlog {
 		s := d.h.subscriber(w.Subscriber)
 		if s.obstacle == wasDeleted {
 			d.lanes.Remove(w.Subscriber)
 			if !d.swept[w.Subscriber] || !w.Due.After(at) {
-				sweeps = append(sweeps, Lane{w.Subscriber, cancelStep, farFuture, at.Add(time.Minute)})
+				sweeps = append(sweeps, ClaimLane{w.Subscriber, cancelStep, farFuture, at.Add(time.Minute)})
 			}
 			continue
 		}
@@ -110,7 +110,7 @@ func (d *dispatcher) sortBacklog(backlog []Waiting) (due []lanes.Lane, sweeps []
 
 // claimFor makes claims and sweeps in one call of the store, and returns when to
 // go on.
-func (d *dispatcher) claimFor(ctx context.Context, claims []lanes.Claim, sweeps []Lane) (again time.Time, err error) {
+func (d *dispatcher) claimFor(ctx context.Context, claims []lanes.Claim, sweeps []ClaimLane) (again time.Time, err error) {
 	at, steps := d.h.reading()
 	if int64(steps) != d.dated.Load() { // the waits in the store must be moved first
 		d.unclaim(claims)
@@ -141,14 +141,14 @@ func (d *dispatcher) claimFor(ctx context.Context, claims []lanes.Claim, sweeps 
 
 // servable returns the claims for subscribers that this process can still call, and the
 // same claims as the store takes them. It ends the others.
-func (d *dispatcher) servable(claims []lanes.Claim, at time.Time) (kept []lanes.Claim, list []Lane) {
+func (d *dispatcher) servable(claims []lanes.Claim, at time.Time) (kept []lanes.Claim, list []ClaimLane) {
 	for _, c := range claims {
 		if !d.h.subscriber(c.ID).servable() {
 			d.lanes.Unclaimed(c)
 			continue
 		}
 		kept = append(kept, c)
-		list = append(list, Lane{c.ID, c.Max, at, leaseUntil(at, c.Lease)})
+		list = append(list, ClaimLane{c.ID, c.Max, at, leaseUntil(at, c.Lease)})
 	}
 	return kept, list
 }
@@ -163,7 +163,7 @@ func (d *dispatcher) unclaim(claims []lanes.Claim) {
 
 // take puts what a claim has leased into its lanes. What a sweep has leased, or
 // nobody has asked for, it ends.
-func (d *dispatcher) take(claims []lanes.Claim, sweeps []Lane, entries []Entry) {
+func (d *dispatcher) take(claims []lanes.Claim, sweeps []ClaimLane, entries []Entry) {
 	clock, at := time.Now(), d.h.now()
 	asked, got := make(map[string]bool, len(claims)), make(map[string]int)
 	for _, c := range claims {

@@ -95,7 +95,7 @@ func TestDeliverAtAndExpiresAtAreTheStores(t *testing.T) {
 		if got := called[later.ID]; len(got) != 3 || got[0].Sub(later.DeliverAt).Abs() > time.Microsecond {
 			t.Errorf("the scheduled event was tried at %v; want 3 times, first at %v", got, later.DeliverAt)
 		}
-		if d := kit.Delivery(t, h, brief.ID, "a"); d.Reason != hooks.Expired || len(called[brief.ID]) != 2 {
+		if d := kit.Delivery(t, h, brief.ID, "a"); d.Reason != hooks.ReasonExpired || len(called[brief.ID]) != 2 {
 			t.Errorf("the brief event is %v (%s) after %d calls; want failed (expired) after 2", d.Status, d.Reason, len(called[brief.ID]))
 		}
 	})

@@ -4,48 +4,63 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
 // A DeliveryID names a delivery. It is unique by construction: an event
 // reaches a subscriber once.
 type DeliveryID struct {
-	Event, Subscriber string
+	Event      string `json:"event"`
+	Subscriber string `json:"subscriber"`
 }
 
-// String returns "event → subscriber", for logs.
-func (id DeliveryID) String() string { return id.Event + " → " + id.Subscriber }
+// String returns the event's id, a full stop and the subscriber's, for logs, URLs and
+// commands; [ParseDeliveryID] reads it. Neither id has a full stop in it.
+func (id DeliveryID) String() string { return id.Event + "." + id.Subscriber }
+
+// ParseDeliveryID reads what [DeliveryID.String] returned. Any other text is an
+// [*InvalidError].
+func ParseDeliveryID(text string) (DeliveryID, error) {
+	event, subscriber, _ := strings.Cut(text, ".")
+	if !isID(event) || !isID(subscriber) {
+		return DeliveryID{}, invalid("DeliveryID", "%q: write the event's id, a full stop and the subscriber's, as in evt_1.crm", text)
+	}
+	return DeliveryID{event, subscriber}, nil
+}
 
 // A Delivery is the sending of one event to one subscriber, over all the
 // attempts that it takes.
 type Delivery struct {
 	DeliveryID
-	Type, Tenant string // the event's
-	OrderingKey  string // the event's, when the subscriber is ordered; else empty
-	Seq          int64  // its place in the line, set by the store; zero until it is read back
-	Status       Status
-	Reason       Reason    // why it failed; else empty
-	Due          time.Time // when the next attempt may start; while Sending, when the lease ends
-	Run          int       // 1, and one more with each replay
-	Attempts     int       // finished and charged, in this run
-	Lost         int       // leases that ended without an outcome, in this run
-	Token        int64     // the fence: one more with every change
-	Created      time.Time
-	Updated      time.Time // of the last outcome or decision; when final, since when
-	Code         int       // the last attempt's HTTP status; 0 without one
-	Error        string    // the last attempt's class of failure; "lost" if the process ended meanwhile
+	Type        string    `json:"type"`                   // the event's
+	Tenant      string    `json:"tenant,omitempty"`       // the event's
+	OrderingKey string    `json:"ordering_key,omitempty"` // the event's, when the subscriber is ordered; else empty
+	Seq         int64     `json:"seq"`                    // its place in the line, set by the store; zero until it is read back
+	Status      Status    `json:"status"`
+	Reason      Reason    `json:"reason,omitempty"` // why it failed, or was canceled
+	Due         time.Time `json:"due,omitzero"`     // when the next attempt may start; while Sending, when the lease ends
+	Run         int       `json:"run"`              // 1, and one more with each replay
+	Attempts    int       `json:"attempts"`         // finished and charged, in this run
+	Lost        int       `json:"lost,omitempty"`   // leases that ended without an outcome, in this run
+	Token       int64     `json:"-"`                // the fence: one more with every change
+	Created     time.Time `json:"created"`
+	Updated     time.Time `json:"updated"`         // of the last outcome or decision; when final, since when
+	Code        int       `json:"code,omitempty"`  // the last attempt's HTTP status; 0 without one
+	Error       string    `json:"error,omitempty"` // the last attempt's class of failure; "lost" if the process ended meanwhile
 }
 
 // A Status is where a delivery stands.
 type Status uint8
 
+// The numbers are stored: never renumber them.
 const (
-	Pending   Status = iota + 1 // waiting for the first attempt of its run
-	Retrying                    // waiting for another, after a failed one
-	Sending                     // leased by a dispatcher until Due
-	Succeeded                   // final: the subscriber took it
-	Failed                      // final: given up, see [Reason]; a replay starts it again
-	Canceled                    // final: somebody decided so
+	Pending   Status = 1 // waiting for the first attempt of its run
+	Retrying  Status = 2 // waiting for another, after a failed one
+	Sending   Status = 3 // leased by a dispatcher until Due
+	Succeeded Status = 4 // final: the subscriber took it
+	Failed    Status = 5 // final: given up, see [Reason]; a replay starts it again
+	Canceled  Status = 6 // final: somebody decided so, or the subscriber is gone
 )
 
 // states is the one table of what a status is called and what may follow it.
@@ -86,14 +101,16 @@ func (s *Status) UnmarshalText(text []byte) error {
 // Final reports whether nothing more happens to a delivery by itself.
 func (s Status) Final() bool { return s == Succeeded || s == Failed || s == Canceled }
 
-// A Reason is why a delivery failed for good.
+// A Reason is why a delivery failed for good, or was canceled.
 type Reason string
 
+// The texts are stored, and stable.
 const (
-	Exhausted Reason = "exhausted" // the retry policy gave up
-	Rejected  Reason = "rejected"  // the subscriber said never to try again
-	Expired   Reason = "expired"   // its event's ExpiresAt has passed
-	Lost      Reason = "lost"      // the process died during each attempt, the last time while nothing else was running
+	ReasonExhausted Reason = "exhausted" // the retry policy gave up
+	ReasonRejected  Reason = "rejected"  // the subscriber said never to try again
+	ReasonExpired   Reason = "expired"   // its event's ExpiresAt has passed
+	ReasonLost      Reason = "lost"      // the process died during each attempt, the last time while nothing else was running
+	ReasonDeleted   Reason = "deleted"   // canceled, because the subscriber is gone
 )
 
 // A StatusError says that a delivery cannot go from one status to another,

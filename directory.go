@@ -2,7 +2,6 @@ package hooks
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -271,9 +270,11 @@ func (dir *directory) applyHandler(name string, r Record) error {
 		return nil
 	default:
 		l = listener{} // decoding into the old one would overwrite its patterns in place
-		if err := json.Unmarshal(r.Data, &l); err != nil {
+		rec, err := parseHandler(r.Data)
+		if err != nil {
 			return err
 		}
+		l.Events, l.Ordered = rec.Events, rec.Ordered
 		dir.deleted[name] = false
 	}
 	l.record = r
@@ -308,11 +309,13 @@ func (dir *directory) removeHandler(name string) {
 }
 
 // matches returns the subscribers that receive an event of a tenant and type, sorted by id,
-// each of them once.
-func (dir *directory) matches(tenant, typ string) []match {
+// each of them once. A private one is for handlers only.
+func (dir *directory) matches(tenant, typ string, private bool) (list []match) {
 	dir.mu.RLock()
-	list := dir.endpoints.tenants[tenant].appendMatches(nil, typ)
-	list = dir.routes.appendMatches(list, typ)
+	if !private {
+		list = dir.endpoints.tenants[tenant].matches(list, typ)
+	}
+	list = dir.routes.matches(list, typ)
 	dir.mu.RUnlock()
 	return unique(list)
 }

@@ -172,7 +172,7 @@ func TestUnreadableRecordStopsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
 		for _, key := range []string{"endpoint/broken", "handler/broken", "novelty/x"} {
-			if _, err := store.Put(t.Context(), time.Now(), hooks.Record{Key: key, Data: []byte("{")}); err != nil {
+			if _, err := store.Put(t.Context(), time.Now(), hooks.Record{Key: key, Data: []byte("{")}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -195,7 +195,7 @@ func TestHandlerIsRecordedInSpiteOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &contended{Store: memory.New(), before: func(s hooks.Store) {
 			other := hooks.Record{Key: "handler/a", Data: []byte(`{"Events":["other"]}`)}
-			if _, err := s.Put(t.Context(), time.Now(), other); err != nil {
+			if _, err := s.Put(t.Context(), time.Now(), other, nil); err != nil {
 				t.Error(err)
 			}
 		}}
@@ -216,12 +216,12 @@ type contended struct {
 	before func(hooks.Store)
 }
 
-func (s *contended) Put(ctx context.Context, now time.Time, r hooks.Record) (int64, error) {
+func (s *contended) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (int64, error) {
 	if f := s.before; f != nil {
 		s.before = nil
 		f(s.Store)
 	}
-	return s.Store.Put(ctx, now, r)
+	return s.Store.Put(ctx, now, r, emit)
 }
 
 // A page costs the same whether it is one of few endpoints or of many: it makes as many

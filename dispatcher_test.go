@@ -60,7 +60,7 @@ func TestRetriesAsTheScheduleSays(t *testing.T) {
 			}
 		}
 		d := kit.Delivery(t, h, r.EventID, "a")
-		if d.Status != hooks.Failed || d.Reason != hooks.Exhausted || d.Attempts != 10 {
+		if d.Status != hooks.Failed || d.Reason != hooks.ReasonExhausted || d.Attempts != 10 {
 			t.Errorf("delivery is %v (%s) after %d attempts; want failed (exhausted) after 10", d.Status, d.Reason, d.Attempts)
 		}
 		attempts, err := h.Attempts(t.Context(), d.DeliveryID)
@@ -87,8 +87,8 @@ func TestRetryAfterAndPermanent(t *testing.T) {
 		{"later than the schedule", hooks.RetryAfter(errors.New("busy"), time.Hour), hooks.Retrying, "", time.Hour, time.Hour},
 		{"sooner than the schedule", hooks.RetryAfter(errors.New("busy"), time.Second), hooks.Retrying, "", 5 * time.Second, 6 * time.Second},
 		{"beyond a day", hooks.RetryAfter(errors.New("busy"), 99*time.Hour), hooks.Retrying, "", 24 * time.Hour, 24 * time.Hour},
-		{"never", hooks.Permanent(errors.New("bad")), hooks.Failed, hooks.Rejected, 0, 0},
-		{"never, wrapped", fmt.Errorf("x: %w", hooks.Permanent(errors.New("bad"))), hooks.Failed, hooks.Rejected, 0, 0},
+		{"never", hooks.Permanent(errors.New("bad")), hooks.Failed, hooks.ReasonRejected, 0, 0},
+		{"never, wrapped", fmt.Errorf("x: %w", hooks.Permanent(errors.New("bad"))), hooks.Failed, hooks.ReasonRejected, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestExpires(t *testing.T) {
 		time.Sleep(time.Hour)
 		// The second attempt is at 5 s, the third would be at 5 m.
 		d := kit.Delivery(t, h, r.EventID, "a")
-		if d.Status != hooks.Failed || d.Reason != hooks.Expired || calls != 2 {
+		if d.Status != hooks.Failed || d.Reason != hooks.ReasonExpired || calls != 2 {
 			t.Errorf("delivery is %v (%s) after %d calls; want failed (expired) after 2", d.Status, d.Reason, calls)
 		}
 	})
@@ -164,7 +164,7 @@ func TestExpiredBeforeItCouldBeTried(t *testing.T) {
 		time.Sleep(time.Hour)
 		kit.StartInBubble(t, h)
 		synctest.Wait()
-		if d := kit.Delivery(t, h, r.EventID, "a"); d.Reason != hooks.Expired || d.Attempts != 0 {
+		if d := kit.Delivery(t, h, r.EventID, "a"); d.Reason != hooks.ReasonExpired || d.Attempts != 0 {
 			t.Errorf("delivery is %v (%s) after %d attempts; want failed (expired) after 0", d.Status, d.Reason, d.Attempts)
 		}
 	})
@@ -311,11 +311,11 @@ type lyingStore struct {
 	claims atomic.Int64
 }
 
-func (s *lyingStore) Backlog(context.Context) ([]hooks.Waiting, error) {
-	return []hooks.Waiting{{Subscriber: "a", Due: time.Now()}}, nil
+func (s *lyingStore) Backlog(context.Context) ([]hooks.BacklogLane, error) {
+	return []hooks.BacklogLane{{Subscriber: "a", Due: time.Now()}}, nil
 }
 
-func (s *lyingStore) Claim(context.Context, time.Time, []hooks.Lane) ([]hooks.Entry, error) {
+func (s *lyingStore) Claim(context.Context, time.Time, []hooks.ClaimLane) ([]hooks.Entry, error) {
 	s.claims.Add(1)
 	return nil, nil
 }

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -35,12 +36,10 @@ type Endpoint struct {
 	// [Hooks.RotateSecret]. It is encrypted in the store if there is a
 	// [Config].Keeper.
 	Secret signer.Secret
-	// Ed25519 signs the requests with a key pair instead of a Secret (v1a of
-	// Standard Webhooks): receivers have the public key, with which nobody can
-	// sign. The pair is generated here, and the private key never leaves. When you
-	// change this field, the old key signs beside the new one for 24 h.
-	Ed25519 bool
-	// PublicKey is the newest one of an Ed25519 endpoint, to be given to its
+	// Scheme is how the requests are signed. Empty: [SchemeHMAC]. When you change it,
+	// the old key signs beside the new one for 24 h.
+	Scheme Scheme
+	// PublicKey is the newest one of a [SchemeEd25519] endpoint, to be given to its
 	// owner. It is read only: what is put is ignored.
 	PublicKey signer.PublicKey
 	// Header is added to every request; at most 20 fields, 4 KiB in all. It
@@ -60,7 +59,24 @@ type Endpoint struct {
 	Timeout time.Duration
 	// Retry is the waits between attempts, at most 50. Nil: [Config].Retry.
 	Retry []time.Duration
+	// Version is that of the stored endpoint, set when it is read. Give it back to
+	// PutEndpoint to change exactly what you have read: if somebody has changed the
+	// endpoint since, or deleted it, that is [ErrConflict]. Zero writes over whatever is
+	// there.
+	Version int64
 }
+
+// A Scheme is how an endpoint's requests are signed, as Standard Webhooks names it.
+type Scheme string
+
+const (
+	// SchemeHMAC is HMAC-SHA256 with a secret that the receiver has as well.
+	SchemeHMAC Scheme = "v1"
+	// SchemeEd25519 is a signature of a key pair. Receivers have the public key, with
+	// which nobody can sign. The pair is generated here, and the private key never
+	// leaves.
+	SchemeEd25519 Scheme = "v1a"
+)
 
 // An endpoint is an [Endpoint] as it is recorded, with what signs its requests.
 type endpoint struct {
@@ -97,10 +113,10 @@ type address struct {
 // undo a rotation.
 //
 // Bad input is an [*InvalidError]. An endpoint whose secrets cannot be decrypted is
-// [ErrSealed], unless a Secret is given: that, and the Header with it, replaces what
+// [ErrUndecryptable], unless a Secret is given: that, and the Header with it, replaces what
 // was there at once. Read back, such an endpoint has a Header with "***" for each
 // value, which is refused. Without a [Config].Keeper nothing is written on a store
-// that has encrypted endpoints: that is [ErrSealed], too.
+// that has encrypted endpoints: that is [ErrUndecryptable], too.
 func (h *Hooks) PutEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 	if err := checkContext(ctx); err != nil {
 		return Endpoint{}, err
@@ -108,12 +124,13 @@ func (h *Hooks) PutEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 	if e.ID == "" {
 		e.ID = newID("ep_")
 	}
+	e.Scheme = cmp.Or(e.Scheme, SchemeHMAC)
 	if err := h.checkEndpoint(e); err != nil {
 		return Endpoint{}, err
 	}
 	e = e.clone()
 	var made Endpoint
-	err := untilWritten(func() (err error) {
+	err := untilWritten(e.Version, func() (err error) {
 		made, err = h.putEndpoint(ctx, e)
 		return err
 	})
@@ -135,6 +152,9 @@ func (h *Hooks) putEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 	if old != nil && old.closed != nil && e.Secret.IsZero() {
 		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", e.ID, old.closed)
 	}
+	if err := old.isAt(e.ID, e.Version); err != nil {
+		return Endpoint{}, err
+	}
 	next, made := merge(old, e, h.now())
 	if err := h.putEndpointRecord(ctx, old, next); err != nil {
 		return Endpoint{}, err
@@ -155,11 +175,20 @@ func merge(old *endpoint, e Endpoint, at time.Time) (next *endpoint, made bool) 
 	switch {
 	case !given.IsZero():
 		next.use(signingKey{secret: given}, at, defaultOverlap)
-	case len(next.keys) == 0, old.Ed25519 != e.Ed25519:
-		next.use(newKey(e.Ed25519), at, defaultOverlap)
+	case len(next.keys) == 0, old.Scheme != e.Scheme:
+		next.use(newKey(e.Scheme), at, defaultOverlap)
 		return next, true
 	}
 	return next, false
+}
+
+// isAt returns [ErrConflict] unless the endpoint, which may be nil, has the version
+// that the caller has read. The version zero is any.
+func (e *endpoint) isAt(id string, version int64) error {
+	if version == 0 || e != nil && e.record.Version == version {
+		return nil
+	}
+	return fmt.Errorf("hooks: endpoint %q: %w", id, ErrConflict)
 }
 
 // copy returns a copy that may be changed.
@@ -171,7 +200,7 @@ func (e *endpoint) copy() *endpoint {
 // if their call has generated it.
 func (e *endpoint) shown(made bool) Endpoint {
 	shown := e.Endpoint.clone()
-	shown.Secret = signer.Secret{}
+	shown.Secret, shown.Version = signer.Secret{}, e.record.Version
 	if made {
 		shown.Secret = e.keys[0].secret
 	}
@@ -197,7 +226,7 @@ func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
 	case r.Version == 0:
 		return fmt.Errorf("hooks: unsubscribe %q: %w", id, ErrNotFound)
 	}
-	version, err := h.store.Put(ctx, h.now(), Record{Key: r.Key, Version: r.Version})
+	version, err := h.store.Put(ctx, h.now(), Record{Key: r.Key, Version: r.Version}, nil)
 	if err != nil {
 		return fmt.Errorf("hooks: unsubscribe %q: %w", id, err)
 	}
@@ -221,7 +250,7 @@ func (h *Hooks) Endpoint(ctx context.Context, id string) (Endpoint, error) {
 	if e == nil {
 		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
 	}
-	return e.Endpoint.clone(), nil
+	return e.shown(false), nil
 }
 
 // Endpoints lists up to limit endpoints, without their Secrets, in the order
@@ -239,7 +268,7 @@ func (h *Hooks) Endpoints(ctx context.Context, after string, limit int) (page []
 	}
 	known, more := h.dir.page(after, limit)
 	for _, e := range known {
-		page = append(page, e.Endpoint.clone())
+		page = append(page, e.shown(false))
 	}
 	if more {
 		next = page[limit-1].ID
@@ -269,6 +298,8 @@ func (h *Hooks) checkEndpoint(e Endpoint) error {
 		return invalid("Endpoint.Concurrency", "%d is negative; leave it zero for the default", e.Concurrency)
 	case e.Timeout < 0 || e.Timeout > day:
 		return invalid("Endpoint.Timeout", "%v: at most 24 h, and zero for the default", e.Timeout)
+	case e.Scheme != SchemeHMAC && e.Scheme != SchemeEd25519:
+		return invalid("Endpoint.Scheme", "%q: write v1 for HMAC-SHA256, v1a for Ed25519, or leave it empty for v1", e.Scheme)
 	case len(e.Retry) > maxWaits:
 		return invalid("Endpoint.Retry", "%d waits; at most %d", len(e.Retry), maxWaits)
 	}
@@ -281,16 +312,16 @@ func (h *Hooks) checkEndpoint(e Endpoint) error {
 	if err := checkText("Endpoint.Tenant", e.Tenant, maxName); err != nil {
 		return err
 	}
-	if err := checkText("Endpoint.Description", e.Description, 1024); err != nil {
+	if err := checkText("Endpoint.Description", e.Description, maxDescription); err != nil {
 		return err
 	}
 	if err := e.Header.check(); err != nil {
 		return err
 	}
-	if e.Ed25519 && !e.Secret.IsZero() {
+	if e.Scheme == SchemeEd25519 && !e.Secret.IsZero() {
 		return errNoImport("Endpoint.Secret")
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.checkPatterns("Endpoint.Events", e.Events)
+	return h.checkPatterns("Endpoint.Events", e.Events, customers)
 }

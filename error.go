@@ -9,10 +9,12 @@ import (
 )
 
 // An InvalidError says which input was refused, and what to do about it.
-// Whatever returned it has changed nothing.
+// Whatever returned it has changed nothing. Its text, which is made of Field and
+// Problem, may be shown to whoever typed the input, a customer too; Detail may not.
 type InvalidError struct {
 	Field   string // such as "Event.ID"
 	Problem string // in words, what is wrong and what would be right
+	Detail  string // for the operator: registered types, names of other tenants; may be empty
 	Err     error  // one of the sentinels below, an error of another package, or nil
 }
 
@@ -36,6 +38,12 @@ func invalid(field, format string, args ...any) *InvalidError {
 
 func (e *InvalidError) because(err error) *InvalidError {
 	e.Err = err
+	return e
+}
+
+// detail adds what only the operator may see.
+func (e *InvalidError) detail(format string, args ...any) *InvalidError {
+	e.Detail = fmt.Sprintf(format, args...)
 	return e
 }
 

@@ -67,7 +67,7 @@ var verbatim = []string{
 }
 
 func TestDataIsVerbatim(t *testing.T) {
-	raw := hooks.NewEventType[json.RawMessage]("invoice.paid")
+	raw := hooks.EventType[json.RawMessage]{Name: "invoice.paid"}
 	h := kit.New(t, hooks.Config{})
 	got := make(chan string, 1)
 	if err := h.Subscribe(hooks.Handler{Name: "audit", Events: []string{"**"}, Func: func(_ context.Context, ev hooks.Event) error {

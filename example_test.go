@@ -17,7 +17,7 @@ type Invoice struct {
 	Amount int    `json:"amount"`
 }
 
-var InvoicePaid = hooks.NewEventType[Invoice]("invoice.paid")
+var InvoicePaid = hooks.EventType[Invoice]{Name: "invoice.paid"}
 
 // A whole program: a handler, an event, and a Run that drains.
 func Example() {
@@ -89,7 +89,7 @@ func ExampleHooks_PutEndpoint() {
 	// Output:
 	// crm whsec_*** <nil>
 	// true
-	// hooks: Endpoint.Events: "invoices.*" matches no registered type (there are [invoice.paid]); register the type first, or mend the pattern
+	// hooks: Endpoint.Events: "invoices.*" matches no event type; mend the pattern, or have the type registered first
 }
 
 // What a handler returns says what happens next.

@@ -92,7 +92,7 @@ func TestFailureClasses(t *testing.T) {
 				Header: map[string]string{"Authorization": "Bearer bear-51d2e8"},
 			}
 			o := kit.AttemptOnce(t, cfg, e)
-			if o.Status != hooks.Failed || o.Reason != hooks.Exhausted || o.Error != c.class || o.Attempt.Error != c.class {
+			if o.Status != hooks.Failed || o.Reason != hooks.ReasonExhausted || o.Error != c.class || o.Attempt.Error != c.class {
 				t.Errorf("delivery = %v %s (%d %q); want failed exhausted (%q)", o.Status, o.Reason, o.Code, o.Error, c.class)
 			}
 			wantNowhere(t, e, "outcome", kit.Kept(o), "log", log.String())

@@ -323,7 +323,7 @@ type tardy struct {
 	late time.Duration
 }
 
-func (s *tardy) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+func (s *tardy) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
 	waiting, err := s.exclusiveStore.Backlog(ctx)
 	time.Sleep(s.late)
 	return waiting, err

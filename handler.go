@@ -158,7 +158,7 @@ type listener struct {
 
 // putHandler records a handler of this process, so that others publish to it.
 func (h *Hooks) putHandler(ctx context.Context, store *boundedStore, s Handler) error {
-	return untilWritten(func() error { return h.putListener(ctx, store, s) })
+	return untilWritten(0, func() error { return h.putListener(ctx, store, s) })
 }
 
 func (h *Hooks) putListener(ctx context.Context, store *boundedStore, s Handler) error {
@@ -169,6 +169,6 @@ func (h *Hooks) putListener(ctx context.Context, store *boundedStore, s Handler)
 		return invalid("Handler.Name", "%q is an endpoint's id; choose another", s.Name).because(ErrTaken)
 	}
 	l, _ := h.dir.listener(s.Name)
-	l.Events, l.Ordered = s.Events, s.Ordered
-	return h.putRecord(ctx, store, "handler/"+s.Name, l.record, l)
+	r := handlerRecord{Form: recordForm, Events: s.Events, Ordered: s.Ordered}
+	return h.putRecord(ctx, store, "handler/"+s.Name, l.record, r)
 }

@@ -15,9 +15,9 @@ import (
 type leases struct {
 	mu        sync.Mutex // guards what follows
 	held      map[DeliveryID]lease
-	claiming  bool      // a claim is under way, or nobody knows what the last one has leased
-	doubtful  []Lane    // lanes of claims that failed or came too late, and may have leased
-	unsettled []outcome // called stale by the store, perhaps only because of the claim
+	claiming  bool        // a claim is under way, or nobody knows what the last one has leased
+	doubtful  []ClaimLane // lanes of claims that failed or came too late, and may have leased
+	unsettled []outcome   // called stale by the store, perhaps only because of the claim
 }
 
 // A lease is what the dispatcher knows of a held delivery.
@@ -157,14 +157,14 @@ func (l *leases) endClaim() (unsettled []outcome) {
 }
 
 // doubt adds lanes whose claims may have leased although the dispatcher got no answer.
-func (l *leases) doubt(list []Lane) {
+func (l *leases) doubt(list []ClaimLane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.doubtful = append(l.doubtful, list...)
 }
 
 // takeDoubtful returns those lanes and forgets them.
-func (l *leases) takeDoubtful() []Lane {
+func (l *leases) takeDoubtful() []ClaimLane {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list := l.doubtful
@@ -175,7 +175,7 @@ func (l *leases) takeDoubtful() []Lane {
 // doubt records a claim that returned an error, or returned after the dispatcher had
 // stopped waiting for it. The claim may have leased deliveries that nobody holds here.
 // The loop wakes, and returnDoubtful looks for them.
-func (d *dispatcher) doubt(list []Lane) {
+func (d *dispatcher) doubt(list []ClaimLane) {
 	d.leases.doubt(list)
 	d.lanes.Recheck()
 }
@@ -199,7 +199,7 @@ func (d *dispatcher) returnDoubtful(ctx context.Context) error {
 
 // returnLane gives back the deliveries that the doubtful claim of one lane has leased. The
 // end of their lease tells them from the deliveries of other claims.
-func (d *dispatcher) returnLane(ctx context.Context, l Lane) error {
+func (d *dispatcher) returnLane(ctx context.Context, l ClaimLane) error {
 	q := Query{Subscriber: l.Subscriber, Statuses: []Status{Sending}}
 	for more := true; more; more = q.Cursor != "" {
 		page, next, err := d.store.Deliveries(ctx, q)

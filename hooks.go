@@ -8,7 +8,7 @@
 // second deployment: memory for tests, SQLite for one machine, PostgreSQL
 // for several, or a Store of your own, which package storetest checks.
 //
-//	var InvoicePaid = hooks.NewEventType[Invoice]("invoice.paid")
+//	var InvoicePaid = hooks.EventType[Invoice]{Name: "invoice.paid"}
 //
 //	store, err := sqlite.Open("hooks.db")
 //	h, err := hooks.New(hooks.Config{Store: store})
@@ -64,7 +64,7 @@ type Hooks struct {
 
 	mu sync.Mutex // guards what follows
 	// types are the registered ones; handlers those of this process, by name.
-	types    map[string]bool
+	types    map[string]declaration
 	handlers map[string]Handler
 	running  *dispatcher // while Run runs
 }
@@ -83,7 +83,7 @@ func New(c Config) (*Hooks, error) {
 		trace:      tracer{c.Trace, c.Logger, new(throttle)},
 		attemptLog: attemptLog{c.Logger, new(throttle)},
 		closeIdle:  closeIdle,
-		types:      make(map[string]bool),
+		types:      make(map[string]declaration),
 		handlers:   make(map[string]Handler),
 		reporter:   newReporter(),
 		announcer:  announcer{owed: make(chan struct{}, 1)},
@@ -91,23 +91,6 @@ func New(c Config) (*Hooks, error) {
 	h.client = &client{c.Egress, c.Transport, c.UserAgent, h.attemptLog, h.now}
 	h.dir = newDirectory(c.Logger, c.Keeper, h.connect)
 	return h, nil
-}
-
-// Register makes event types known. Events of other types cannot be
-// published, and patterns must match one that is known. Registering a type
-// again does nothing.
-func (h *Hooks) Register(types ...AnyEventType) error {
-	for _, t := range types {
-		if err := checkType(t.Name()); err != nil {
-			return err
-		}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, t := range types {
-		h.types[t.Name()] = true
-	}
-	return nil
 }
 
 // Subscribe makes s receive events in this process. Call it before Run, and
@@ -125,7 +108,7 @@ func (h *Hooks) Subscribe(s Handler) error {
 	if _, ok := h.handlers[s.Name]; ok || h.dir.isEndpoint(s.Name) {
 		return invalid("Handler.Name", "%q is another subscriber's id; choose one of its own", s.Name).because(ErrTaken)
 	}
-	if err := h.checkPatterns("Handler.Events", s.Events); err != nil {
+	if err := h.checkPatterns("Handler.Events", s.Events, ourselves); err != nil {
 		return err
 	}
 	if h.running != nil {

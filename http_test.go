@@ -66,7 +66,7 @@ func TestRequest(t *testing.T) {
 
 func TestBodyIsVerbatim(t *testing.T) {
 	url, got := kit.Receiver(t, nil)
-	raw := hooks.NewEventType[json.RawMessage]("invoice.paid")
+	raw := hooks.EventType[json.RawMessage]{Name: "invoice.paid"}
 	for _, isRaw := range []bool{false, true} {
 		h := kit.New(t, hooks.Config{Egress: kit.Loopback})
 		e := kit.Put(t, h, hooks.Endpoint{URL: url, Raw: isRaw})
@@ -109,7 +109,7 @@ func TestHeadersInTheStoreCannotReplaceOurs(t *testing.T) {
 	} {
 		r.Data = bytes.ReplaceAll(r.Data, []byte(from), []byte(to))
 	}
-	if _, err := store.Put(t.Context(), time.Now(), r); err != nil {
+	if _, err := store.Put(t.Context(), time.Now(), r, nil); err != nil {
 		t.Fatal(err)
 	}
 	h := kit.New(t, hooks.Config{Store: store, Egress: kit.Loopback})
@@ -190,7 +190,7 @@ func TestStatusCodes(t *testing.T) {
 		{401, hooks.Retrying, "", "status"},
 		{404, hooks.Retrying, "", "status"},
 		{409, hooks.Retrying, "", "status"},
-		{410, hooks.Failed, hooks.Rejected, "status"},
+		{410, hooks.Failed, hooks.ReasonRejected, "status"},
 		{418, hooks.Retrying, "", "status"},
 		{429, hooks.Retrying, "", "status"},
 		{500, hooks.Retrying, "", "status"},
@@ -349,7 +349,7 @@ func TestPoisonEnds(t *testing.T) {
 				synctest.Wait()
 				id := hooks.DeliveryID{Event: r.EventID, Subscriber: "crm"}
 				d, err := h.Delivery(t.Context(), id)
-				if err != nil || attempts != 4 || d.Attempts != 4 || d.Status != hooks.Failed || d.Reason != hooks.Exhausted {
+				if err != nil || attempts != 4 || d.Attempts != 4 || d.Status != hooks.Failed || d.Reason != hooks.ReasonExhausted {
 					t.Fatalf("after %d requests: %+v, %v; want 4, failed, exhausted", attempts, d, err)
 				}
 				if _, err := h.Replay(t.Context(), id); err != nil {

@@ -89,9 +89,9 @@ func TestRegisterRefuses(t *testing.T) {
 		"hooks.delivery.failed", "hooks.x", strings.Repeat("a", 129),
 	} {
 		h := kit.New(t, hooks.Config{})
-		err := h.Register(hooks.NewEventType[int]("fine"), hooks.NewEventType[int](name))
-		kit.WantInvalid(t, err, "EventType", nil, "")
-		_, err = h.Publish(t.Context(), hooks.NewEventType[int]("fine").New(1))
+		err := h.Register(hooks.EventType[int]{Name: "fine"}, hooks.EventType[int]{Name: name})
+		kit.WantInvalid(t, err, "EventType.Name", nil, "")
+		_, err = h.Publish(t.Context(), hooks.EventType[int]{Name: "fine"}.New(1))
 		kit.WantInvalid(t, err, "Event.Type", hooks.ErrUnknownType, "Register") // all or none
 	}
 }
@@ -99,7 +99,7 @@ func TestRegisterRefuses(t *testing.T) {
 func TestRegisterAccepts(t *testing.T) {
 	for _, name := range []string{"a", "a.b", "invoice.line_item.paid", "_", "7.a", "A.B", "hooks", "hooksy.a", strings.Repeat("a", 128)} {
 		h := kit.New(t, hooks.Config{})
-		typ := hooks.NewEventType[int](name)
+		typ := hooks.EventType[int]{Name: name}
 		if err := errors.Join(h.Register(typ), h.Register(typ, typ)); err != nil {
 			t.Errorf("Register(%q) = %v; want nil", name, err)
 		}
@@ -186,7 +186,7 @@ func TestPutEndpointRefuses(t *testing.T) {
 		{"empty pattern", func(e *hooks.Endpoint) { e.Events = []string{""} }, "Endpoint.Events", nil, "invoice.*"},
 		{"too many patterns", func(e *hooks.Endpoint) { e.Events = slices.Repeat([]string{"invoice.paid"}, 65) }, "Endpoint.Events", nil, "at most 64"},
 		{"** in the middle", func(e *hooks.Endpoint) { e.Events = []string{"**.paid"} }, "Endpoint.Events", nil, "invoice.*"},
-		{"typo", func(e *hooks.Endpoint) { e.Events = []string{"invoice.payd"} }, "Endpoint.Events", hooks.ErrNoMatch, "register the type first"},
+		{"typo", func(e *hooks.Endpoint) { e.Events = []string{"invoice.payd"} }, "Endpoint.Events", hooks.ErrNoMatch, "have the type registered first"},
 		{"too many segments", func(e *hooks.Endpoint) { e.Events = []string{"*.*.*"} }, "Endpoint.Events", hooks.ErrNoMatch, "mend the pattern"},
 		{"tenant with a newline", func(e *hooks.Endpoint) { e.Tenant = "a\nb" }, "Endpoint.Tenant", nil, "control character"},
 		{"long tenant", func(e *hooks.Endpoint) { e.Tenant = strings.Repeat("a", 129) }, "Endpoint.Tenant", nil, "at most 128"},
@@ -290,7 +290,7 @@ func TestPutEndpointRefusesHeaders(t *testing.T) {
 func TestPublishRefuses(t *testing.T) {
 	const limit = 100
 	at := time.Now()
-	raw := hooks.NewEventType[json.RawMessage]("invoice.paid")
+	raw := hooks.EventType[json.RawMessage]{Name: "invoice.paid"}
 	withData := func(data string) hooks.Event { return raw.New(json.RawMessage(data)) }
 	with := func(change func(*hooks.Event)) hooks.Event {
 		ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
@@ -304,7 +304,7 @@ func TestPublishRefuses(t *testing.T) {
 		sentinel error
 		advice   string
 	}{
-		{"unknown type", hooks.NewEventType[int]("invoice.payd").New(1), "Event.Type", hooks.ErrUnknownType, "Register"},
+		{"unknown type", hooks.EventType[int]{Name: "invoice.payd"}.New(1), "Event.Type", hooks.ErrUnknownType, "Register"},
 		{"no type", hooks.Event{Data: json.RawMessage("1")}, "Event.Type", hooks.ErrUnknownType, "Register"},
 		{"dotted id", with(func(ev *hooks.Event) { ev.ID = "a.b" }), "Event.ID", nil, "letters, digits, _ and -"},
 		{"long id", with(func(ev *hooks.Event) { ev.ID = strings.Repeat("a", 129) }), "Event.ID", nil, "128"},
@@ -350,7 +350,7 @@ func TestPublishRefuses(t *testing.T) {
 
 func TestPublishAcceptsWhatIsJustWithinTheLimits(t *testing.T) {
 	h := kit.New(t, hooks.Config{MaxPayload: 8})
-	raw := hooks.NewEventType[json.RawMessage]("invoice.paid")
+	raw := hooks.EventType[json.RawMessage]{Name: "invoice.paid"}
 	ev := raw.New(json.RawMessage(`"123456"`))
 	ev.ID = strings.Repeat("a", 128)
 	ev.Tenant = strings.Repeat("t", 128)
@@ -368,7 +368,7 @@ func TestPublishAcceptsWhatIsJustWithinTheLimits(t *testing.T) {
 func TestPublishReturnsTheErrorOfEncoding(t *testing.T) {
 	store := memory.New()
 	h := kit.New(t, hooks.Config{Store: store})
-	typ := hooks.NewEventType[float64]("reading.taken")
+	typ := hooks.EventType[float64]{Name: "reading.taken"}
 	if err := h.Register(typ); err != nil {
 		t.Fatal(err)
 	}

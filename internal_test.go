@@ -210,17 +210,17 @@ func TestConclude(t *testing.T) {
 		{"first failure", 0, fail, verdict{}, 0, 0, Retrying, "", 10 * time.Second},
 		{"with jitter", 0, fail, verdict{}, 0, 0.5, Retrying, "", 11 * time.Second},
 		{"second failure", 1, fail, verdict{}, 0, 0, Retrying, "", 100 * time.Second},
-		{"last failure", 2, fail, verdict{}, 0, 0, Failed, Exhausted, 0},
-		{"beyond the last", 7, fail, verdict{}, 0, 0, Failed, Exhausted, 0},
+		{"last failure", 2, fail, verdict{}, 0, 0, Failed, ReasonExhausted, 0},
+		{"beyond the last", 7, fail, verdict{}, 0, 0, Failed, ReasonExhausted, 0},
 		{"asked to wait", 0, fail, verdict{after: time.Hour}, 0, 0.5, Retrying, "", time.Hour},
 		{"asked for less", 0, fail, verdict{after: time.Second}, 0, 0.5, Retrying, "", 11 * time.Second},
 		{"asked for too much", 0, fail, verdict{after: 999 * time.Hour}, 0, 0, Retrying, "", 24 * time.Hour},
-		{"asked to wait, at the end", 2, fail, verdict{after: time.Hour}, 0, 0, Failed, Exhausted, 0},
-		{"rejected", 0, fail, verdict{permanent: true}, 0, 0, Failed, Rejected, 0},
-		{"rejected at the end", 2, fail, verdict{permanent: true}, 0, 0, Failed, Rejected, 0},
-		{"expires before the next", 0, fail, verdict{}, 10 * time.Second, 0, Failed, Expired, 0},
+		{"asked to wait, at the end", 2, fail, verdict{after: time.Hour}, 0, 0, Failed, ReasonExhausted, 0},
+		{"rejected", 0, fail, verdict{permanent: true}, 0, 0, Failed, ReasonRejected, 0},
+		{"rejected at the end", 2, fail, verdict{permanent: true}, 0, 0, Failed, ReasonRejected, 0},
+		{"expires before the next", 0, fail, verdict{}, 10 * time.Second, 0, Failed, ReasonExpired, 0},
 		{"expires after the next", 0, fail, verdict{}, 10*time.Second + 1, 0, Retrying, "", 10 * time.Second},
-		{"jitter takes it beyond", 0, fail, verdict{}, 10*time.Second + 1, 0.1, Failed, Expired, 0},
+		{"jitter takes it beyond", 0, fail, verdict{}, 10*time.Second + 1, 0.1, Failed, ReasonExpired, 0},
 	} {
 		j := job{Delivery: Delivery{Status: Sending, Attempts: c.attempts, Run: 2, Token: 9, Due: at.Add(time.Minute)}}
 		if c.expires != 0 {
@@ -314,7 +314,7 @@ func TestQuestionsAboutAllEndpointsLookAtNone(t *testing.T) {
 		t.Error("want endpoints that are in plain text, and no others")
 	}
 	dir.endpoints.set("crm", &endpoint{Endpoint: Endpoint{ID: "crm", Events: []string{"invoice.*"}}})
-	if ms := dir.matches("", "invoice.paid"); len(ms) != 1 {
+	if ms := dir.matches("", "invoice.paid", false); len(ms) != 1 {
 		t.Errorf("matches = %v; want crm alone", ms)
 	}
 	if page, more := dir.page("5", 3); len(page) != 3 || !more {
@@ -355,7 +355,7 @@ func TestMatchesAreThoseOfEveryPattern(t *testing.T) {
 					want = append(want, match{id, e.Ordered})
 				}
 			}
-			if got := dir.matches("acme", typ); !slices.Equal(got, want) {
+			if got := dir.matches("acme", typ, false); !slices.Equal(got, want) {
 				t.Fatalf("matches(acme, %s) = %v; want %v", typ, got, want)
 			}
 		}

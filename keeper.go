@@ -41,14 +41,14 @@ type KeyRing interface {
 	Current(ciphertext []byte) bool
 }
 
-// ErrSealed reports an endpoint whose secrets cannot be read. There is no Keeper, the
+// ErrUndecryptable reports an endpoint whose secrets cannot be read. There is no Keeper, the
 // Keeper lacks the key that they were encrypted with, or another version of hooks has
 // written them in a form that this one cannot read.
-var ErrSealed = errors.New("hooks: the endpoint's secrets cannot be decrypted")
+var ErrUndecryptable = errors.New("hooks: the endpoint's secrets cannot be decrypted")
 
 // errNoKeeper is the error of a process without a Keeper on a store with encrypted
 // secrets. It cannot read them, and must not write plain text beside them.
-var errNoKeeper = fmt.Errorf("%w: set Config.Keeper, as the other processes on the store have it", ErrSealed)
+var errNoKeeper = fmt.Errorf("%w: set Config.Keeper, as the other processes on the store have it", ErrUndecryptable)
 
 // Reseal encrypts the secrets of all endpoints with the key that [Config].Keeper encrypts
 // with: those that are in plain text, because there was no Keeper when they were written,
@@ -57,7 +57,7 @@ var errNoKeeper = fmt.Errorf("%w: set Config.Keeper, as the other processes on t
 //
 // Reseal takes one endpoint after the other. It may be interrupted and repeated, and run
 // beside everything else. It does not change endpoints that cannot be decrypted. Its error
-// names each of them, is joined by [errors.Join], and wraps [ErrSealed].
+// names each of them, is joined by [errors.Join], and wraps [ErrUndecryptable].
 func (h *Hooks) Reseal(ctx context.Context) (n int, err error) {
 	if err := checkContext(ctx); err != nil {
 		return 0, err
@@ -71,7 +71,7 @@ func (h *Hooks) Reseal(ctx context.Context) (n int, err error) {
 	var errs []error
 	for _, e := range h.dir.all() {
 		wrote := false
-		err := untilWritten(func() (err error) {
+		err := untilWritten(0, func() (err error) {
 			wrote, err = h.reseal(ctx, e.ID)
 			return err
 		})

@@ -23,7 +23,7 @@ func (h *Hooks) prune(ctx context.Context, store Store) error {
 	}
 	for {
 		at := h.prunable()
-		n, err := store.Prune(ctx, Prune{
+		n, err := store.Prune(ctx, Cutoffs{
 			Done:   at.Add(-h.cfg.Retention),
 			Failed: at.Add(-h.cfg.FailedRetention),
 			Keys:   at,

@@ -135,7 +135,7 @@ func (h *Hooks) complete(ev Event) (Event, error) {
 
 func (h *Hooks) checkEvent(ev Event) error {
 	h.mu.Lock()
-	known := h.types[ev.Type]
+	_, known := h.types[ev.Type]
 	h.mu.Unlock()
 	switch {
 	case ev.err != nil:
@@ -201,7 +201,7 @@ func (h *Hooks) address(e *Entry, at time.Time) {
 	if ev.IdempotencyKey != "" {
 		e.KeyUntil = at.Add(h.cfg.IdempotencyWindow)
 	}
-	for _, m := range h.dir.matches(ev.Tenant, ev.Type) {
+	for _, m := range h.dir.matches(ev.Tenant, ev.Type, h.isPrivate(ev.Type)) {
 		d := Delivery{
 			DeliveryID: DeliveryID{ev.ID, m.id},
 			Type:       ev.Type,

@@ -33,12 +33,12 @@ func TestFanOut(t *testing.T) {
 	h := kit.New(t, hooks.Config{})
 	types := make(map[string]hooks.EventType[int])
 	for _, name := range []string{"order.placed", "order.item.added", "order"} {
-		types[name] = hooks.NewEventType[int](name)
+		types[name] = hooks.EventType[int]{Name: name}
 		if err := h.Register(types[name]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	types["invoice.paid"] = hooks.NewEventType[int]("invoice.paid")
+	types["invoice.paid"] = hooks.EventType[int]{Name: "invoice.paid"}
 	for name, events := range map[string][]string{
 		"every": {"**"}, "one": {"*"}, "two": {"*.*"}, "paid": {"*.paid"}, "orders": {"order.**"},
 		"middle": {"order.*.added"}, "exact": {"order.placed"}, "both": {"order", "order.**", "**"},
@@ -185,12 +185,12 @@ func (s *watchedStore) Enqueue(ctx context.Context, now time.Time, entries []hoo
 	return s.Store.Enqueue(ctx, now, entries)
 }
 
-func (s *watchedStore) Put(ctx context.Context, now time.Time, r hooks.Record) (int64, error) {
+func (s *watchedStore) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (int64, error) {
 	s.puts.Add(1)
 	if err := s.fail.Load(); err != nil {
 		return 0, *err
 	}
-	return s.Store.Put(ctx, now, r)
+	return s.Store.Put(ctx, now, r, emit)
 }
 
 func TestDeliverAtAndExpiresAtAreStored(t *testing.T) {

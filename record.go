@@ -6,43 +6,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"example.com/hooks/signer"
 )
 
-// A recordedEndpoint is the record of an endpoint, as it is stored in JSON. Endpoint is its
-// public part: there the Secret and the values of the Header are redacted. The private
-// part has them, in plain text or encrypted.
-type recordedEndpoint struct {
-	Endpoint
-	Private *private `json:",omitempty"` // if there is no Keeper
-	Sealed  []byte   `json:",omitempty"` // if there is one: Private in JSON, encrypted
-}
-
-// private is the private part of an endpoint.
-type private struct {
-	Keys   []recordedKey // newest first
-	Header map[string]string
-}
-
-// A recordedKey is a signing key in plain text.
-type recordedKey struct {
-	Key   string
-	Until time.Time // when it stops signing; zero: never
-}
-
 // revealKeys returns signing keys in plain text.
-func revealKeys(keys []signingKey) []recordedKey {
-	list := make([]recordedKey, len(keys))
+func revealKeys(keys []signingKey) []keyForm {
+	list := make([]keyForm, len(keys))
 	for i, k := range keys {
-		list[i] = recordedKey{k.secret.Reveal() + k.pair.Reveal(), k.until} // one of them is zero
+		list[i] = keyForm{k.secret.Reveal() + k.pair.Reveal(), k.until} // one of them is zero
 	}
 	return list
 }
 
 // parseKeys undoes revealKeys.
-func parseKeys(list []recordedKey) (keys []signingKey, err error) {
+func parseKeys(list []keyForm) (keys []signingKey, err error) {
 	for _, r := range list {
 		k := signingKey{until: r.Until}
 		if k.secret, err = signer.ParseSecret(r.Key); err != nil {
@@ -59,11 +37,11 @@ func parseKeys(list []recordedKey) (keys []signingKey, err error) {
 // plain returns the record that e has if there is no Keeper. Two endpoints are equal if
 // these records are.
 func (e *endpoint) plain() ([]byte, error) {
-	return json.Marshal(recordedEndpoint{Endpoint: e.Endpoint, Private: e.private()})
+	return json.Marshal(endpointRecord{Form: recordForm, endpointForm: e.form(), Private: e.private()})
 }
 
 // private returns the private part of e.
-func (e *endpoint) private() *private { return &private{revealKeys(e.keys), e.Header} }
+func (e *endpoint) private() *privateForm { return &privateForm{revealKeys(e.keys), e.Header} }
 
 // seal returns the record of e, encrypted if there is a Keeper. It sets e.sealed.
 func (h *Hooks) seal(e *endpoint) ([]byte, error) {
@@ -81,7 +59,7 @@ func (h *Hooks) seal(e *endpoint) ([]byte, error) {
 	if e.sealed, err = k.Encrypt(plain, []byte(e.ID)); err != nil {
 		return nil, fmt.Errorf("hooks: encrypt the secrets of endpoint %q: %w", e.ID, err)
 	}
-	return json.Marshal(recordedEndpoint{Endpoint: e.Endpoint, Sealed: e.sealed})
+	return json.Marshal(endpointRecord{Form: recordForm, endpointForm: e.form(), Sealed: e.sealed})
 }
 
 // unseal returns the endpoint that a record describes, or nil if it was deleted. known is
@@ -92,14 +70,14 @@ func unseal(k Keeper, id string, r Record, known *endpoint) (*endpoint, error) {
 	if len(r.Data) == 0 {
 		return nil, nil
 	}
-	var rec recordedEndpoint
-	if err := json.Unmarshal(r.Data, &rec); err != nil {
+	rec, err := parseEndpoint(r.Data)
+	if err != nil {
 		return nil, err
 	}
 	if rec.ID != id {
 		return nil, fmt.Errorf("it is that of %q", rec.ID)
 	}
-	e := &endpoint{Endpoint: rec.Endpoint, record: r, sealed: rec.Sealed}
+	e := &endpoint{Endpoint: rec.endpoint(), record: r, sealed: rec.Sealed}
 	if known != nil && known.closed == nil && len(e.sealed) > 0 && bytes.Equal(known.sealed, e.sealed) {
 		e.keys, e.Header = known.keys, known.Header
 		return e, nil
@@ -110,7 +88,7 @@ func unseal(k Keeper, id string, r Record, known *endpoint) (*endpoint, error) {
 
 // open sets the keys and the header of an endpoint from its private part: from plain, or
 // by decrypting e.sealed. No error quotes the private part.
-func (e *endpoint) open(k Keeper, plain *private) (err error) {
+func (e *endpoint) open(k Keeper, plain *privateForm) (err error) {
 	switch {
 	case len(e.sealed) > 0 && k == nil:
 		return errNoKeeper
@@ -118,25 +96,25 @@ func (e *endpoint) open(k Keeper, plain *private) (err error) {
 		plain, err = decrypt(k, e.ID, e.sealed)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrSealed, err)
+		return fmt.Errorf("%w: %w", ErrUndecryptable, err)
 	}
 	if plain == nil || len(plain.Keys) == 0 {
-		return fmt.Errorf("%w: the record holds none", ErrSealed)
+		return fmt.Errorf("%w: the record holds none", ErrUndecryptable)
 	}
 	if e.keys, err = parseKeys(plain.Keys); err != nil {
-		return fmt.Errorf("%w: %w", ErrSealed, err)
+		return fmt.Errorf("%w: %w", ErrUndecryptable, err)
 	}
 	e.Header = plain.Header
 	return nil
 }
 
 // decrypt returns the private part of the endpoint with an id.
-func decrypt(k Keeper, id string, sealed []byte) (*private, error) {
+func decrypt(k Keeper, id string, sealed []byte) (*privateForm, error) {
 	plain, err := k.Decrypt(sealed, []byte(id))
 	if err != nil {
 		return nil, err
 	}
-	p := new(private)
+	p := new(privateForm)
 	if json.Unmarshal(plain, p) != nil {
 		return nil, errors.New("what the Keeper returned is not what it was given")
 	}
@@ -145,11 +123,11 @@ func decrypt(k Keeper, id string, sealed []byte) (*private, error) {
 
 // untilWritten calls write, which reads a record and writes it. It calls write again, ten
 // times at most, while the error is [ErrConflict]: another process has written the record
-// between the two.
-func untilWritten(write func() error) (err error) {
+// between the two. If the caller wants to change one version only, it does not.
+func untilWritten(version int64, write func() error) (err error) {
 	const tries = 10
 	for range tries {
-		if err = write(); !errors.Is(err, ErrConflict) {
+		if err = write(); version != 0 || !errors.Is(err, ErrConflict) {
 			break
 		}
 	}
@@ -179,7 +157,7 @@ func (h *Hooks) writeRecord(ctx context.Context, store Store, key string, was Re
 	if len(was.Data) == 0 {
 		r.Version = 0 // the record was deleted, or there was none
 	}
-	if r.Version, err = store.Put(ctx, h.now(), r); err != nil {
+	if r.Version, err = store.Put(ctx, h.now(), r, nil); err != nil {
 		return r, fmt.Errorf("hooks: record %s: %w", key, err)
 	}
 	return r, nil

@@ -18,19 +18,23 @@ const (
 // zero Rotation generates a new secret or key pair. What signed before signs beside it
 // for another 24 h, so that receivers can change over.
 type Rotation struct {
-	// Secret becomes the newest one. Zero: one is made up; or a key pair, if the
-	// endpoint signs with Ed25519, which takes no Secret.
+	// Secret becomes the newest one. Zero: one is generated; or a key pair, if the
+	// endpoint's Scheme is [SchemeEd25519], which takes no Secret.
 	Secret signer.Secret
 	// Overlap is how long the newest one so far signs beside it, at most 30 days; older
 	// ones keep the end that they already had. Zero means 24 h. A negative Overlap ends
 	// all older ones now, because one of them has leaked.
 	Overlap time.Duration
+	// Version is that of the Endpoint as it was read: if somebody has changed it since,
+	// the rotation is [ErrConflict], so that a form which is sent twice rotates once.
+	// Zero: whatever is there.
+	Version int64
 }
 
 // RotateSecret changes what the requests of an endpoint are signed with, from the
 // next attempt on in this process, and within a second or so in others. It returns
 // the endpoint as PutEndpoint does: the Secret is set if this call generated it, and
-// cannot be read later; PublicKey is the new one if it signs with Ed25519.
+// cannot be read later; PublicKey is the new one if its Scheme is [SchemeEd25519].
 //
 // At most five sign at a time: another one ends the oldest. A Secret that is the
 // newest already stays it, and a negative Overlap ends the others. If an
@@ -38,7 +42,7 @@ type Rotation struct {
 // that was generated and never shown ends with the next rotation's overlap.
 //
 // An id that does not exist is [ErrNotFound]; what is wrong with r is an
-// [*InvalidError]. An endpoint whose secrets cannot be decrypted is [ErrSealed],
+// [*InvalidError]. An endpoint whose secrets cannot be decrypted is [ErrUndecryptable],
 // unless Overlap is negative: that discards the secrets and the headers that cannot be
 // decrypted. Put the Header again then.
 func (h *Hooks) RotateSecret(ctx context.Context, id string, r Rotation) (Endpoint, error) {
@@ -50,7 +54,7 @@ func (h *Hooks) RotateSecret(ctx context.Context, id string, r Rotation) (Endpoi
 	}
 	orDefault(&r.Overlap, defaultOverlap)
 	var rotated Endpoint
-	err := untilWritten(func() (err error) {
+	err := untilWritten(r.Version, func() (err error) {
 		rotated, err = h.rotateSecret(ctx, id, r)
 		return err
 	})
@@ -67,8 +71,11 @@ func (h *Hooks) rotateSecret(ctx context.Context, id string, r Rotation) (Endpoi
 		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
 	case old.closed != nil && r.Overlap > 0:
 		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w; a negative Overlap gives up what is encrypted", id, old.closed)
-	case old.Ed25519 && !r.Secret.IsZero():
+	case old.Scheme == SchemeEd25519 && !r.Secret.IsZero():
 		return Endpoint{}, errNoImport("Rotation.Secret")
+	}
+	if err := old.isAt(id, r.Version); err != nil {
+		return Endpoint{}, err
 	}
 	next := old.copy()
 	if old.closed != nil {
@@ -76,7 +83,7 @@ func (h *Hooks) rotateSecret(ctx context.Context, id string, r Rotation) (Endpoi
 	}
 	newest := signingKey{secret: r.Secret}
 	if r.Secret.IsZero() {
-		newest = newKey(old.Ed25519)
+		newest = newKey(old.Scheme)
 	}
 	next.use(newest, h.now(), r.Overlap)
 	if err := h.putEndpointRecord(ctx, old, next); err != nil {
@@ -96,8 +103,8 @@ type signingKey struct {
 	until  time.Time // when it stops; zero: never
 }
 
-func newKey(ed25519 bool) signingKey {
-	if ed25519 {
+func newKey(s Scheme) signingKey {
+	if s == SchemeEd25519 {
 		return signingKey{pair: signer.NewKeyPair()}
 	}
 	return signingKey{secret: signer.NewSecret()}

@@ -149,13 +149,13 @@ func TestRotationRefuses(t *testing.T) {
 		t.Errorf("RotateSecret of nothing = %v; want %v", err, hooks.ErrNotFound)
 	}
 	kit.WantEmpty(t, h, store)
-	kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Ed25519: true})
+	kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Scheme: hooks.SchemeEd25519})
 	_, err = h.RotateSecret(t.Context(), "crm", hooks.Rotation{Overlap: 30*day + 1})
 	kit.WantInvalid(t, err, "Rotation.Overlap", nil, "at most 30 days")
 	_, err = h.RotateSecret(t.Context(), "crm", hooks.Rotation{Secret: signer.NewSecret()})
 	kit.WantInvalid(t, err, "Rotation.Secret", nil, "Ed25519")
 	_, err = h.PutEndpoint(t.Context(), hooks.Endpoint{
-		ID: "crm", URL: kit.AnyURL, Events: []string{"**"}, Ed25519: true, Secret: signer.NewSecret(),
+		ID: "crm", URL: kit.AnyURL, Events: []string{"**"}, Scheme: hooks.SchemeEd25519, Secret: signer.NewSecret(),
 	})
 	kit.WantInvalid(t, err, "Endpoint.Secret", nil, "Ed25519")
 }
@@ -233,7 +233,7 @@ func TestEd25519(t *testing.T) {
 			}
 		}
 		kit.Start(t, h)
-		e := hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Ed25519: true}
+		e := hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Scheme: hooks.SchemeEd25519}
 		first := kit.Put(t, h, e)
 		if !first.Secret.IsZero() || !strings.HasPrefix(first.PublicKey.String(), "whpk_") {
 			t.Errorf("made with secret %v and public key %v; want the latter only", first.Secret, first.PublicKey)
@@ -250,7 +250,7 @@ func TestEd25519(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		want(1, second.PublicKey)
 
-		e.Ed25519 = false // back to a secret, which is shown
+		e.Scheme = hooks.SchemeHMAC // back to a secret, which is shown
 		third := kit.Put(t, h, e)
 		if third.Secret.IsZero() || !third.PublicKey.IsZero() {
 			t.Errorf("changed to secret %v, public key %v; want a new secret only", third.Secret, third.PublicKey)

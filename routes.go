@@ -67,6 +67,16 @@ func (r *routes) remove(pattern, id string) {
 
 func (r *routes) empty() bool { return r.here == nil && r.rest == nil && r.next == nil }
 
+// matches appends the subscribers whose patterns match a type, as appendMatches does. For
+// the library's own types these are patterns that begin with "hooks.".
+func (r *routes) matches(list []match, typ string) []match {
+	if r == nil || !isOwn(typ) {
+		return r.appendMatches(list, typ)
+	}
+	own, tail, _ := strings.Cut(typ, ".")
+	return r.next[own].appendMatches(list, tail)
+}
+
 // appendMatches appends the subscribers whose patterns match the rest of a type, in no
 // order. One with several such patterns may appear several times. A nil tree has none.
 func (r *routes) appendMatches(list []match, typ string) []match {

@@ -51,8 +51,13 @@ func TestRoutesMatchByPattern(t *testing.T) {
 		subscription{"root", "invoice"},
 		subscription{"tail", "invoice.**"},
 		subscription{"two-more", "*.*.**"},
+		subscription{"own", "hooks.**"},
+		subscription{"failures", "hooks.delivery.failed"},
 	)
 	for _, c := range []struct{ typ, want string }{
+		{"hooks.delivery.failed", "failures own"},
+		{"hooks.delivery", "own"},
+		{"hooks", "all any-one many"},
 		{"invoice", "all any-one many root"},
 		{"order", "all any-one many"},
 		{"invoice.paid", "all exact first last many ordered tail"},
@@ -66,17 +71,17 @@ func TestRoutesMatchByPattern(t *testing.T) {
 		for id := range strings.FieldsSeq(c.want) {
 			want = append(want, match{id, isOrdered(id)})
 		}
-		if got := unique(tree.appendMatches(nil, c.typ)); !slices.Equal(got, want) {
-			t.Errorf("appendMatches(%s) = %v; want %v", c.typ, got, want)
+		if got := unique(tree.matches(nil, c.typ)); !slices.Equal(got, want) {
+			t.Errorf("matches(%s) = %v; want %v", c.typ, got, want)
 		}
 	}
 }
 
 func TestNoRoutesMatchNothing(t *testing.T) {
-	if got := (*routes)(nil).appendMatches(nil, "a"); got != nil {
+	if got := (*routes)(nil).matches(nil, "a"); got != nil {
 		t.Errorf("appendMatches of nil = %v; want none", got)
 	}
-	if got := new(routes).appendMatches(nil, "a"); got != nil {
+	if got := new(routes).matches(nil, "a"); got != nil {
 		t.Errorf("appendMatches of an empty tree = %v; want none", got)
 	}
 }
@@ -121,8 +126,8 @@ func checkRoutes(t *testing.T, tree *routes, present map[string]subscription, ty
 			want = append(want, match{id, isOrdered(id)})
 		}
 	}
-	if got := unique(tree.appendMatches(nil, typ)); !slices.Equal(got, want) {
-		t.Fatalf("appendMatches(%q) among %q = %v; want %v", typ, present, got, want)
+	if got := unique(tree.matches(nil, typ)); !slices.Equal(got, want) {
+		t.Fatalf("matches(%q) among %q = %v; want %v", typ, present, got, want)
 	}
 	if anew := routesOf(slices.Collect(maps.Values(present))...); !reflect.DeepEqual(tree, anew) {
 		t.Fatalf("the tree of %q = %+v; want %+v, as it is when built anew", present, tree, anew)
@@ -152,7 +157,7 @@ func TestHandlersAreMatchedByTheirPresentPatterns(t *testing.T) {
 	}
 	want := func(when, typ string, n int) {
 		t.Helper()
-		if got := dir.matches("acme", typ); len(got) != n {
+		if got := dir.matches("acme", typ, false); len(got) != n {
 			t.Errorf("%s: matches(%s) = %v; want %d", when, typ, got, n)
 		}
 	}
@@ -161,7 +166,7 @@ func TestHandlersAreMatchedByTheirPresentPatterns(t *testing.T) {
 	record(`{"Events":["x.y"],"Ordered":true}`)
 	want("changed", "a.b", 0)
 	want("changed", "a.c", 0)
-	if got := dir.matches("", "x.y"); !slices.Equal(got, []match{{"audit", true}}) {
+	if got := dir.matches("", "x.y", false); !slices.Equal(got, []match{{"audit", true}}) {
 		t.Errorf("changed: matches(x.y) = %v; want audit, in order", got)
 	}
 	record(`{"Events":["broken"`)

@@ -144,7 +144,7 @@ type slowStore struct {
 	before, after, claims time.Duration
 }
 
-func (s slowStore) Claim(ctx context.Context, now time.Time, lanes []hooks.Lane) ([]hooks.Entry, error) {
+func (s slowStore) Claim(ctx context.Context, now time.Time, lanes []hooks.ClaimLane) ([]hooks.Entry, error) {
 	defer time.Sleep(s.claims)
 	return s.Store.Claim(ctx, now, lanes)
 }

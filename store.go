@@ -17,30 +17,52 @@ import (
 // afterwards. A lease is a row with status Sending whose Due lies in the
 // future; it ends by an Update, or by itself when Due has passed. The Token
 // of a delivery is its fence: every change of the row increments it, and a
-// change that names an older one alters nothing.
+// change that names an older one alters nothing. Seq is a number that the store gives to
+// each event and delivery, increasing in the order of writing; lists go by it, and so do
+// ties.
 //
 // # Rules for every method
 //
-// Methods are safe for concurrent use. Times come from the caller, in UTC,
-// truncated to microseconds; a store never reads a clock, unless it is asked
-// for the time as a [Clock]. The context only stops the waiting: a write
-// happens whole or not at all, and one whose caller has gone may still happen.
-// An error that is none of the sentinels of this package means that the
-// outcome is unknown: the caller repeats the call. A store reads its own
-// writes: what a method that returned has written, every later call sees.
-// Slices and maps that a store returns belong to the caller, except
-// [Event].Data, which nobody may alter. A store does not modify its arguments. A caller
-// must not modify them until the call returns; after an error never, because the store
-// may still be reading them.
+//   - Methods are safe for concurrent use.
+//   - Times come from the caller, in UTC, truncated to microseconds. A store reads no
+//     clock, unless it is asked for the time as a [Clock].
+//   - A write happens whole or not at all.
+//   - The context only stops the waiting: a write whose caller has gone may still happen.
+//   - An error that is one of the sentinels of this package, or an [*InvalidError], is
+//     certain: nothing was changed. Any other error means that the outcome is unknown,
+//     and the caller repeats the call.
+//   - A store reads its own writes: what a method that returned has written, every later
+//     call sees.
+//   - Slices and maps that a store returns belong to the caller, except [Event].Data,
+//     which nobody may alter.
+//   - A store does not modify its arguments. A caller does not modify them until the
+//     call returns, and after an error never, because the store may still be reading
+//     them.
 //
 // # Writing a store
 //
 // [Query.Position], [Query.PageSize], [Cursor], [GroupByEvent] and [Delivery.Released] are
-// the parts of the contract that are the same in every store.
+// the parts of the contract that are the same in every store. Run storetest from the
+// beginning, and write the methods in the order in which its rules turn green:
+//
+//  1. Enqueue, Events and Deliveries: an insert of all or nothing, and lists by Seq.
+//  2. Claim, Update and Backlog: leases and their fence, one index (subscriber, due, seq)
+//     of what is unfinished.
+//  3. Put and Records: compare-and-set, and versions in the order of commits.
+//  4. Attempts and Prune.
+//  5. OrderingKey: one delivery of a line at a time.
+//  6. Tx, if applications have transactions to publish in; then the optional interfaces.
+//
+// # Optional interfaces
+//
+// [Exclusive], [Ephemeral], [Waker], [Clock], [Weak] and [Reporter] say what more a store
+// can do. [Hooks] looks for each on the Store, and if the Store does not have it, on what
+// its method Unwrap() Store returns, as [net/http.ResponseController] does. So a store
+// that wraps another one, to count calls for example, hides nothing of it.
 type Store interface {
 	Tx
 
-	// Claim leases deliveries that are due, oldest due first in each lane:
+	// Claim leases deliveries that are due, in each lane by Due, then by Seq:
 	// status Sending, Due at the lane's LeaseUntil, Token incremented. A
 	// delivery whose earlier lease ended without an Update is due again, and
 	// Lost counts that. The entries name no event twice: one event, the
@@ -60,7 +82,7 @@ type Store interface {
 	//
 	// Subscribers without deliveries, or that appear in no record, are no
 	// error. A lane whose Max is not positive is passed over.
-	Claim(ctx context.Context, now time.Time, lanes []Lane) ([]Entry, error)
+	Claim(ctx context.Context, now time.Time, lanes []ClaimLane) ([]Entry, error)
 
 	// Update writes deliveries back: outcomes, replays, cancellations, leases
 	// given back. Written are Status, Reason, Due, Run, Attempts, Lost,
@@ -78,14 +100,16 @@ type Store interface {
 	// Where Claim may miss something, see there, Backlog may for as long tell an
 	// earlier Due in the future than there still is, or leave out a subscriber of whom
 	// nothing is due yet.
-	Backlog(ctx context.Context) ([]Waiting, error)
+	Backlog(ctx context.Context) ([]BacklogLane, error)
 
 	// Put writes a record if the version of its key is still r.Version (0: it
 	// does not exist, or is deleted), else it returns [ErrConflict]. Empty
-	// Data deletes and leaves a tombstone, which Records shows.
-	Put(ctx context.Context, now time.Time, r Record) (version int64, err error)
+	// Data deletes and leaves a tombstone, which Records shows. The entries of emit are
+	// enqueued in the same write, by the rules of Enqueue: if the record is not written,
+	// or one of them fails, neither is.
+	Put(ctx context.Context, now time.Time, r Record, emit []Entry) (version int64, err error)
 
-	// Events and Deliveries list newest first, by Seq. A page may be short,
+	// Events and Deliveries list by Seq, newest first unless q says otherwise. A page may be short,
 	// even empty, for a store bounds what one call examines; only an empty
 	// next says that there is no more. A Cursor that no page returned is an
 	// [*InvalidError].
@@ -96,10 +120,13 @@ type Store interface {
 	// runs. A delivery that does not exist has none.
 	Attempts(ctx context.Context, id DeliveryID) ([]Attempt, error)
 
-	// Prune removes at most p.Limit final deliveries with their attempts, and
-	// the events that no delivery refers to any more. It counts what it
-	// removed, deliveries, events and keys; 0 says that it is done.
-	Prune(ctx context.Context, p Prune) (n int, err error)
+	// Prune removes at most c.Limit final deliveries with their attempts, and
+	// the events that no delivery refers to any more. It also erases the events that
+	// c.Erase names: their Data becomes null, their Metadata and the Header and Body of
+	// their attempts nil, and Erased c.Now, unless they are erased already. It
+	// counts what it removed and erased, deliveries, events, keys and minutes; 0 says
+	// that it is done.
+	Prune(ctx context.Context, c Cutoffs) (n int, err error)
 }
 
 // A Tx is the part of a Store that works inside the application's own
@@ -180,13 +207,39 @@ type Weak interface {
 	Weaknesses(ctx context.Context) ([]string, error)
 }
 
+// A Reporter store counts, and keeps counters by minute. Without it [Hooks] counts by
+// paging, to 1,000, and has no [Minute] to show. Optional.
+type Reporter interface {
+	// Count returns how many deliveries match q, but at most most. It looks at the same
+	// fields of q as Deliveries does, but not at Limit, Cursor and OldestFirst.
+	Count(ctx context.Context, q Query, most int) (int, error)
+	// AddMinutes adds to the counters of the same Start and Subscriber. After an error
+	// nobody repeats the call, so that the numbers of these rows are lost.
+	AddMinutes(ctx context.Context, ms []Minute) error
+	// Minutes returns the counters of q.Subscriber (empty: of all together) whose Start
+	// is at or after q.From and before q.To, by Start.
+	Minutes(ctx context.Context, q Query) ([]Minute, error)
+}
+
+// A Minute is what attempts came to: of all subscribers together in one minute, or of
+// one subscriber in five.
+type Minute struct {
+	Start      time.Time `json:"start"`
+	Subscriber string    `json:"subscriber,omitempty"` // empty: all of them
+	Succeeded  int       `json:"succeeded"`
+	Failed     int       `json:"failed"`
+	// Took counts attempts by how long they took: up to 1, 2, 5, 10, 20, 50, 100, 200,
+	// 500, 1,000, 2,000 and 5,000 ms, and longer.
+	Took [13]int `json:"took"`
+}
+
 // Errors of every store, beside the contract they belong to. They are
 // certain: a call that returned one of them has changed nothing.
 var (
 	// ErrConflict: a record or delivery was changed by somebody else.
 	ErrConflict = errors.New("hooks: changed meanwhile; read it again")
 	// ErrLocked: an Exclusive store has a dispatcher already.
-	ErrLocked = errors.New("hooks: another Run delivers from this store, and only one may; stop it, or only publish here")
+	ErrLocked = errors.New("hooks: another process runs the dispatcher of this store; stop it, or use PostgreSQL")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("hooks: store is closed")
 	// ErrTooNew: a later version of this library wrote the store, which was
@@ -213,24 +266,27 @@ type Entry struct {
 // A Receipt says what became of one event.
 type Receipt struct {
 	// EventID is the event's, or the first event's when Duplicate.
-	EventID string
+	EventID string `json:"event_id"`
 	// Deliveries is how many were written for it; of a duplicate, none.
-	Deliveries int
+	Deliveries int `json:"deliveries"`
 	// Duplicate reports that nothing was written because this event, or another one
 	// with its idempotency key, is stored already.
-	Duplicate bool
+	Duplicate bool `json:"duplicate,omitempty"`
 }
 
-// A Lane is one subscriber's part of a Claim.
-type Lane struct {
+// A ClaimLane is one subscriber's part of a Claim.
+type ClaimLane struct {
 	Subscriber string
-	Max        int       // how many deliveries at most
-	Before     time.Time // the latest Due to take; it may lie in the future, to take scheduled ones too, but never running leases
+	Max        int // how many deliveries at most
+	// Before is the latest Due to take. It may lie in the future, to take scheduled
+	// deliveries too; running leases, with status Sending and Due after now, are never
+	// taken.
+	Before     time.Time
 	LeaseUntil time.Time // when the leases end
 }
 
-// A Waiting is one subscriber's part of the Backlog.
-type Waiting struct {
+// A BacklogLane is one subscriber's part of the Backlog.
+type BacklogLane struct {
 	Subscriber string
 	Due        time.Time // the earliest
 }
@@ -242,7 +298,7 @@ type Change struct {
 	Emit     []Entry  // enqueued in the same write, unless stale; if one fails, Update returns its error
 }
 
-// A Record is a versioned value of Hooks' own: an endpoint or a handler.
+// A Record is a versioned value of Hooks' own, such as an endpoint or a handler.
 // Stores do not look inside.
 type Record struct {
 	Key     string // such as "endpoint/crm" or "handler/audit"
@@ -250,23 +306,36 @@ type Record struct {
 	Data    []byte // nil when deleted
 }
 
-// A Query selects events or deliveries. Its zero fields select any; Events
-// looks at Event, Tenant, Types, From, To, Limit and Cursor only.
+// A Query selects what a list returns. Its zero fields select any. A field that a list
+// does not look at must be zero: [Hooks] refuses the others with an [*InvalidError],
+// because a condition that is ignored in silence selects too much. Events and Deliveries
+// look at Tenant, Types, From, To, OldestFirst, Limit and Cursor; Events also at Event and
+// Key, Deliveries at Event, Subscriber, Statuses, Reasons and Errors.
 type Query struct {
-	Event      string // an event's id
-	Subscriber string
-	Tenant     string
-	Types      []string  // exact names
-	Statuses   []Status  // any of them
-	From, To   time.Time // stored at or after From, before To
-	Limit      int       // rows a page; not positive: 50
-	Cursor     string    // next of the page before; empty: the newest
+	Event      string   `json:"event,omitempty"` // an event's id
+	Subscriber string   `json:"subscriber,omitempty"`
+	Tenant     string   `json:"tenant,omitempty"`
+	Types      []string `json:"types,omitempty"`    // exact names for a Store; patterns too for Hooks
+	Statuses   []Status `json:"statuses,omitempty"` // any of them; so are the following
+	Reasons    []Reason `json:"reasons,omitempty"`
+	Errors     []string `json:"errors,omitempty"` // classes of failure
+	// Key is an event's IdempotencyKey: the event that has it, of Tenant exactly, while
+	// its window lasts.
+	Key         string    `json:"key,omitempty"`
+	From        time.Time `json:"from,omitzero"` // stored at or after
+	To          time.Time `json:"to,omitzero"`   // stored before
+	OldestFirst bool      `json:"oldest_first,omitempty"`
+	Limit       int       `json:"-"` // rows a page; not positive: 50
+	Cursor      string    `json:"-"` // next of the page before; empty: the first page
 }
 
-// A Prune says what may be forgotten. A zero time keeps everything.
-type Prune struct {
-	Done   time.Time // succeeded and canceled deliveries final before, and events stored before that nobody subscribed to
-	Failed time.Time // failed deliveries final before
-	Keys   time.Time // idempotency keys whose time ended before
-	Limit  int       // deliveries at most, and as many keys and unsubscribed events
+// Cutoffs say what Prune may forget. A zero time keeps everything.
+type Cutoffs struct {
+	Done    time.Time // succeeded and canceled deliveries final before, and events stored before that nobody subscribed to
+	Failed  time.Time // failed deliveries final before
+	Keys    time.Time // idempotency keys whose time ended before
+	Minutes time.Time // counters of a [Reporter] that start before
+	Erase   []string  // ids of events to erase, at most 100; an id that is not stored is passed over
+	Now     time.Time // the time of the erasing
+	Limit   int       // deliveries at most, and as many keys, minutes and unsubscribed events
 }

@@ -31,7 +31,7 @@ type boundedStore struct {
 	calls     *openCalls
 	remaining func() time.Duration // how long Run may still take once it was told to stop
 	failed    func(error)          // is told of errors that waiting cannot mend
-	doubtful  func([]Lane)         // is told of claims that returned too late
+	doubtful  func([]ClaimLane)    // is told of claims that returned too late
 }
 
 // openCalls counts, by method, the calls that have not returned. It outlives the
@@ -175,7 +175,7 @@ const claimGrace = 5 * time.Second
 // Claim is [Store]'s. It does not end with Run's context: a store may answer that the
 // context has ended, and lease all the same a moment later, which nobody would see to.
 // What a claim that was left behind has leased is doubtful.
-func (s *boundedStore) Claim(ctx context.Context, now time.Time, lanes []Lane) ([]Entry, error) {
+func (s *boundedStore) Claim(ctx context.Context, now time.Time, lanes []ClaimLane) ([]Entry, error) {
 	return call(ctx, s, "Claim", callTimeout,
 		func(ctx context.Context) ([]Entry, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout+claimGrace)
@@ -190,7 +190,7 @@ func (s *boundedStore) Update(ctx context.Context, now time.Time, changes []Chan
 		func(ctx context.Context) ([]DeliveryID, error) { return s.Store.Update(ctx, now, changes) }, nil)
 }
 
-func (s *boundedStore) Backlog(ctx context.Context) ([]Waiting, error) {
+func (s *boundedStore) Backlog(ctx context.Context) ([]BacklogLane, error) {
 	return call(ctx, s, "Backlog", callTimeout, s.Store.Backlog, nil)
 }
 
@@ -199,9 +199,9 @@ func (s *boundedStore) Records(ctx context.Context, since int64) ([]Record, erro
 		func(ctx context.Context) ([]Record, error) { return s.Store.Records(ctx, since) }, nil)
 }
 
-func (s *boundedStore) Put(ctx context.Context, now time.Time, r Record) (int64, error) {
+func (s *boundedStore) Put(ctx context.Context, now time.Time, r Record, emit []Entry) (int64, error) {
 	return call(ctx, s, "Put", callTimeout,
-		func(ctx context.Context) (int64, error) { return s.Store.Put(ctx, now, r) }, nil)
+		func(ctx context.Context) (int64, error) { return s.Store.Put(ctx, now, r, emit) }, nil)
 }
 
 func (s *boundedStore) Deliveries(ctx context.Context, q Query) (page []Delivery, next string, err error) {
@@ -221,7 +221,7 @@ func (s *boundedStore) Attempts(ctx context.Context, id DeliveryID) ([]Attempt, 
 		func(ctx context.Context) ([]Attempt, error) { return s.Store.Attempts(ctx, id) }, nil)
 }
 
-func (s *boundedStore) Prune(ctx context.Context, p Prune) (int, error) {
+func (s *boundedStore) Prune(ctx context.Context, p Cutoffs) (int, error) {
 	return call(ctx, s, "Prune", callTimeout,
 		func(ctx context.Context) (int, error) { return s.Store.Prune(ctx, p) }, nil)
 }

@@ -53,7 +53,7 @@ type obstacle int
 const (
 	noObstacle   obstacle = iota
 	notHere               // this process has no endpoint and no handler with the id
-	keyMissing            // the endpoint's secrets cannot be decrypted; see [ErrSealed]
+	keyMissing            // the endpoint's secrets cannot be decrypted; see [ErrUndecryptable]
 	wasDeleted            // the subscriber was deleted
 	othersTenant          // the id is now that of another tenant's endpoint
 )

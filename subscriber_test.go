@@ -44,7 +44,7 @@ func withSubscribers(t *testing.T) *Hooks {
 			t.Fatal(err)
 		}
 	}
-	must(h.Register(NewEventType[int]("a")))
+	must(h.Register(EventType[int]{Name: "a"}))
 	for _, name := range []string{"here", "reused"} {
 		must(h.Subscribe(Handler{
 			Name: name, Events: []string{"a"}, Concurrency: 2, Timeout: time.Hour, Retry: retry.Schedule{time.Minute},

@@ -17,20 +17,20 @@ type Warning struct {
 
 // The codes of warnings.
 const (
-	// PlainSecrets: there is no [Config].Keeper, and the store outlives the process.
-	PlainSecrets = "plain-secrets"
-	// NotResealed: the endpoint was stored before there was a Keeper, in plain text,
+	// WarnPlainSecrets: there is no [Config].Keeper, and the store outlives the process.
+	WarnPlainSecrets = "plain-secrets"
+	// WarnNotResealed: the endpoint was stored before there was a Keeper, in plain text,
 	// or encrypted with a former key; see [Hooks.Reseal].
-	NotResealed = "not-resealed"
-	// SealedEndpoint: the endpoint's secrets cannot be decrypted, and what is due for
-	// it waits; see [ErrSealed].
-	SealedEndpoint = "sealed-endpoint"
-	// Failing: the last three or more attempts of an endpoint or a handler failed, as
+	WarnNotResealed = "not-resealed"
+	// WarnUndecryptable: the endpoint's secrets cannot be decrypted, and what is due for
+	// it waits; see [ErrUndecryptable].
+	WarnUndecryptable = "sealed-endpoint"
+	// WarnFailing: the last three or more attempts of an endpoint or a handler failed, as
 	// far as this process made them. The text says since when, the class of the last
 	// failure, and when what waits is or was due. One success ends it.
-	Failing = "failing"
-	// StoreWeakness: a setting makes the store's promises weaker; see [Weak].
-	StoreWeakness = "store-weakness"
+	WarnFailing = "failing"
+	// WarnStoreWeakness: a setting makes the store's promises weaker; see [Weak].
+	WarnStoreWeakness = "store-weakness"
 )
 
 // Health says whether the store answers, with its error, and of what else the
@@ -60,10 +60,10 @@ func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
 	}
 	var list []Warning
 	if h.storesPlain() {
-		list = append(list, Warning{Code: PlainSecrets, Text: plainSecrets})
+		list = append(list, Warning{Code: WarnPlainSecrets, Text: plainSecrets})
 	}
 	for _, text := range weaknesses {
-		list = append(list, Warning{Code: StoreWeakness, Text: text})
+		list = append(list, Warning{Code: WarnStoreWeakness, Text: text})
 	}
 	for _, e := range h.dir.all() {
 		if w, ok := h.sealWarning(e); ok {
@@ -80,18 +80,18 @@ func (h *Hooks) sealWarning(e *endpoint) (w Warning, ok bool) {
 	ring, isRing := h.cfg.Keeper.(KeyRing)
 	switch {
 	case e.closed != nil:
-		return Warning{SealedEndpoint, e.ID, fmt.Sprintf("What is due for it waits: %v.", e.closed)}, true
+		return Warning{WarnUndecryptable, e.ID, fmt.Sprintf("What is due for it waits: %v.", e.closed)}, true
 	case h.cfg.Keeper != nil && len(e.sealed) == 0:
 		const text = "Its secrets lie in the store in plain text, although there is a Keeper; call Hooks.Reseal."
-		return Warning{NotResealed, e.ID, text}, true
+		return Warning{WarnNotResealed, e.ID, text}, true
 	case isRing && !ring.Current(e.sealed):
-		return Warning{NotResealed, e.ID, "Its secrets are encrypted with a former key; call Hooks.Reseal."}, true
+		return Warning{WarnNotResealed, e.ID, "Its secrets are encrypted with a former key; call Hooks.Reseal."}, true
 	}
 	return w, false
 }
 
 // failing returns a warning for each subscriber that fails.
-func (h *Hooks) failing(backlog []Waiting) (list []Warning) {
+func (h *Hooks) failing(backlog []BacklogLane) (list []Warning) {
 	failing := h.reporter.failing()
 	due := make(map[string]time.Time)
 	for _, w := range backlog {
@@ -99,7 +99,7 @@ func (h *Hooks) failing(backlog []Waiting) (list []Warning) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(failing)) {
 		if !h.isDeleted(id) {
-			list = append(list, Warning{Failing, id, failing[id].describe(due[id], h.now())})
+			list = append(list, Warning{WarnFailing, id, failing[id].describe(due[id], h.now())})
 		}
 	}
 	return list

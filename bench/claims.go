@@ -163,7 +163,7 @@ func (c *claimant) sample(ctx context.Context, keep bool) error {
 func (c *claimant) deliver(ctx context.Context, n int) (claimed, updated time.Duration, err error) {
 	at := now()
 	began := time.Now()
-	entries, err := c.store.Claim(ctx, at, []hooks.Lane{
+	entries, err := c.store.Claim(ctx, at, []hooks.ClaimLane{
 		{Subscriber: "alive", Max: n, Before: at, LeaseUntil: at.Add(time.Minute)},
 	})
 	claimed = time.Since(began)

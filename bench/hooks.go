@@ -16,7 +16,7 @@ import (
 // the data alone as the body, as the peers send it.
 var hooksPeer = peer{name: "hooks", migrate: migrateHooks, open: openHooks}
 
-var webhook = hooks.NewEventType[json.RawMessage]("bench.webhook")
+var webhook = hooks.EventType[json.RawMessage]{Name: "bench.webhook"}
 
 type hooksLibrary struct {
 	pool      *pgxpool.Pool
@@ -78,7 +78,7 @@ func (l *hooksLibrary) set(ctx context.Context, b bench) error {
 	_, err = l.hooks.PutEndpoint(ctx, hooks.Endpoint{
 		ID:     "receiver",
 		URL:    b.receiver,
-		Events: []string{webhook.Name()},
+		Events: []string{webhook.Name},
 		Secret: b.secret,
 		Raw:    true,
 	})

@@ -17,12 +17,12 @@ type observedStore struct {
 	claimed, looked func(began time.Time)
 }
 
-func (s observedStore) Claim(ctx context.Context, now time.Time, lanes []hooks.Lane) ([]hooks.Entry, error) {
+func (s observedStore) Claim(ctx context.Context, now time.Time, lanes []hooks.ClaimLane) ([]hooks.Entry, error) {
 	defer s.claimed(time.Now())
 	return s.Store.Claim(ctx, now, lanes)
 }
 
-func (s observedStore) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+func (s observedStore) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
 	defer s.looked(time.Now())
 	return s.Store.Backlog(ctx)
 }

@@ -218,8 +218,8 @@ func TestVerifyNeedsPublicKeys(t *testing.T) {
 		"a zero and a secret":  {Secrets: list(signer.NewSecret()), PublicKeys: make([]signer.PublicKey, 1)},
 		"a key, a zero secret": {Secrets: make([]signer.Secret, 1), PublicKeys: accepting(pair.Public()).PublicKeys},
 	} {
-		if err := verifier.Verify(h, []byte(body), sent); !errors.Is(err, signer.ErrNoSecret) {
-			t.Errorf("Verify with %s = %v; want %v", name, err, signer.ErrNoSecret)
+		if err := verifier.Verify(h, []byte(body), sent); !errors.Is(err, signer.ErrNoKey) {
+			t.Errorf("Verify with %s = %v; want %v", name, err, signer.ErrNoKey)
 		}
 	}
 }

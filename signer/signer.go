@@ -79,9 +79,9 @@ var (
 // What [Signer.Sign] reports, to be tested with [errors.Is]; the wrapping
 // errors say more.
 var (
-	// ErrNoSecret reports a [Signer] or a [Verifier] without secrets and keys,
+	// ErrNoKey reports a [Signer] or a [Verifier] without secrets and keys,
 	// or with a zero value among them.
-	ErrNoSecret = errors.New("signer: no secret")
+	ErrNoKey = errors.New("signer: no secret")
 
 	// ErrInvalidID reports an id that is not 1 to 128 letters, digits, '-' or
 	// '_' of ASCII.
@@ -122,7 +122,7 @@ func (s Signer) SignTo(header http.Header, id string, at time.Time, body []byte)
 // [HeaderTimestamp] must carry the same ones. The body is signed as it is: send
 // exactly these bytes. [Signer.SignTo] sets all three headers.
 //
-// The error wraps [ErrNoSecret], [ErrInvalidID], [ErrInvalidSecret] for more
+// The error wraps [ErrNoKey], [ErrInvalidID], [ErrInvalidSecret] for more
 // than 16 secrets and key pairs, or [ErrTimestamp] for a t before 1970 or after
 // 5138.
 func (s Signer) Sign(id string, t time.Time, body []byte) (string, error) {
@@ -187,13 +187,13 @@ func appendField(line []byte, version string, signature []byte) []byte {
 // empty secret. The others are what the field of that name holds.
 func checkKeys[K interface{ IsZero() bool }](secrets []Secret, others []K, field string) error {
 	if len(secrets)+len(others) == 0 {
-		return fmt.Errorf("%w: set Secrets or %s to at least one", ErrNoSecret, field)
+		return fmt.Errorf("%w: set Secrets or %s to at least one", ErrNoKey, field)
 	}
 	if i := slices.IndexFunc(secrets, Secret.IsZero); i >= 0 {
-		return fmt.Errorf("%w: Secrets[%d] is the zero value", ErrNoSecret, i)
+		return fmt.Errorf("%w: Secrets[%d] is the zero value", ErrNoKey, i)
 	}
 	if i := slices.IndexFunc(others, K.IsZero); i >= 0 {
-		return fmt.Errorf("%w: %s[%d] is the zero value", ErrNoSecret, field, i)
+		return fmt.Errorf("%w: %s[%d] is the zero value", ErrNoKey, field, i)
 	}
 	return nil
 }

@@ -137,7 +137,7 @@ func TestSignToLeavesTheHeaderAloneOnAnError(t *testing.T) {
 		at     time.Time
 		want   error
 	}{
-		{"no keys", signer.Signer{}, "evt_1", sent, signer.ErrNoSecret},
+		{"no keys", signer.Signer{}, "evt_1", sent, signer.ErrNoKey},
 		{"17 secrets", signer.Signer{Secrets: slices.Repeat(one, 17)}, "evt_1", sent, signer.ErrInvalidSecret},
 		{"a dot", signer.Signer{Secrets: one}, "evt.1", sent, signer.ErrInvalidID},
 		{"the zero time", signer.Signer{Secrets: one}, "evt_1", time.Time{}, signer.ErrTimestamp},
@@ -199,8 +199,8 @@ func TestSignRefuses(t *testing.T) {
 		want    error
 		text    string
 	}{
-		{"no secrets", nil, "a", now, signer.ErrNoSecret, "at least one"},
-		{"a zero secret", []signer.Secret{good, {}}, "a", now, signer.ErrNoSecret, "Secrets[1]"},
+		{"no secrets", nil, "a", now, signer.ErrNoKey, "at least one"},
+		{"a zero secret", []signer.Secret{good, {}}, "a", now, signer.ErrNoKey, "Secrets[1]"},
 		{"17 secrets", slices.Repeat(one, 17), "a", now, signer.ErrInvalidSecret, "newest 16"},
 		{"an empty id", one, "", now, signer.ErrInvalidID, "0 bytes"},
 		{"an id of 129 bytes", one, strings.Repeat("a", 129), now, signer.ErrInvalidID, "129 bytes"},
@@ -230,17 +230,17 @@ func TestSignRefusesKeyPairs(t *testing.T) {
 		want   error
 		text   string
 	}{
-		{"none", signer.Signer{KeyPairs: pairs()}, signer.ErrNoSecret, "Secrets or KeyPairs"},
-		{"a zero pair", signer.Signer{KeyPairs: pairs(pair, signer.KeyPair{})}, signer.ErrNoSecret, "KeyPairs[1]"},
+		{"none", signer.Signer{KeyPairs: pairs()}, signer.ErrNoKey, "Secrets or KeyPairs"},
+		{"a zero pair", signer.Signer{KeyPairs: pairs(pair, signer.KeyPair{})}, signer.ErrNoKey, "KeyPairs[1]"},
 		{
 			"a zero pair beside a secret",
 			signer.Signer{Secrets: list(secret), KeyPairs: make([]signer.KeyPair, 1)},
-			signer.ErrNoSecret, "KeyPairs[0]",
+			signer.ErrNoKey, "KeyPairs[0]",
 		},
 		{
 			"a zero secret beside a pair",
 			signer.Signer{Secrets: make([]signer.Secret, 1), KeyPairs: pairs(pair)},
-			signer.ErrNoSecret, "Secrets[0]",
+			signer.ErrNoKey, "Secrets[0]",
 		},
 		{
 			"17 pairs",

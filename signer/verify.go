@@ -15,7 +15,7 @@ import (
 )
 
 // What [Verifier.Verify] reports, to be tested with [errors.Is]; the wrapping
-// errors say more, and quote neither headers nor secrets. ErrNoSecret is a
+// errors say more, and quote neither headers nor secrets. ErrNoKey is a
 // mistake of the receiver, everything else a fault of the request: answer it
 // with a 4xx status.
 var (
@@ -77,7 +77,7 @@ type Verifier struct {
 // the work is bounded: one hash of the body per secret, one per v1a signature and
 // public key, no header over 4 KiB, no more than 16 signatures of a version.
 //
-// The error wraps [ErrNoSecret], [ErrMissingHeader], [ErrMalformed],
+// The error wraps [ErrNoKey], [ErrMissingHeader], [ErrMalformed],
 // [ErrTimestamp] or [ErrMismatch].
 func (v Verifier) Verify(h http.Header, body []byte, now time.Time) error {
 	if err := checkKeys(v.Secrets, v.PublicKeys, "PublicKeys"); err != nil {

@@ -245,8 +245,8 @@ func TestVerifyNeedsSecrets(t *testing.T) {
 		"none": nil, "zero": {{}}, "zero among others": {secret, {}},
 	} {
 		err := signer.Verifier{Secrets: secrets}.Verify(signed(t, secret), []byte(body), sent)
-		if !errors.Is(err, signer.ErrNoSecret) {
-			t.Errorf("Verify with secrets %s = %v; want %v", name, err, signer.ErrNoSecret)
+		if !errors.Is(err, signer.ErrNoKey) {
+			t.Errorf("Verify with secrets %s = %v; want %v", name, err, signer.ErrNoKey)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 type Invoice struct{ Number string }
 
-var InvoicePaid = hooks.NewEventType[Invoice]("invoice.paid")
+var InvoicePaid = hooks.EventType[Invoice]{Name: "invoice.paid"}
 
 func main() {
 	ctx, stop := context.WithCancel(context.Background())

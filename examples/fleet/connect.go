@@ -18,7 +18,7 @@ type Order struct {
 }
 
 // OrderPlaced is the event of this application.
-var OrderPlaced = hooks.NewEventType[Order]("order.placed")
+var OrderPlaced = hooks.EventType[Order]{Name: "order.placed"}
 
 // schema is where the tables are.
 const schema = "hooks_fleet"

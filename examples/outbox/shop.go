@@ -20,7 +20,7 @@ type Order struct {
 }
 
 // OrderPlaced is the event of this shop.
-var OrderPlaced = hooks.NewEventType[Order]("order.placed")
+var OrderPlaced = hooks.EventType[Order]{Name: "order.placed"}
 
 // event returns the event that tells of an order. Its ID is the order's, so
 // that it can be found again.

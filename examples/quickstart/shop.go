@@ -19,7 +19,7 @@ type Order struct {
 }
 
 // OrderPlaced is the event of this shop.
-var OrderPlaced = hooks.NewEventType[Order]("order.placed")
+var OrderPlaced = hooks.EventType[Order]{Name: "order.placed"}
 
 // A shop takes orders over HTTP and announces them.
 type shop struct{ hooks *hooks.Hooks }

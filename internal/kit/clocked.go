@@ -92,7 +92,7 @@ func (s *ClockedStore) Enqueue(ctx context.Context, now time.Time, entries []hoo
 	return s.Store.Enqueue(ctx, now, entries)
 }
 
-func (s *ClockedStore) Claim(ctx context.Context, now time.Time, lanes []hooks.Lane) ([]hooks.Entry, error) {
+func (s *ClockedStore) Claim(ctx context.Context, now time.Time, lanes []hooks.ClaimLane) ([]hooks.Entry, error) {
 	s.check("Claim", now)
 	for _, l := range lanes {
 		s.check("Claim of what was due", l.Before)
@@ -105,12 +105,12 @@ func (s *ClockedStore) Update(ctx context.Context, now time.Time, changes []hook
 	return s.Store.Update(ctx, now, changes)
 }
 
-func (s *ClockedStore) Put(ctx context.Context, now time.Time, r hooks.Record) (int64, error) {
+func (s *ClockedStore) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (int64, error) {
 	s.check("Put", now)
-	return s.Store.Put(ctx, now, r)
+	return s.Store.Put(ctx, now, r, emit)
 }
 
-func (s *ClockedStore) Prune(ctx context.Context, p hooks.Prune) (int, error) {
+func (s *ClockedStore) Prune(ctx context.Context, p hooks.Cutoffs) (int, error) {
 	s.check("Prune", p.Keys)
 	return s.Store.Prune(ctx, p)
 }

@@ -83,7 +83,7 @@ type Invoice struct {
 }
 
 // InvoicePaid is the event type that most tests about endpoints publish.
-var InvoicePaid = hooks.NewEventType[Invoice]("invoice.paid")
+var InvoicePaid = hooks.EventType[Invoice]{Name: "invoice.paid"}
 
 // An Order is the data of an [OrderPlaced].
 type Order struct {
@@ -91,7 +91,7 @@ type Order struct {
 }
 
 // OrderPlaced is the event type that most tests about handlers publish.
-var OrderPlaced = hooks.NewEventType[Order]("order.placed")
+var OrderPlaced = hooks.EventType[Order]{Name: "order.placed"}
 
 // New returns a Hooks that knows [InvoicePaid]. Its store is a new memory store if cfg has
 // none.

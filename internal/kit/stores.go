@@ -19,12 +19,12 @@ type SlowReaderStore struct {
 	BeforePut func()        // if not nil: the next Put calls it first
 }
 
-func (s *SlowReaderStore) Put(ctx context.Context, now time.Time, r hooks.Record) (int64, error) {
+func (s *SlowReaderStore) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (int64, error) {
 	if f := s.BeforePut; f != nil {
 		s.BeforePut = nil
 		f()
 	}
-	return s.Store.Put(ctx, now, r)
+	return s.Store.Put(ctx, now, r, emit)
 }
 
 func (s *SlowReaderStore) Records(ctx context.Context, since int64) ([]hooks.Record, error) {
@@ -43,7 +43,7 @@ type CountingStore struct {
 	Backlogs atomic.Int64
 }
 
-func (s *CountingStore) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+func (s *CountingStore) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
 	s.Backlogs.Add(1)
 	return s.Store.Backlog(ctx)
 }
@@ -57,8 +57,8 @@ func (s *CountingStore) Lock(ctx context.Context, now time.Time) (func() error, 
 func Leased(t *testing.T, s hooks.Store, subscriber string, at time.Time) (all []hooks.Delivery) {
 	t.Helper()
 	at = at.UTC().Truncate(time.Microsecond)
-	lane := hooks.Lane{Subscriber: subscriber, Max: 100, Before: at, LeaseUntil: at.Add(time.Minute)}
-	entries, err := s.Claim(t.Context(), at, []hooks.Lane{lane})
+	lane := hooks.ClaimLane{Subscriber: subscriber, Max: 100, Before: at, LeaseUntil: at.Add(time.Minute)}
+	entries, err := s.Claim(t.Context(), at, []hooks.ClaimLane{lane})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func (g *GatedStore) Enqueue(ctx context.Context, now time.Time, e []hooks.Entry
 	return g.Store.Enqueue(ctx, now, e)
 }
 
-func (g *GatedStore) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+func (g *GatedStore) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
 	waiting, err := g.Store.Backlog(ctx)
 	if g.AfterBacklog != nil {
 		g.AfterBacklog()
@@ -126,7 +126,7 @@ func (g *GatedStore) Update(ctx context.Context, now time.Time, c []hooks.Change
 	return g.Store.Update(ctx, now, c)
 }
 
-func (g *GatedStore) Claim(ctx context.Context, now time.Time, l []hooks.Lane) ([]hooks.Entry, error) {
+func (g *GatedStore) Claim(ctx context.Context, now time.Time, l []hooks.ClaimLane) ([]hooks.Entry, error) {
 	if g.BeforeWrite != nil {
 		if err := g.BeforeWrite(); err != nil {
 			return nil, err

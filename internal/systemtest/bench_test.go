@@ -117,7 +117,7 @@ func benchmarkDeliver(b *testing.B, store hooks.Store) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	text := hooks.NewEventType[string]("bench.text")
+	text := hooks.EventType[string]{Name: "bench.text"}
 	if err := h.Register(text); err != nil {
 		b.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func withEndpoints(b *testing.B, n int) *hooks.Hooks {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := h.Register(hooks.NewEventType[string]("bench.text")); err != nil {
+	if err := h.Register(hooks.EventType[string]{Name: "bench.text"}); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := h.PutEndpoint(b.Context(), hooks.Endpoint{ID: "ep_0", URL: "https://example.com/", Events: []string{"**"}}); err != nil {
@@ -218,7 +218,7 @@ func withEndpoints(b *testing.B, n int) *hooks.Hooks {
 	for i := 1; i < n; i++ {
 		id := "ep_" + strconv.Itoa(i)
 		r := hooks.Record{Key: "endpoint/" + id, Data: bytes.Replace(records[0].Data, []byte(`"ep_0"`), []byte(`"`+id+`"`), 1)}
-		if _, err := store.Put(b.Context(), time.Now(), r); err != nil {
+		if _, err := store.Put(b.Context(), time.Now(), r, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

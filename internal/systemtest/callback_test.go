@@ -253,7 +253,7 @@ func tellOfAStoreThatFails(t *testing.T) {
 func tellOfRecords(t *testing.T) {
 	store, keys := memory.New(), kit.NewKeeper(t, "1")
 	kit.Put(t, kit.New(t, hooks.Config{Store: store, Keeper: keys}), sealedEndpoint)
-	if _, err := store.Put(t.Context(), time.Now(), hooks.Record{Key: "endpoint/broken", Data: []byte("{")}); err != nil {
+	if _, err := store.Put(t.Context(), time.Now(), hooks.Record{Key: "endpoint/broken", Data: []byte("{")}, nil); err != nil {
 		t.Fatal(err)
 	}
 	doubt := &unlocked{Keeper: keys}

@@ -25,7 +25,7 @@ type blind struct {
 	fails atomic.Bool
 }
 
-func (s *blind) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+func (s *blind) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
 	if s.fails.Load() {
 		return nil, errors.New("fails")
 	}
@@ -100,7 +100,7 @@ func TestKeepersThatCannotDecrypt(t *testing.T) {
 				}
 				finished := kit.Traced(&cfg)
 				h := kit.New(t, cfg)
-				if _, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{}); !errors.Is(err, hooks.ErrSealed) {
+				if _, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{}); !errors.Is(err, hooks.ErrUndecryptable) {
 					t.Errorf("RotateSecret = %v; want ErrSealed", err)
 				}
 				kit.StartInBubble(t, h)
@@ -110,7 +110,7 @@ func TestKeepersThatCannotDecrypt(t *testing.T) {
 				if o := <-finished; o.Status != hooks.Succeeded || o.Attempts != 1 {
 					t.Errorf("it is %v after %d attempts; want succeeded after 1", o.Status, o.Attempts)
 				}
-				if list, err := h.Health(t.Context()); err != nil || len(list) != 1 || list[0].Code != hooks.NotResealed {
+				if list, err := h.Health(t.Context()); err != nil || len(list) != 1 || list[0].Code != hooks.WarnNotResealed {
 					t.Errorf("Health = %v, %v; want what the Keeper cannot judge to be resealed", list, err)
 				}
 			})

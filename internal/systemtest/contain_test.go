@@ -271,7 +271,7 @@ func TestBadTracesHarmNothing(t *testing.T) {
 				if d := kit.Delivery(t, h, r.EventID, "good"); d.Status != hooks.Succeeded || calls.Of(r.EventID) != 1 {
 					t.Errorf("it is %v after %d calls; want succeeded after 1", d.Status, calls.Of(r.EventID))
 				}
-				if d := kit.Delivery(t, h, ended.EventID, "good"); d.Reason != hooks.Expired {
+				if d := kit.Delivery(t, h, ended.EventID, "good"); d.Reason != hooks.ReasonExpired {
 					t.Errorf("the other is %v (%s); want it expired", d.Status, d.Reason)
 				}
 				stop()

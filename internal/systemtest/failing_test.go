@@ -117,7 +117,7 @@ func TestAFailingEndpointIsToldOf(t *testing.T) {
 		wantWarning(t, h)
 		time.Sleep(3 * time.Minute)
 		log.want(t, fails+"crm failures=3 since=2000-01-01T00:00:00.000Z class=status code=503")
-		wantWarning(t, h, hooks.Warning{Code: hooks.Failing, Subscriber: "crm"})
+		wantWarning(t, h, hooks.Warning{Code: hooks.WarnFailing, Subscriber: "crm"})
 		wantText(t, h, "last 3 attempts", "2000-01-01T00:00:00Z", "status 503", "tried again at 2000-01-01T01:")
 		code.Store(200)
 		time.Sleep(2 * time.Hour)
@@ -165,7 +165,7 @@ func TestADeletedEndpointIsNoWarning(t *testing.T) {
 		kit.Start(t, h)
 		kit.Send(t, h)
 		time.Sleep(10 * time.Second)
-		wantWarning(t, h, hooks.Warning{Code: hooks.Failing, Subscriber: "crm"})
+		wantWarning(t, h, hooks.Warning{Code: hooks.WarnFailing, Subscriber: "crm"})
 		if err := h.Unsubscribe(t.Context(), "crm"); err != nil {
 			t.Fatal(err)
 		}
@@ -316,11 +316,11 @@ func TestLinesAreCoalesced(t *testing.T) {
 		log.want(t,
 			ended+"a deliveries=59 since=2000-01-01T00:00:05.000Z event=e59 reason=exhausted class=error",
 			ended+"b deliveries=59 since=2000-01-01T00:00:05.000Z event=e59 reason=rejected class=error")
-		wantWarning(t, h, hooks.Warning{Code: hooks.Failing, Subscriber: "a"}, hooks.Warning{Code: hooks.Failing, Subscriber: "b"})
+		wantWarning(t, h, hooks.Warning{Code: hooks.WarnFailing, Subscriber: "a"}, hooks.Warning{Code: hooks.WarnFailing, Subscriber: "b"})
 		a.fail(nil)
 		publishAs(t, h, "good")
 		log.want(t, works+"a failures=60 since=2000-01-01T00:00:00.000Z class=error")
-		wantWarning(t, h, hooks.Warning{Code: hooks.Failing, Subscriber: "b"})
+		wantWarning(t, h, hooks.Warning{Code: hooks.WarnFailing, Subscriber: "b"})
 	})
 }
 
@@ -437,7 +437,7 @@ func TestFailuresAreCountedFromRunToRun(t *testing.T) {
 		if len(got) != 1 || !strings.HasPrefix(got[0], ended+"a deliveries=2") {
 			t.Errorf("when Run ended it logged %q; want the two that no line told of", got)
 		}
-		wantWarning(t, h, hooks.Warning{Code: hooks.Failing, Subscriber: "a"})
+		wantWarning(t, h, hooks.Warning{Code: hooks.WarnFailing, Subscriber: "a"})
 		s.fail(nil)
 		publishAs(t, h, "g")
 		if err := h.Flush(t.Context()); err != nil {

@@ -102,7 +102,7 @@ func (f *flaky) Records(ctx context.Context, since int64) ([]hooks.Record, error
 	return falter(f, "Records", func() ([]hooks.Record, error) { return f.Store.Records(ctx, since) })
 }
 
-func (f *flaky) Claim(ctx context.Context, now time.Time, lanes []hooks.Lane) ([]hooks.Entry, error) {
+func (f *flaky) Claim(ctx context.Context, now time.Time, lanes []hooks.ClaimLane) ([]hooks.Entry, error) {
 	ctx = context.WithoutCancel(ctx) // what the caller does not wait for may still happen
 	return falter(f, "Claim", func() ([]hooks.Entry, error) { return f.Store.Claim(ctx, now, lanes) })
 }
@@ -111,12 +111,12 @@ func (f *flaky) Update(ctx context.Context, now time.Time, changes []hooks.Chang
 	return falter(f, "Update", func() ([]hooks.DeliveryID, error) { return f.Store.Update(ctx, now, changes) })
 }
 
-func (f *flaky) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
-	return falter(f, "Backlog", func() ([]hooks.Waiting, error) { return f.Store.Backlog(ctx) })
+func (f *flaky) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
+	return falter(f, "Backlog", func() ([]hooks.BacklogLane, error) { return f.Store.Backlog(ctx) })
 }
 
-func (f *flaky) Put(ctx context.Context, now time.Time, r hooks.Record) (int64, error) {
-	return falter(f, "Put", func() (int64, error) { return f.Store.Put(ctx, now, r) })
+func (f *flaky) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (int64, error) {
+	return falter(f, "Put", func() (int64, error) { return f.Store.Put(ctx, now, r, emit) })
 }
 
 func (f *flaky) Events(ctx context.Context, q hooks.Query) ([]hooks.Event, string, error) {
@@ -139,7 +139,7 @@ func (f *flaky) Attempts(ctx context.Context, id hooks.DeliveryID) ([]hooks.Atte
 	return falter(f, "Attempts", func() ([]hooks.Attempt, error) { return f.Store.Attempts(ctx, id) })
 }
 
-func (f *flaky) Prune(ctx context.Context, p hooks.Prune) (int, error) {
+func (f *flaky) Prune(ctx context.Context, p hooks.Cutoffs) (int, error) {
 	return falter(f, "Prune", func() (int, error) { return f.Store.Prune(ctx, p) })
 }
 

@@ -105,7 +105,7 @@ func (s *hanging) Records(ctx context.Context, since int64) ([]hooks.Record, err
 	return hangs(ctx, s, "Records", func() ([]hooks.Record, error) { return s.Store.Records(context.Background(), since) })
 }
 
-func (s *hanging) Claim(ctx context.Context, now time.Time, l []hooks.Lane) ([]hooks.Entry, error) {
+func (s *hanging) Claim(ctx context.Context, now time.Time, l []hooks.ClaimLane) ([]hooks.Entry, error) {
 	return hangs(ctx, s, "Claim", func() ([]hooks.Entry, error) { return s.Store.Claim(context.Background(), now, l) })
 }
 
@@ -113,12 +113,12 @@ func (s *hanging) Update(ctx context.Context, now time.Time, c []hooks.Change) (
 	return hangs(ctx, s, "Update", func() ([]hooks.DeliveryID, error) { return s.Store.Update(context.Background(), now, c) })
 }
 
-func (s *hanging) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
-	return hangs(ctx, s, "Backlog", func() ([]hooks.Waiting, error) { return s.Store.Backlog(context.Background()) })
+func (s *hanging) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
+	return hangs(ctx, s, "Backlog", func() ([]hooks.BacklogLane, error) { return s.Store.Backlog(context.Background()) })
 }
 
-func (s *hanging) Put(ctx context.Context, now time.Time, r hooks.Record) (int64, error) {
-	return hangs(ctx, s, "Put", func() (int64, error) { return s.Store.Put(context.Background(), now, r) })
+func (s *hanging) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (int64, error) {
+	return hangs(ctx, s, "Put", func() (int64, error) { return s.Store.Put(context.Background(), now, r, nil) })
 }
 
 func (s *hanging) Deliveries(ctx context.Context, q hooks.Query) (page []hooks.Delivery, next string, err error) {
@@ -129,7 +129,7 @@ func (s *hanging) Deliveries(ctx context.Context, q hooks.Query) (page []hooks.D
 	return l.page, l.next, err
 }
 
-func (s *hanging) Prune(ctx context.Context, p hooks.Prune) (int, error) {
+func (s *hanging) Prune(ctx context.Context, p hooks.Cutoffs) (int, error) {
 	return hangs(ctx, s, "Prune", func() (int, error) { return s.Store.Prune(context.Background(), p) })
 }
 

@@ -121,7 +121,7 @@ type stingy struct {
 	hooks.Waker
 }
 
-func (s stingy) Claim(ctx context.Context, now time.Time, lanes []hooks.Lane) ([]hooks.Entry, error) {
+func (s stingy) Claim(ctx context.Context, now time.Time, lanes []hooks.ClaimLane) ([]hooks.Entry, error) {
 	for i := range lanes {
 		if lanes[i].Subscriber == "quick" {
 			lanes = slices.Clone(lanes)

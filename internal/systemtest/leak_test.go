@@ -128,7 +128,7 @@ func TestNothingLeaks(t *testing.T) {
 	all = append(all, mustFail(t, h, hooks.Endpoint{
 		ID: "bad", URL: "https://example.com/", Events: []string{"**"}, Header: hooks.Header{"X-A": leakyHeader + "\n"},
 	}))
-	pair := kit.Put(t, h, hooks.Endpoint{ID: "pair", URL: url + "/ok", Ed25519: true})
+	pair := kit.Put(t, h, hooks.Endpoint{ID: "pair", URL: url + "/ok", Scheme: hooks.SchemeEd25519})
 	rotated, err := h.RotateSecret(t.Context(), "ok", hooks.Rotation{Secret: kit.Secret(t, laterSecret)})
 	if err != nil {
 		t.Fatal(err)

@@ -75,7 +75,7 @@ func TestPoisonThatEndsTheProcess(t *testing.T) {
 		h := kit.Subscribed(t, hooks.Config{Store: store})
 		d := kit.Delivery(t, h, id.Event, id.Subscriber)
 		const uncharged, attempts = 3, 3
-		if d.Status != hooks.Failed || d.Reason != hooks.Lost || d.Attempts != attempts || calls != uncharged+attempts {
+		if d.Status != hooks.Failed || d.Reason != hooks.ReasonLost || d.Attempts != attempts || calls != uncharged+attempts {
 			t.Errorf("it is %v (%s) after %d attempts and %d calls; want failed (lost) after %d and %d",
 				d.Status, d.Reason, d.Attempts, calls, attempts, uncharged+attempts)
 		}

@@ -47,7 +47,7 @@ func TestPoisonHarmsNothingBesideIt(t *testing.T) {
 				for _, d := range kit.Deliveries(t, h) {
 					attempts := len(c.policy) + 1
 					switch {
-					case d.Subscriber == "poison" && (d.Status != hooks.Failed || d.Reason != hooks.Lost || d.Attempts != attempts):
+					case d.Subscriber == "poison" && (d.Status != hooks.Failed || d.Reason != hooks.ReasonLost || d.Attempts != attempts):
 						t.Errorf("%v is %v (%s) after %d attempts; want failed (lost) after %d", d.DeliveryID, d.Status, d.Reason, d.Attempts, attempts)
 					case d.Subscriber == "innocent" && d.Status != hooks.Succeeded:
 						t.Errorf("%v is %v (%s) after %d attempts; want succeeded", d.DeliveryID, d.Status, d.Reason, d.Attempts)

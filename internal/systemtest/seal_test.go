@@ -146,16 +146,16 @@ func TestSwappedSecretsDoNotDecrypt(t *testing.T) {
 	if err := json.Unmarshal(crm.Data, &fields); err != nil {
 		t.Fatal(err)
 	}
-	fields["Sealed"] = sealed.Sealed
+	fields["sealed"] = sealed.Sealed
 	crm.Data, _ = json.Marshal(fields)
-	if _, err := store.Put(t.Context(), time.Now(), crm); err != nil {
+	if _, err := store.Put(t.Context(), time.Now(), crm, nil); err != nil {
 		t.Fatal(err)
 	}
-	wantWarning(t, kit.New(t, hooks.Config{Store: store, Keeper: keys}), hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
+	wantWarning(t, kit.New(t, hooks.Config{Store: store, Keeper: keys}), hooks.Warning{Code: hooks.WarnUndecryptable, Subscriber: "crm"})
 
 	erp.Key = "endpoint/crm" // and the whole record is known to be another's
 	erp.Version = kit.Recorded(t, store, "crm").Version
-	if _, err := store.Put(t.Context(), time.Now(), erp); err != nil {
+	if _, err := store.Put(t.Context(), time.Now(), erp, nil); err != nil {
 		t.Fatal(err)
 	}
 	h = kit.New(t, hooks.Config{Store: store, Keeper: keys})
@@ -191,10 +191,10 @@ func TestReseal(t *testing.T) {
 	kit.Put(t, plain, other)
 	_, err := plain.Reseal(ctx)
 	kit.WantInvalid(t, err, "Config.Keeper", nil, "set it")
-	wantWarning(t, plain, hooks.Warning{Code: hooks.PlainSecrets})
+	wantWarning(t, plain, hooks.Warning{Code: hooks.WarnPlainSecrets})
 
 	first := open(oldKey)
-	stale := []hooks.Warning{{Code: hooks.NotResealed, Subscriber: "crm"}, {Code: hooks.NotResealed, Subscriber: "erp"}}
+	stale := []hooks.Warning{{Code: hooks.WarnNotResealed, Subscriber: "crm"}, {Code: hooks.WarnNotResealed, Subscriber: "erp"}}
 	wantWarning(t, first, stale...)
 	want(first, 2)
 	want(first, 0)
@@ -217,7 +217,7 @@ func TestResealWithAKeeperThatCannotTell(t *testing.T) {
 	store := memory.New()
 	kit.Put(t, kit.New(t, hooks.Config{Store: store}), sealedEndpoint)
 	h := kit.New(t, hooks.Config{Store: store, Keeper: &doubtful{Keeper: kit.NewKeeper(t, "1")}})
-	wantWarning(t, h, hooks.Warning{Code: hooks.NotResealed, Subscriber: "crm"})
+	wantWarning(t, h, hooks.Warning{Code: hooks.WarnNotResealed, Subscriber: "crm"})
 	for range 2 {
 		if n, err := h.Reseal(t.Context()); n != 1 || err != nil {
 			t.Errorf("Reseal = %d, %v; want 1, nil", n, err)
@@ -308,7 +308,7 @@ func TestPlainSecretsAreWarnedOfOnce(t *testing.T) {
 			kit.Put(t, h, sealedEndpoint)
 			kit.Put(t, h, hooks.Endpoint{ID: "erp", URL: kit.AnyURL})
 			if c.want > 0 {
-				wantWarning(t, h, hooks.Warning{Code: hooks.PlainSecrets})
+				wantWarning(t, h, hooks.Warning{Code: hooks.WarnPlainSecrets})
 			} else {
 				wantWarning(t, h)
 			}
@@ -322,7 +322,7 @@ func TestPlainSecretsAreWarnedOfOnce(t *testing.T) {
 // A backlogless store fails in Backlog only.
 type backlogless struct{ hooks.Store }
 
-func (backlogless) Backlog(context.Context) ([]hooks.Waiting, error) { return nil, errDown }
+func (backlogless) Backlog(context.Context) ([]hooks.BacklogLane, error) { return nil, errDown }
 
 var errDown = errors.New("it is down")
 

@@ -42,7 +42,7 @@ func TestEndpointsWaitForTheirKey(t *testing.T) {
 		if n := strings.Count(log.String(), "waits for its key"); n != 1 {
 			t.Errorf("the log was told %d times; want once:\n%s", n, log)
 		}
-		wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
+		wantWarning(t, h, hooks.Warning{Code: hooks.WarnUndecryptable, Subscriber: "crm"})
 		wantSealed(t, h)
 
 		k.fail(nil)
@@ -87,7 +87,7 @@ func TestDecryptionOverwritesNoEdit(t *testing.T) {
 	kit.Put(t, kit.New(t, hooks.Config{Store: store, Keeper: keys}), sealedEndpoint)
 	k, edit := &doubtful{Keeper: keys, err: errDown}, func() {}
 	h := kit.New(t, hooks.Config{Store: store, Keeper: decrypting{k, func() { edit() }}})
-	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
+	wantWarning(t, h, hooks.Warning{Code: hooks.WarnUndecryptable, Subscriber: "crm"})
 	k.fail(nil)
 	edit = func() {
 		edit = func() {}
@@ -147,11 +147,11 @@ func TestLeasedDeliveriesWaitForTheKey(t *testing.T) {
 func spoil(t *testing.T, h *hooks.Hooks, store hooks.Store) {
 	t.Helper()
 	r := kit.Recorded(t, store, "crm")
-	r.Data = bytes.Replace(r.Data, []byte(`"Sealed":"`), []byte(`"Sealed":"AAAA`), 1)
-	if _, err := store.Put(t.Context(), time.Now(), r); err != nil {
+	r.Data = bytes.Replace(r.Data, []byte(`"sealed":"`), []byte(`"sealed":"AAAA`), 1)
+	if _, err := store.Put(t.Context(), time.Now(), r, nil); err != nil {
 		t.Fatal(err)
 	}
-	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
+	wantWarning(t, h, hooks.Warning{Code: hooks.WarnUndecryptable, Subscriber: "crm"})
 }
 
 // wantSealed checks that nothing replaces by accident what cannot be read.
@@ -159,14 +159,14 @@ func wantSealed(t *testing.T, h *hooks.Hooks) {
 	t.Helper()
 	e := sealedEndpoint
 	e.Events = []string{"**"}
-	if _, err := h.PutEndpoint(t.Context(), e); !errors.Is(err, hooks.ErrSealed) {
-		t.Errorf("PutEndpoint = %v; want %v", err, hooks.ErrSealed)
+	if _, err := h.PutEndpoint(t.Context(), e); !errors.Is(err, hooks.ErrUndecryptable) {
+		t.Errorf("PutEndpoint = %v; want %v", err, hooks.ErrUndecryptable)
 	}
-	if _, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{}); !errors.Is(err, hooks.ErrSealed) {
-		t.Errorf("RotateSecret = %v; want %v", err, hooks.ErrSealed)
+	if _, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{}); !errors.Is(err, hooks.ErrUndecryptable) {
+		t.Errorf("RotateSecret = %v; want %v", err, hooks.ErrUndecryptable)
 	}
-	if n, err := h.Reseal(t.Context()); n != 0 || !errors.Is(err, hooks.ErrSealed) || !strings.Contains(err.Error(), "crm") {
-		t.Errorf("Reseal = %d, %v; want 0 and %v, with the endpoint's name", n, err, hooks.ErrSealed)
+	if n, err := h.Reseal(t.Context()); n != 0 || !errors.Is(err, hooks.ErrUndecryptable) || !strings.Contains(err.Error(), "crm") {
+		t.Errorf("Reseal = %d, %v; want 0 and %v, with the endpoint's name", n, err, hooks.ErrUndecryptable)
 	}
 }
 
@@ -243,7 +243,7 @@ func TestNonsenseInAnEndpointsRecord(t *testing.T) {
 				if s := statusOf(t, h, r); s != hooks.Pending {
 					t.Errorf("delivery is %v; want it to wait", s)
 				}
-				wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
+				wantWarning(t, h, hooks.Warning{Code: hooks.WarnUndecryptable, Subscriber: "crm"})
 			})
 		})
 	}
@@ -265,31 +265,31 @@ func TestWithoutAKeeperNothingIsWrittenAmongCiphertexts(t *testing.T) {
 	h := kit.New(t, hooks.Config{Store: store})
 	for _, id := range []string{"crm", "erp"} {
 		e := hooks.Endpoint{ID: id, URL: kit.AnyURL, Events: []string{"**"}, Secret: kit.Secret(t, kit.LeakySecret)}
-		if _, err := h.PutEndpoint(t.Context(), e); !errors.Is(err, hooks.ErrSealed) {
-			t.Errorf("PutEndpoint(%s) = %v; want %v", id, err, hooks.ErrSealed)
+		if _, err := h.PutEndpoint(t.Context(), e); !errors.Is(err, hooks.ErrUndecryptable) {
+			t.Errorf("PutEndpoint(%s) = %v; want %v", id, err, hooks.ErrUndecryptable)
 		}
 	}
-	if _, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{Overlap: -1}); !errors.Is(err, hooks.ErrSealed) {
-		t.Errorf("RotateSecret = %v; want %v", err, hooks.ErrSealed)
+	if _, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{Overlap: -1}); !errors.Is(err, hooks.ErrUndecryptable) {
+		t.Errorf("RotateSecret = %v; want %v", err, hooks.ErrUndecryptable)
 	}
 	if is := kit.Recorded(t, store, "crm"); is.Version != was.Version {
 		t.Errorf("the record was written: %s", is.Data)
 	}
-	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"}) // and none of plain text
+	wantWarning(t, h, hooks.Warning{Code: hooks.WarnUndecryptable, Subscriber: "crm"}) // and none of plain text
 }
 
 // What a lost key has encrypted can be given up, whatever it is.
 func TestRotationGivesUpWhatIsSealed(t *testing.T) {
 	for name, e := range map[string]hooks.Endpoint{
 		"a secret":   sealedEndpoint,
-		"a key pair": {ID: "crm", URL: kit.AnyURL, Ed25519: true},
+		"a key pair": {ID: "crm", URL: kit.AnyURL, Scheme: hooks.SchemeEd25519},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := memory.New()
 			kit.Put(t, kit.New(t, hooks.Config{Store: store, Keeper: kit.NewKeeper(t, "lost")}), e)
 			h := kit.New(t, hooks.Config{Store: store, Keeper: kit.NewKeeper(t, "found")})
 			got, err := h.RotateSecret(t.Context(), "crm", hooks.Rotation{Overlap: -1})
-			if err != nil || got.Secret.IsZero() != e.Ed25519 || got.PublicKey.IsZero() == e.Ed25519 || len(got.Header) > 0 {
+			if err != nil || got.Secret.IsZero() != (e.Scheme == hooks.SchemeEd25519) || got.PublicKey.IsZero() == (e.Scheme == hooks.SchemeEd25519) || len(got.Header) > 0 {
 				t.Errorf("RotateSecret = %+v, %v; want something new to sign with, and no header", got, err)
 			}
 			wantWarning(t, h)
@@ -322,14 +322,14 @@ func TestWithoutAKeeperSealedEndpointsWait(t *testing.T) {
 	store := memory.New()
 	kit.Put(t, kit.New(t, hooks.Config{Store: store, Keeper: kit.NewKeeper(t, "1")}), sealedEndpoint)
 	h := kit.New(t, hooks.Config{Store: store})
-	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
+	wantWarning(t, h, hooks.Warning{Code: hooks.WarnUndecryptable, Subscriber: "crm"})
 	if got := kit.Send(t, h).Deliveries; got != 1 {
 		t.Errorf("an event has %d deliveries; want the endpoint to get its own", got)
 	}
-	if _, err := store.Put(t.Context(), time.Now(), kit.Recorded(t, store, "crm")); err != nil { // the same once more
+	if _, err := store.Put(t.Context(), time.Now(), kit.Recorded(t, store, "crm"), nil); err != nil { // the same once more
 		t.Fatal(err)
 	}
-	wantWarning(t, h, hooks.Warning{Code: hooks.SealedEndpoint, Subscriber: "crm"})
+	wantWarning(t, h, hooks.Warning{Code: hooks.WarnUndecryptable, Subscriber: "crm"})
 }
 
 // A backlog whose endpoint waits for its key is left alone.

@@ -291,7 +291,7 @@ func (s *simulation) acknowledge(ev hooks.Event, r hooks.Receipt) {
 		s.t.Errorf("Publish(%s) = %+v; want it to be stored", ev.ID, r)
 	}
 	to := map[string]bool{"ordered": true}
-	if ev.Type == kit.OrderPlaced.Name() {
+	if ev.Type == kit.OrderPlaced.Name {
 		to["plain"] = true
 		if s.hooked && ev.Tenant == "acme" {
 			to["hook"] = true
@@ -536,11 +536,11 @@ func (s *simulation) checkEnd(e *sent, d hooks.Delivery) {
 		ok = s.taken[runOf{d.DeliveryID, d.Run}] > 0
 	case d.Status == hooks.Canceled:
 		ok = e.mayCancel[sub] || sub == "hook" && s.unhooked
-	case d.Reason == hooks.Exhausted:
+	case d.Reason == hooks.ReasonExhausted:
 		ok = d.Attempts == simTries
-	case d.Reason == hooks.Rejected:
+	case d.Reason == hooks.ReasonRejected:
 		ok = sub != "hook"
-	case d.Reason == hooks.Expired:
+	case d.Reason == hooks.ReasonExpired:
 		ok = !e.event.ExpiresAt.IsZero()
 	}
 	if !ok {

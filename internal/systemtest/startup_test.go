@@ -54,7 +54,7 @@ func (s *broken) Records(ctx context.Context, since int64) ([]hooks.Record, erro
 	return s.Store.Records(ctx, since)
 }
 
-func (s *broken) Claim(ctx context.Context, now time.Time, l []hooks.Lane) ([]hooks.Entry, error) {
+func (s *broken) Claim(ctx context.Context, now time.Time, l []hooks.ClaimLane) ([]hooks.Entry, error) {
 	if err := s.fail("Claim"); err != nil {
 		return nil, err
 	}
@@ -68,21 +68,21 @@ func (s *broken) Update(ctx context.Context, now time.Time, c []hooks.Change) ([
 	return s.Store.Update(ctx, now, c)
 }
 
-func (s *broken) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+func (s *broken) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
 	if err := s.fail("Backlog"); err != nil {
 		return nil, err
 	}
 	return s.Store.Backlog(ctx)
 }
 
-func (s *broken) Put(ctx context.Context, now time.Time, r hooks.Record) (int64, error) {
+func (s *broken) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (int64, error) {
 	if err := s.fail("Put"); err != nil {
 		return 0, err
 	}
-	return s.Store.Put(ctx, now, r)
+	return s.Store.Put(ctx, now, r, emit)
 }
 
-func (s *broken) Prune(ctx context.Context, p hooks.Prune) (int, error) {
+func (s *broken) Prune(ctx context.Context, p hooks.Cutoffs) (int, error) {
 	if err := s.fail("Prune"); err != nil {
 		return 0, err
 	}

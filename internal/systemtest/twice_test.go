@@ -43,7 +43,7 @@ type belatedClaims struct {
 	takes time.Duration
 }
 
-func (s *belatedClaims) Claim(ctx context.Context, now time.Time, lanes []hooks.Lane) ([]hooks.Entry, error) {
+func (s *belatedClaims) Claim(ctx context.Context, now time.Time, lanes []hooks.ClaimLane) ([]hooks.Entry, error) {
 	if s.n.Add(1) > 1 {
 		return s.Store.Claim(ctx, now, lanes)
 	}

@@ -30,7 +30,7 @@ func TestWeaknessesAreToldOf(t *testing.T) {
 			return nil
 		}})
 		log.want(t)
-		wantWarning(t, h, hooks.Warning{Code: hooks.StoreWeakness}, hooks.Warning{Code: hooks.StoreWeakness})
+		wantWarning(t, h, hooks.Warning{Code: hooks.WarnStoreWeakness}, hooks.Warning{Code: hooks.WarnStoreWeakness})
 		if list, err := h.Health(t.Context()); err != nil || list[0].Text != "It forgets." || list[1].Text != "It is slow." {
 			t.Errorf("Health = %v, %v; want both weaknesses", list, err)
 		}

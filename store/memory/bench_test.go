@@ -53,7 +53,7 @@ func deliver(b *testing.B, orderingKey string) {
 			b.Fatal(err)
 		}
 	}
-	lanes := []hooks.Lane{{Subscriber: "crm", Max: 1, Before: now, LeaseUntil: now.Add(time.Minute)}}
+	lanes := []hooks.ClaimLane{{Subscriber: "crm", Max: 1, Before: now, LeaseUntil: now.Add(time.Minute)}}
 	b.ReportAllocs()
 	for n := others; b.Loop(); n++ {
 		if _, err := s.Enqueue(ctx, now, []hooks.Entry{entry(n, orderingKey)}); err != nil {

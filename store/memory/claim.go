@@ -11,7 +11,7 @@ import (
 
 // Claim is [hooks.Store]'s.
 func (s *Store) Claim(
-	ctx context.Context, now time.Time, lanes []hooks.Lane,
+	ctx context.Context, now time.Time, lanes []hooks.ClaimLane,
 ) ([]hooks.Entry, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (s *Store) Claim(
 }
 
 // lease claims one lane's deliveries, earliest due first.
-func (s *Store) lease(now time.Time, l hooks.Lane) []*delivery {
+func (s *Store) lease(now time.Time, l hooks.ClaimLane) []*delivery {
 	due := s.due(now, l)
 	for _, d := range due {
 		s.change(d, func() {
@@ -47,7 +47,7 @@ func (s *Store) lease(now time.Time, l hooks.Lane) []*delivery {
 
 // due returns what a lane may lease. Leases that have not ended may stand
 // among them when l.Before is in the future; there are never many.
-func (s *Store) due(now time.Time, l hooks.Lane) (due []*delivery) {
+func (s *Store) due(now time.Time, l hooks.ClaimLane) (due []*delivery) {
 	q := s.lanes[l.Subscriber]
 	if q == nil {
 		return nil
@@ -68,16 +68,16 @@ func (s *Store) due(now time.Time, l hooks.Lane) (due []*delivery) {
 
 // Backlog is [hooks.Store]'s. What waits for another of its ordering key
 // never counts. The list is in the order of subscribers.
-func (s *Store) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+func (s *Store) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer s.mu.Unlock()
-	list := make([]hooks.Waiting, 0, len(s.lanes))
+	list := make([]hooks.BacklogLane, 0, len(s.lanes))
 	for subscriber, q := range s.lanes {
-		list = append(list, hooks.Waiting{Subscriber: subscriber, Due: q.first().Due})
+		list = append(list, hooks.BacklogLane{Subscriber: subscriber, Due: q.first().Due})
 	}
-	slices.SortFunc(list, func(a, b hooks.Waiting) int {
+	slices.SortFunc(list, func(a, b hooks.BacklogLane) int {
 		return cmp.Compare(a.Subscriber, b.Subscriber)
 	})
 	return list, nil

@@ -27,7 +27,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	claimed, err := store.Claim(ctx, now, []hooks.Lane{
+	claimed, err := store.Claim(ctx, now, []hooks.ClaimLane{
 		{Subscriber: "crm", Max: 10, Before: now, LeaseUntil: now.Add(time.Minute)},
 	})
 	if err != nil {
@@ -41,6 +41,6 @@ func Example() {
 	stale, err := store.Update(ctx, now, []hooks.Change{{Delivery: d}, {Delivery: d}})
 	fmt.Println(stale, err) // the second change came too late
 	// Output:
-	// evt_1 → crm sending
-	// [evt_1 → crm] <nil>
+	// evt_1.crm sending
+	// [evt_1.crm] <nil>
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Prune is [hooks.Store]'s. A limit that is not positive removes nothing.
-func (s *Store) Prune(ctx context.Context, p hooks.Prune) (n int, err error) {
+func (s *Store) Prune(ctx context.Context, p hooks.Cutoffs) (n int, err error) {
 	if err := s.enter(ctx); err != nil {
 		return 0, err
 	}

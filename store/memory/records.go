@@ -9,7 +9,7 @@ import (
 )
 
 // Put is [hooks.Store]'s.
-func (s *Store) Put(ctx context.Context, now time.Time, r hooks.Record) (version int64, err error) {
+func (s *Store) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (version int64, err error) {
 	if err := s.enter(ctx); err != nil {
 		return 0, err
 	}

@@ -20,7 +20,7 @@ type invoice struct {
 	Number int `json:"number"`
 }
 
-var invoicePaid = hooks.NewEventType[invoice]("invoice.paid")
+var invoicePaid = hooks.EventType[invoice]{Name: "invoice.paid"}
 
 // publishing is a Hooks that only publishes.
 func publishing(t *testing.T, s *postgres.Store) *hooks.Hooks {

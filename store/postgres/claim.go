@@ -15,8 +15,8 @@ import (
 // blocked, some thousands at a time, so it may return fewer than are due. It passes over
 // what another dispatcher is claiming. If ctx ends while it is at work, it gives back what
 // it has leased.
-func (s *Store) Claim(ctx context.Context, now time.Time, lanes []hooks.Lane) ([]hooks.Entry, error) {
-	lanes = slices.DeleteFunc(slices.Clone(lanes), func(l hooks.Lane) bool { return l.Max <= 0 })
+func (s *Store) Claim(ctx context.Context, now time.Time, lanes []hooks.ClaimLane) ([]hooks.Entry, error) {
+	lanes = slices.DeleteFunc(slices.Clone(lanes), func(l hooks.ClaimLane) bool { return l.Max <= 0 })
 	if len(lanes) == 0 {
 		return nil, ctx.Err()
 	}
@@ -74,7 +74,7 @@ const parkings = 10
 
 // claim leases until the lanes are full, or nothing more was parked, or the caller has
 // gone.
-func (s *Store) claim(ctx, caller context.Context, now time.Time, lanes []hooks.Lane) ([]hooks.Entry, error) {
+func (s *Store) claim(ctx, caller context.Context, now time.Time, lanes []hooks.ClaimLane) ([]hooks.Entry, error) {
 	found := gathering{next: newNextRow()}
 	for _, l := range lanes {
 		found.room = append(found.room, l.Max)
@@ -96,7 +96,7 @@ func (s *Store) claim(ctx, caller context.Context, now time.Time, lanes []hooks.
 
 // claimOnce leases what has no ordering key, and then the first of each line that
 // it has met on the way. It returns how many it has parked.
-func (s *Store) claimOnce(ctx context.Context, now time.Time, lanes []hooks.Lane, found *gathering) (parked int, err error) {
+func (s *Store) claimOnce(ctx context.Context, now time.Time, lanes []hooks.ClaimLane, found *gathering) (parked int, err error) {
 	var subscribers []string
 	var before, until []time.Time
 	for _, l := range lanes {
@@ -237,12 +237,12 @@ const (
 // Backlog is [hooks.Store]'s. Deliveries that wait for another of their ordering key do
 // not count once a claim has met them. While dead rows cannot be cleaned up, Backlog and
 // Claim find late what others commit late, see [Store.Weaknesses].
-func (s *Store) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+func (s *Store) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
 	list, err := detached(ctx, s.backlog, nil)
 	return list, explain(ctx, "backlog", err)
 }
 
-func (s *Store) backlog(ctx context.Context) (list []hooks.Waiting, err error) {
+func (s *Store) backlog(ctx context.Context) (list []hooks.BacklogLane, err error) {
 	if s.bounds.WantsTime() {
 		_, _ = s.Now(ctx) // if it fails, the look is a whole one
 	}
@@ -273,7 +273,7 @@ func (s *Store) backlog(ctx context.Context) (list []hooks.Waiting, err error) {
 	}
 	s.bounds.End(l, found, after-before-len(found))
 	for subscriber, at := range found {
-		list = append(list, hooks.Waiting{Subscriber: subscriber, Due: at.Due.UTC()})
+		list = append(list, hooks.BacklogLane{Subscriber: subscriber, Due: at.Due.UTC()})
 	}
 	return list, nil
 }

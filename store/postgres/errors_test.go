@@ -51,18 +51,18 @@ var methods = []method{
 		return err
 	}},
 	{"Claim", true, func(ctx context.Context, s *postgres.Store) error {
-		_, err := s.Claim(ctx, at(0), []hooks.Lane{lane("nobody", 1)})
+		_, err := s.Claim(ctx, at(0), []hooks.ClaimLane{lane("nobody", 1)})
 		return err
 	}},
 	{"Put", true, func(ctx context.Context, s *postgres.Store) error {
-		_, err := s.Put(ctx, at(0), hooks.Record{Key: "endpoint/crm", Data: []byte("1")})
+		_, err := s.Put(ctx, at(0), hooks.Record{Key: "endpoint/crm", Data: []byte("1")}, nil)
 		if errors.Is(err, hooks.ErrConflict) {
 			return nil // of the call before
 		}
 		return err
 	}},
 	{"Prune", true, func(ctx context.Context, s *postgres.Store) error {
-		_, err := s.Prune(ctx, hooks.Prune{Done: at(-3600), Limit: 10})
+		_, err := s.Prune(ctx, hooks.Cutoffs{Done: at(-3600), Limit: 10})
 		return err
 	}},
 	{"Backlog", false, func(ctx context.Context, s *postgres.Store) error {
@@ -89,8 +89,8 @@ var methods = []method{
 
 var migrate = method{"Migrate", true, func(ctx context.Context, s *postgres.Store) error { return s.Migrate(ctx) }}
 
-func lane(subscriber string, most int) hooks.Lane {
-	return hooks.Lane{Subscriber: subscriber, Max: most, Before: at(0), LeaseUntil: at(60)}
+func lane(subscriber string, most int) hooks.ClaimLane {
+	return hooks.ClaimLane{Subscriber: subscriber, Max: most, Before: at(0), LeaseUntil: at(60)}
 }
 
 // ailing calls methods, and fails the test unless each returns want, and the
@@ -247,7 +247,7 @@ func TestAFullPool(t *testing.T) {
 func claimSoon(t *testing.T, s *postgres.Store, subscriber string) hooks.Delivery {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(5 * time.Millisecond) {
-		entries, err := s.Claim(t.Context(), at(0), []hooks.Lane{lane(subscriber, 1)})
+		entries, err := s.Claim(t.Context(), at(0), []hooks.ClaimLane{lane(subscriber, 1)})
 		if err != nil {
 			t.Fatal(err)
 		}

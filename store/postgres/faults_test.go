@@ -283,7 +283,7 @@ func publishAndDeliver(t *testing.T, s *postgres.Store, n int) time.Duration {
 			if err := enqueue(s, entry(fmt.Sprint("free_", i), "crm")); err != nil {
 				t.Error(err)
 			}
-			entries, err := s.Claim(context.Background(), at(0), []hooks.Lane{lane("crm", 1)})
+			entries, err := s.Claim(context.Background(), at(0), []hooks.ClaimLane{lane("crm", 1)})
 			if err != nil {
 				t.Error(err)
 			}

@@ -50,7 +50,7 @@ const (
 
 // An accountMoved event goes to the ordered endpoint; an [invoicePaid] one to the
 // others.
-var accountMoved = hooks.NewEventType[invoice]("account.moved")
+var accountMoved = hooks.EventType[invoice]{Name: "account.moved"}
 
 // plainEndpoints get all of invoicePaid, lineEndpoint those of accountMoved in the
 // order of their keys.

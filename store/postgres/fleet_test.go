@@ -117,9 +117,9 @@ func newFleet(t *testing.T, crew, lines int) *fleet {
 		waits = append(waits, 200*time.Millisecond)
 	}
 	for _, id := range append([]string{lineEndpoint}, plainEndpoints...) {
-		e := hooks.Endpoint{ID: id, URL: f.book.url + "/" + id, Events: []string{invoicePaid.Name()}, Retry: waits}
+		e := hooks.Endpoint{ID: id, URL: f.book.url + "/" + id, Events: []string{invoicePaid.Name}, Retry: waits}
 		if id == lineEndpoint {
-			e.Events, e.Ordered = []string{accountMoved.Name()}, true
+			e.Events, e.Ordered = []string{accountMoved.Name}, true
 		}
 		if _, err := f.h.PutEndpoint(t.Context(), e); err != nil {
 			t.Fatal(err)

@@ -295,7 +295,7 @@ func TestFlushWaitsForTheLine(t *testing.T) {
 // they are old when they come.
 type tardy struct{ *postgres.Store }
 
-func (s tardy) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
+func (s tardy) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
 	waiting, err := s.Store.Backlog(ctx)
 	time.Sleep(3 * time.Millisecond)
 	return waiting, err

@@ -180,7 +180,7 @@ type meeting struct {
 
 // lines returns the lines of what a claim has met, oldest first. It counts only as many
 // deliveries as their lanes still have room for.
-func (g *gathering) lines(lanes []hooks.Lane) (m metLines) {
+func (g *gathering) lines(lanes []hooks.ClaimLane) (m metLines) {
 	slices.SortFunc(g.met, func(a, b meeting) int {
 		return cmp.Or(cmp.Compare(a.lane, b.lane), a.due.Compare(b.due), cmp.Compare(a.seq, b.seq))
 	})

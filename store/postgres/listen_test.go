@@ -94,7 +94,7 @@ func TestWaitIgnoresOwnWrites(t *testing.T) {
 	alone := entry("evt_1", "audit")
 	alone.Add = true
 	mustEnqueue(t, s, alone)
-	if _, err := s.Put(t.Context(), at(0), hooks.Record{Key: "endpoint/crm", Data: []byte("1")}); err != nil {
+	if _, err := s.Put(t.Context(), at(0), hooks.Record{Key: "endpoint/crm", Data: []byte("1")}, nil); err != nil {
 		t.Fatal(err)
 	}
 	replay(t, s, "crm")
@@ -111,7 +111,7 @@ func TestWaitIgnoresOwnWrites(t *testing.T) {
 // replay delivers what is due of a subscriber, and has it due again.
 func replay(t *testing.T, s *postgres.Store, subscriber string) {
 	t.Helper()
-	entries, err := s.Claim(t.Context(), at(0), []hooks.Lane{lane(subscriber, 10)})
+	entries, err := s.Claim(t.Context(), at(0), []hooks.ClaimLane{lane(subscriber, 10)})
 	if err != nil || len(entries) == 0 {
 		t.Fatalf("Claim = %v, %v; want something due", entries, err)
 	}
@@ -147,7 +147,7 @@ func TestWaitHearsWhatMakesWork(t *testing.T) {
 			mustEnqueue(t, a, add)
 		}},
 		{"Put", func() {
-			if _, err := a.Put(t.Context(), at(0), hooks.Record{Key: "endpoint/crm", Data: []byte("1")}); err != nil {
+			if _, err := a.Put(t.Context(), at(0), hooks.Record{Key: "endpoint/crm", Data: []byte("1")}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}},

@@ -110,7 +110,7 @@ func (h *heldSnapshot) useAll(pool *pgxpool.Pool, name string) {
 	mustEnqueue(t, s, linedUp("first "+name, line, lineKey, h.now), linedUp("second "+name, line, lineKey, h.now))
 	h.update(s, finished(h.wantFound(s, line, "first "+name)[0], h.now))
 	h.update(s, finished(h.wantFound(s, line, "second "+name)[0], h.now))
-	if _, err := s.Prune(t.Context(), hooks.Prune{Done: h.now.Add(time.Minute), Failed: h.now, Keys: at(1000), Limit: 1000}); err != nil {
+	if _, err := s.Prune(t.Context(), hooks.Cutoffs{Done: h.now.Add(time.Minute), Failed: h.now, Keys: at(1000), Limit: 1000}); err != nil {
 		t.Errorf("Prune = %v; want nil", err)
 	}
 	publishInTx(t, s, pool)

@@ -131,9 +131,9 @@ func (st *stress) hasEnded(key, n int) bool {
 func (st *stress) work(ctx context.Context, t *testing.T, s *postgres.Store) {
 	for ctx.Err() == nil {
 		at := time.Now().UTC()
-		var lanes []hooks.Lane
+		var lanes []hooks.ClaimLane
 		for _, sub := range st.subscribers {
-			lanes = append(lanes, hooks.Lane{Subscriber: sub, Max: 1 + rand.IntN(8), Before: at, LeaseUntil: at.Add(300 * time.Millisecond)})
+			lanes = append(lanes, hooks.ClaimLane{Subscriber: sub, Max: 1 + rand.IntN(8), Before: at, LeaseUntil: at.Add(300 * time.Millisecond)})
 		}
 		entries, err := s.Claim(context.WithoutCancel(ctx), at, lanes)
 		if errors.Is(err, postgres.ErrTimeout) {
@@ -175,7 +175,7 @@ func (st *stress) decide(t *testing.T, entries []hooks.Entry) (changes []hooks.C
 			case p < 60 && d.Attempts == 0:
 				d.Status = hooks.Pending
 			case p < 70:
-				d.Status, d.Reason = hooks.Failed, hooks.Rejected
+				d.Status, d.Reason = hooks.Failed, hooks.ReasonRejected
 			default:
 				d.Status = hooks.Succeeded
 			}

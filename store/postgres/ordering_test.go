@@ -53,7 +53,7 @@ func enqueueLine(t *testing.T, to hooks.Tx, at time.Time, ids ...string) {
 
 // claimLine claims up to ten deliveries of lineSubscriber until a minute later.
 func claimLine(ctx context.Context, s *postgres.Store, at time.Time) ([]hooks.Delivery, error) {
-	entries, err := s.Claim(ctx, at, []hooks.Lane{{
+	entries, err := s.Claim(ctx, at, []hooks.ClaimLane{{
 		Subscriber: lineSubscriber, Max: 10, Before: at, LeaseUntil: at.Add(time.Minute),
 	}})
 	var ds []hooks.Delivery
@@ -329,7 +329,7 @@ func TestALockedLineDelaysNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := holding(t, pool, lockLineSQL, lineSubscriber, lineKey)
-	lanes := []hooks.Lane{
+	lanes := []hooks.ClaimLane{
 		{Subscriber: lineSubscriber, Max: 5, Before: at, LeaseUntil: at.Add(time.Minute)},
 		{Subscriber: "other", Max: 5, Before: at, LeaseUntil: at.Add(time.Minute)},
 	}
@@ -361,8 +361,8 @@ func TestManyLinesAreClaimed(t *testing.T) {
 	if _, err := s.Enqueue(t.Context(), at, entries); err != nil {
 		t.Fatal(err)
 	}
-	lane := hooks.Lane{Subscriber: "crm", Max: lines, Before: at, LeaseUntil: at.Add(time.Minute)}
-	got, err := s.Claim(t.Context(), at, []hooks.Lane{lane})
+	lane := hooks.ClaimLane{Subscriber: "crm", Max: lines, Before: at, LeaseUntil: at.Add(time.Minute)}
+	got, err := s.Claim(t.Context(), at, []hooks.ClaimLane{lane})
 	if err != nil || len(got) == 0 {
 		t.Errorf("Claim of %d lines = %d entries, %v; want some", lines, len(got), err)
 	}

@@ -53,7 +53,7 @@ func testPlans(t *testing.T, careful bool) {
 		publish("lined", "k", 5)
 		var changes []hooks.Change
 		for _, sub := range []string{"free", "lined"} {
-			entries, err := s.Claim(t.Context(), at, []hooks.Lane{{Subscriber: sub, Max: 5, Before: at, LeaseUntil: at.Add(time.Minute)}})
+			entries, err := s.Claim(t.Context(), at, []hooks.ClaimLane{{Subscriber: sub, Max: 5, Before: at, LeaseUntil: at.Add(time.Minute)}})
 			if err != nil {
 				t.Fatal(err)
 			}

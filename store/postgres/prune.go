@@ -66,9 +66,9 @@ func (p *pruned) set(times [kinds]time.Time) {
 }
 
 // Prune is [hooks.Store]'s. A limit that is not positive removes nothing.
-func (s *Store) Prune(ctx context.Context, p hooks.Prune) (int, error) {
+func (s *Store) Prune(ctx context.Context, p hooks.Cutoffs) (int, error) {
 	if p.Limit <= 0 {
-		p = hooks.Prune{}
+		p = hooks.Cutoffs{}
 	}
 	n, err := detached(ctx, func(ctx context.Context) (int, error) {
 		var c cut
@@ -99,7 +99,7 @@ type cut struct {
 	err                 error
 }
 
-func (c *cut) prune(p hooks.Prune) {
+func (c *cut) prune(p hooks.Cutoffs) {
 	final := func(event, subscriber string) {
 		c.events, c.subscribers = append(c.events, event), append(c.subscribers, subscriber)
 	}

@@ -183,7 +183,7 @@ const (
 )
 
 // Put is [hooks.Store]'s. Dispatchers that listen hear of it at once.
-func (s *Store) Put(ctx context.Context, _ time.Time, r hooks.Record) (version int64, err error) {
+func (s *Store) Put(ctx context.Context, _ time.Time, r hooks.Record, emit []hooks.Entry) (version int64, err error) {
 	data := r.Data
 	if len(data) == 0 {
 		data = nil // deleted

@@ -94,7 +94,7 @@ func (set setting) check(t *testing.T, config *pgx.ConnConfig, m pgx.QueryExecMo
 		t.Errorf("without the setting Events = %+v, %v; want\n%+v", page, err, want)
 	}
 	for _, key := range []string{name, "deleted " + name} {
-		if _, err := s.Put(t.Context(), at(0), hooks.Record{Key: key, Data: []byte("\x00\\" + name)}); err != nil {
+		if _, err := s.Put(t.Context(), at(0), hooks.Record{Key: key, Data: []byte("\x00\\" + name)}, nil); err != nil {
 			t.Errorf("Put(%s) = %v; want nil", key, err)
 		}
 	}
@@ -211,7 +211,7 @@ func roundTrip(t *testing.T, s *postgres.Store, subscriber string) hooks.Event {
 	e.Deliveries[0].Tenant, e.Deliveries[0].OrderingKey = e.Event.Tenant, e.Event.OrderingKey
 	mustEnqueue(t, s, e)
 
-	entries, err := s.Claim(t.Context(), at(0), []hooks.Lane{lane(subscriber, 5)})
+	entries, err := s.Claim(t.Context(), at(0), []hooks.ClaimLane{lane(subscriber, 5)})
 	if err != nil || len(entries) != 1 {
 		t.Fatalf("Claim = %v, %v; want one entry", entries, err)
 	}
@@ -221,7 +221,7 @@ func roundTrip(t *testing.T, s *postgres.Store, subscriber string) hooks.Event {
 		t.Errorf("Claim has the event\n%+v; want\n%+v", got, e.Event)
 	}
 	d := entries[0].Deliveries[0]
-	d.Status, d.Reason, d.Due, d.Attempts, d.Lost, d.Updated = hooks.Failed, hooks.Rejected, at(2), 1, 3, at(3)
+	d.Status, d.Reason, d.Due, d.Attempts, d.Lost, d.Updated = hooks.Failed, hooks.ReasonRejected, at(2), 1, 3, at(3)
 	d.Code, d.Error = 418, "error "+awkward
 	a := hooks.Attempt{
 		Run: 1, Number: 1, Token: d.Token, Start: at(1), DNS: 1, Connect: 2, TLS: 3, Wait: 4, Took: 5 * time.Hour,

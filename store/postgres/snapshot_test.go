@@ -92,7 +92,7 @@ func (h *heldSnapshot) publish(to hooks.Tx, subscriber string, due time.Time) st
 
 func (h *heldSnapshot) claim(s *postgres.Store, subscriber string, most int) []hooks.Delivery {
 	h.t.Helper()
-	entries, err := s.Claim(h.t.Context(), h.now, []hooks.Lane{{
+	entries, err := s.Claim(h.t.Context(), h.now, []hooks.ClaimLane{{
 		Subscriber: subscriber, Max: most, Before: h.now, LeaseUntil: h.now.Add(time.Minute),
 	}})
 	if err != nil {
@@ -248,7 +248,7 @@ func TestFindsAtOnceBesideAHeldSnapshot(t *testing.T) {
 		want := []string{h.publish(other, "deleted", h.now), h.publish(other, "deleted", h.now.Add(time.Hour))}
 		h.look(s)
 		h.backlog(s)
-		entries, err := s.Claim(t.Context(), h.now, []hooks.Lane{{
+		entries, err := s.Claim(t.Context(), h.now, []hooks.ClaimLane{{
 			Subscriber: "deleted", Max: 10, Before: h.now.AddDate(100, 0, 0), LeaseUntil: h.now.Add(time.Minute),
 		}})
 		if err != nil || len(entries) != len(want) {
@@ -406,7 +406,7 @@ func TestPruneGoesOnBesideAHeldSnapshot(t *testing.T) {
 		return value[int64](t, h.pool, `SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'deliveries_done'`)
 	}
 	prune := func() int {
-		n, err := s.Prune(t.Context(), hooks.Prune{Done: h.now, Limit: many / 10})
+		n, err := s.Prune(t.Context(), hooks.Cutoffs{Done: h.now, Limit: many / 10})
 		if err != nil {
 			t.Fatal(err)
 		}

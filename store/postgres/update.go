@@ -79,7 +79,7 @@ var (
 type revision struct {
 	*hooks.Change
 	applied bool
-	freed   *[]hooks.Waiting // by this change and those that share its statements
+	freed   *[]hooks.BacklogLane // by this change and those that share its statements
 }
 
 func revisions(changes []hooks.Change) []revision {
@@ -116,7 +116,7 @@ func distinct(list []revision) int {
 
 func reviseWave(list []revision) []batch.Statement {
 	sql := updateSQL
-	freed := new([]hooks.Waiting)
+	freed := new([]hooks.BacklogLane)
 	for i := range list {
 		list[i].applied, list[i].freed = false, freed
 		if list[i].Delivery.Run > 1 {
@@ -133,7 +133,7 @@ func reviseWave(list []revision) []batch.Statement {
 	}}}
 	if args, ok := ordered(list); ok {
 		sts = append(sts, batch.Statement{SQL: freeSQL, Args: args, Each: func(r batch.Row) error {
-			var w hooks.Waiting
+			var w hooks.BacklogLane
 			err := r.Scan(&w.Subscriber, &w.Due)
 			*freed = append(*freed, w)
 			return err

@@ -113,7 +113,7 @@ func TestPublishingAddsNothingToTheCommit(t *testing.T) {
 		if n := announced(t, conn); n > 0 {
 			t.Errorf("%s: the commit was announced %d times; want not at all", name, n)
 		}
-		entries, err := s.Claim(t.Context(), time.Now(), []hooks.Lane{{
+		entries, err := s.Claim(t.Context(), time.Now(), []hooks.ClaimLane{{
 			Subscriber: "crm", Max: 9, Before: time.Now(), LeaseUntil: time.Now().Add(time.Hour),
 		}})
 		if err != nil || len(entries) != 3 {

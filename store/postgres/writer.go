@@ -74,8 +74,8 @@ func (o *op) stale() (ids []hooks.DeliveryID) {
 }
 
 // freed lists the deliveries that its changes have made the next of their lines.
-func (o *op) freed() (list []hooks.Waiting) {
-	var last *[]hooks.Waiting
+func (o *op) freed() (list []hooks.BacklogLane) {
+	var last *[]hooks.BacklogLane
 	for i := range o.revised {
 		if f := o.revised[i].freed; f != last {
 			list, last = append(list, *f...), f

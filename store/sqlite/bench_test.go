@@ -50,7 +50,7 @@ func BenchmarkClaimUpdate(b *testing.B) {
 func BenchmarkClaimNothing(b *testing.B) {
 	s := openTemp(b)
 	for b.Loop() {
-		if _, err := s.Claim(b.Context(), at(0), []hooks.Lane{lane("crm", 20)}); err != nil {
+		if _, err := s.Claim(b.Context(), at(0), []hooks.ClaimLane{lane("crm", 20)}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -72,7 +72,7 @@ func BenchmarkBacklog(b *testing.B) {
 }
 
 func deliver20(ctx context.Context, s *sqlite.Store) (int, error) {
-	entries, err := s.Claim(ctx, at(0), []hooks.Lane{lane("crm", 20)})
+	entries, err := s.Claim(ctx, at(0), []hooks.ClaimLane{lane("crm", 20)})
 	if err != nil {
 		return 0, err
 	}

@@ -12,7 +12,7 @@ import (
 // Claim is [hooks.Store]'s. It meets no delivery that waits for another of its
 // ordering key, for those are parked when they are written.
 func (s *Store) Claim(
-	ctx context.Context, now time.Time, lanes []hooks.Lane,
+	ctx context.Context, now time.Time, lanes []hooks.ClaimLane,
 ) ([]hooks.Entry, error) {
 	return write(ctx, &s.writer, "claim", func(t *tx) ([]hooks.Entry, error) {
 		var leased []hooks.Delivery
@@ -46,7 +46,7 @@ const (
 )
 
 // lease claims one lane's deliveries, oldest due first.
-func (t *tx) lease(now time.Time, l hooks.Lane) ([]hooks.Delivery, error) {
+func (t *tx) lease(now time.Time, l hooks.ClaimLane) ([]hooks.Delivery, error) {
 	if l.Max <= 0 {
 		return nil, nil
 	}
@@ -116,8 +116,8 @@ const backlogSQL = `WITH RECURSIVE lanes (subscriber) AS (
 
 // Backlog is [hooks.Store]'s. Deliveries that wait for another of their
 // ordering key never count. The list is in the order of subscribers.
-func (s *Store) Backlog(ctx context.Context) ([]hooks.Waiting, error) {
-	return read(ctx, s, "backlog", func(rows *sql.Rows) (w hooks.Waiting, err error) {
+func (s *Store) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
+	return read(ctx, s, "backlog", func(rows *sql.Rows) (w hooks.BacklogLane, err error) {
 		err = rows.Scan(&w.Subscriber, (*stamp)(&w.Due))
 		return w, err
 	}, backlogSQL)

@@ -15,7 +15,7 @@ import (
 
 type Invoice struct{ Number int }
 
-var InvoicePaid = hooks.NewEventType[Invoice]("invoice.paid")
+var InvoicePaid = hooks.EventType[Invoice]{Name: "invoice.paid"}
 
 // An application with a file for its events.
 func ExampleOpen() {

@@ -112,10 +112,10 @@ func wantReplaced(t *testing.T, name string, s *sqlite.Store, db *sql.DB) {
 			t.Errorf("%s: Enqueue = %v; want ErrReplaced", name, err)
 		}
 	}
-	_, claim := s.Claim(ctx, at(0), []hooks.Lane{lane("crm", 1)})
+	_, claim := s.Claim(ctx, at(0), []hooks.ClaimLane{lane("crm", 1)})
 	_, update := s.Update(ctx, at(0), nil)
-	_, put := s.Put(ctx, at(0), hooks.Record{Key: "k", Data: []byte("1")})
-	_, prune := s.Prune(ctx, hooks.Prune{Limit: 1})
+	_, put := s.Put(ctx, at(0), hooks.Record{Key: "k", Data: []byte("1")}, nil)
+	_, prune := s.Prune(ctx, hooks.Cutoffs{Limit: 1})
 	_, lock := s.Lock(ctx, at(0))
 	_, backlog := s.Backlog(ctx)
 	_, records := s.Records(ctx, 0)

@@ -37,7 +37,7 @@ func dispatch(path string) string {
 	if _, err := s.Lock(ctx, at(0)); err != nil {
 		return err.Error()
 	}
-	if _, err := s.Claim(ctx, at(0), []hooks.Lane{lane("crm", 1)}); err != nil {
+	if _, err := s.Claim(ctx, at(0), []hooks.ClaimLane{lane("crm", 1)}); err != nil {
 		return err.Error()
 	}
 	return "locked"
@@ -53,7 +53,7 @@ func TestADispatcherThatIsKilledIsFollowedAtOnce(t *testing.T) {
 	if _, err := s.Lock(t.Context(), at(1)); !errors.Is(err, hooks.ErrLocked) {
 		t.Fatalf("Lock beside another process = %v; want ErrLocked", err)
 	}
-	got, err := s.Claim(t.Context(), at(0), []hooks.Lane{lane("crm", 1)})
+	got, err := s.Claim(t.Context(), at(0), []hooks.ClaimLane{lane("crm", 1)})
 	if len(got) != 0 || err != nil {
 		t.Fatalf("Claim of what the other process leased = %v, %v; want nothing", got, err)
 	}
@@ -70,7 +70,7 @@ func TestADispatcherThatIsKilledIsFollowedAtOnce(t *testing.T) {
 	defer unlock()
 	l := lane("crm", 1)
 	l.Before = at(2)
-	got, err = s.Claim(t.Context(), at(2), []hooks.Lane{l})
+	got, err = s.Claim(t.Context(), at(2), []hooks.ClaimLane{l})
 	if err != nil || len(got) != 1 || got[0].Deliveries[0].Lost != 1 {
 		t.Errorf("Claim after Lock = %v, %v; want e, lost once", got, err)
 	}

@@ -25,14 +25,14 @@ const (
 )
 
 // Prune is [hooks.Store]'s. A limit that is not positive removes nothing.
-func (s *Store) Prune(ctx context.Context, p hooks.Prune) (n int, err error) {
+func (s *Store) Prune(ctx context.Context, p hooks.Cutoffs) (n int, err error) {
 	if p.Limit <= 0 {
-		p = hooks.Prune{}
+		p = hooks.Cutoffs{}
 	}
 	return write(ctx, &s.writer, "prune", func(t *tx) (int, error) { return t.prune(p) })
 }
 
-func (t *tx) prune(p hooks.Prune) (n int, err error) {
+func (t *tx) prune(p hooks.Cutoffs) (n int, err error) {
 	done, doneEvents, err := t.pruneFinal(pruneDoneSQL, p.Done, p.Limit)
 	if err != nil {
 		return 0, err

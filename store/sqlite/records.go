@@ -17,7 +17,7 @@ const (
 )
 
 // Put is [hooks.Store]'s.
-func (s *Store) Put(ctx context.Context, _ time.Time, r hooks.Record) (version int64, err error) {
+func (s *Store) Put(ctx context.Context, _ time.Time, r hooks.Record, emit []hooks.Entry) (version int64, err error) {
 	version, err = write(ctx, &s.writer, "put "+r.Key, func(t *tx) (int64, error) {
 		current, err := t.current(r)
 		if err != nil || !current {

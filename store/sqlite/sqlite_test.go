@@ -34,8 +34,8 @@ func entry(id string, subscribers ...string) hooks.Entry {
 	return e
 }
 
-func lane(subscriber string, max int) hooks.Lane {
-	return hooks.Lane{Subscriber: subscriber, Max: max, Before: at(0), LeaseUntil: at(60)}
+func lane(subscriber string, max int) hooks.ClaimLane {
+	return hooks.ClaimLane{Subscriber: subscriber, Max: max, Before: at(0), LeaseUntil: at(60)}
 }
 
 func enqueue(s hooks.Tx, entries ...hooks.Entry) error {
@@ -197,7 +197,7 @@ func TestWithoutAContext(t *testing.T) {
 		"Weaknesses": func() error { _, err := s.Weaknesses(none); return err },
 		"Wait":       func() error { return s.Wait(none) },
 		"Backlog":    func() error { _, err := s.Backlog(none); return err },
-		"Put":        func() error { _, err := s.Put(none, at(0), hooks.Record{Key: "a"}); return err },
+		"Put":        func() error { _, err := s.Put(none, at(0), hooks.Record{Key: "a"}, nil); return err },
 	} {
 		err := call()
 		if inv, ok := errors.AsType[*hooks.InvalidError](err); !ok || inv.Field != "Context" {

@@ -115,7 +115,7 @@ func TestWaitIgnoresOwnWrites(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := hooks.Record{Key: time.Now().String(), Data: []byte("1")}
-			if _, err := s.Put(t.Context(), at(0), r); err != nil {
+			if _, err := s.Put(t.Context(), at(0), r, nil); err != nil {
 				t.Fatal(err)
 			}
 			asleep(t, done, 7*time.Millisecond, "after the store's own writes")
@@ -134,7 +134,7 @@ func TestWaitOnASharedFile(t *testing.T) {
 		}
 		awake(t, done, 50*time.Millisecond, "after another Enqueue")
 
-		entries, err := s.Claim(t.Context(), at(0), []hooks.Lane{lane("crm", 1)})
+		entries, err := s.Claim(t.Context(), at(0), []hooks.ClaimLane{lane("crm", 1)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,7 +30,7 @@ func claim(t testing.TB, s hooks.Store, now time.Time, subscriber string, limit 
 	return claimLane(t, s, now, lane(subscriber, limit, now))
 }
 
-func claimLane(t testing.TB, s hooks.Store, now time.Time, l hooks.Lane) (got []hooks.Delivery) {
+func claimLane(t testing.TB, s hooks.Store, now time.Time, l hooks.ClaimLane) (got []hooks.Delivery) {
 	t.Helper()
 	for _, e := range claimEntries(t, s, now, l) {
 		got = append(got, e.Deliveries...)
@@ -43,10 +43,10 @@ func claimLane(t testing.TB, s hooks.Store, now time.Time, l hooks.Lane) (got []
 const patience = 5000
 
 // claimEntries is claim with what Claim returned, for one lane.
-func claimEntries(t testing.TB, s hooks.Store, now time.Time, l hooks.Lane) (got []hooks.Entry) {
+func claimEntries(t testing.TB, s hooks.Store, now time.Time, l hooks.ClaimLane) (got []hooks.Entry) {
 	t.Helper()
 	for range patience {
-		entries, err := s.Claim(t.Context(), now, []hooks.Lane{l})
+		entries, err := s.Claim(t.Context(), now, []hooks.ClaimLane{l})
 		if err != nil {
 			t.Fatalf("Claim(%+v): %v", l, err)
 		}
@@ -61,7 +61,7 @@ func claimEntries(t testing.TB, s hooks.Store, now time.Time, l hooks.Lane) (got
 }
 
 // waits reports whether Backlog says that a lane has something to claim.
-func waits(t testing.TB, s hooks.Store, now time.Time, l hooks.Lane) bool {
+func waits(t testing.TB, s hooks.Store, now time.Time, l hooks.ClaimLane) bool {
 	t.Helper()
 	first, ok := backlog(t, s)[l.Subscriber]
 	return ok && !first.After(now) && !first.After(l.Before)
@@ -178,7 +178,7 @@ func attempts(t testing.TB, s hooks.Store, event, subscriber string) []hooks.Att
 
 func put(t testing.TB, s hooks.Store, key string, version int64, data string) int64 {
 	t.Helper()
-	got, err := s.Put(t.Context(), at(0), hooks.Record{Key: key, Version: version, Data: []byte(data)})
+	got, err := s.Put(t.Context(), at(0), hooks.Record{Key: key, Version: version, Data: []byte(data)}, nil)
 	if err != nil {
 		t.Fatalf("Put(%s, version %d): %v", key, version, err)
 	}
@@ -194,7 +194,7 @@ func records(t testing.TB, s hooks.Tx, since int64) []hooks.Record {
 	return list
 }
 
-func prune(t testing.TB, s hooks.Store, p hooks.Prune) int {
+func prune(t testing.TB, s hooks.Store, p hooks.Cutoffs) int {
 	t.Helper()
 	n, err := s.Prune(t.Context(), p)
 	if err != nil {

@@ -33,7 +33,7 @@ var claimRules = []rule{
 	{"a lane has no more than Max", func(t *testing.T, s hooks.Store) {
 		enqueue(t, s, at(0), events("a", numbered("a", 5)...)...)
 		enqueue(t, s, at(0), events("b", numbered("b", 5)...)...)
-		lanes := []hooks.Lane{lane("a", 2, at(0)), lane("b", 4, at(0))}
+		lanes := []hooks.ClaimLane{lane("a", 2, at(0)), lane("b", 4, at(0))}
 		entries, err := s.Claim(t.Context(), at(0), lanes)
 		if err != nil {
 			t.Fatalf("Claim: %v", err)
@@ -47,7 +47,7 @@ var claimRules = []rule{
 	}},
 	{"a lane whose Max is not positive is passed over", func(t *testing.T, s hooks.Store) {
 		enqueue(t, s, at(0), event("e", "a", "b"))
-		entries, err := s.Claim(t.Context(), at(0), []hooks.Lane{
+		entries, err := s.Claim(t.Context(), at(0), []hooks.ClaimLane{
 			lane("a", 0, at(0)), lane("a", -1, at(0)), lane("b", 1, at(0)),
 		})
 		if err != nil || len(entries) != 1 || len(entries[0].Deliveries) != 1 {
@@ -75,7 +75,7 @@ var claimRules = []rule{
 	}},
 	{"a subscriber that nobody knows is no error", func(t *testing.T, s hooks.Store) {
 		enqueue(t, s, at(0), event("e", "a"))
-		entries, err := s.Claim(t.Context(), at(0), []hooks.Lane{
+		entries, err := s.Claim(t.Context(), at(0), []hooks.ClaimLane{
 			lane("unknown", 5, at(0)), lane("a", 5, at(0)), lane("", 5, at(0)),
 		})
 		if err != nil || len(entries) != 1 {
@@ -84,7 +84,7 @@ var claimRules = []rule{
 	}},
 	{"an event that several lanes lease comes once", func(t *testing.T, s hooks.Store) {
 		enqueue(t, s, at(0), event("1", "a", "b", "c"), event("2", "b", "a"))
-		entries, err := s.Claim(t.Context(), at(0), []hooks.Lane{
+		entries, err := s.Claim(t.Context(), at(0), []hooks.ClaimLane{
 			lane("a", 5, at(0)), lane("b", 5, at(0)),
 		})
 		if err != nil {
@@ -106,7 +106,7 @@ var claimRules = []rule{
 		enqueue(t, s, at(0), event("e", "a", "b"))
 		short, long := lane("a", 1, at(0)), lane("b", 1, at(0))
 		long.LeaseUntil = at(5000)
-		if _, err := s.Claim(t.Context(), at(0), []hooks.Lane{short, long}); err != nil {
+		if _, err := s.Claim(t.Context(), at(0), []hooks.ClaimLane{short, long}); err != nil {
 			t.Fatalf("Claim: %v", err)
 		}
 		equal(t, "Due of a's", read(t, s, "e", "a").Due, short.LeaseUntil)

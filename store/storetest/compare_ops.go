@@ -85,7 +85,7 @@ func (c *comparison) some(of ...string) (list []string) {
 
 // claim leases for some lanes at once.
 func (c *comparison) claim() {
-	var lanes []hooks.Lane
+	var lanes []hooks.ClaimLane
 	for _, sub := range c.some("plain", "other", "lined", "queued", "unknown") {
 		l := lane(sub, c.IntN(6), c.now)
 		switch c.IntN(8) {
@@ -105,7 +105,7 @@ func (c *comparison) claim() {
 // claimed claims until the lanes are full or Backlog says that nothing is
 // left for them, for a store may return fewer than there are. What several
 // lanes got has no order among them.
-func (c *comparison) claimed(s hooks.Store, lanes []hooks.Lane) (got []hooks.Delivery) {
+func (c *comparison) claimed(s hooks.Store, lanes []hooks.ClaimLane) (got []hooks.Delivery) {
 	lanes = slices.Clone(lanes)
 	for range patience {
 		entries, err := s.Claim(c.Context(), c.now, lanes)
@@ -131,7 +131,7 @@ func (c *comparison) claimed(s hooks.Store, lanes []hooks.Lane) (got []hooks.Del
 }
 
 // unfilled returns the lanes that may get more, after they got n.
-func (c *comparison) unfilled(s hooks.Store, lanes []hooks.Lane, n map[string]int) (open []hooks.Lane) {
+func (c *comparison) unfilled(s hooks.Store, lanes []hooks.ClaimLane, n map[string]int) (open []hooks.ClaimLane) {
 	waiting := backlog(c, s)
 	for _, l := range lanes {
 		l.Max -= n[l.Subscriber]
@@ -145,7 +145,7 @@ func (c *comparison) unfilled(s hooks.Store, lanes []hooks.Lane, n map[string]in
 
 func (c *comparison) prune() {
 	before := c.now.Add(-time.Duration(c.IntN(200)) * time.Second)
-	p := hooks.Prune{Done: before, Failed: before, Keys: before, Limit: 1 + c.IntN(20)}
+	p := hooks.Cutoffs{Done: before, Failed: before, Keys: before, Limit: 1 + c.IntN(20)}
 	if c.IntN(2) == 0 {
 		p.Failed = time.Time{}
 	}
@@ -165,8 +165,8 @@ func (c *comparison) put() {
 	}
 	theirs := r
 	theirs.Version = c.versions[r.Version]
-	v, err := c.real.Put(c.Context(), c.now, theirs)
-	mv, merr := c.model.Put(c.Context(), c.now, r)
+	v, err := c.real.Put(c.Context(), c.now, theirs, nil)
+	mv, merr := c.model.Put(c.Context(), c.now, r, nil)
 	agreeError(c, fmt.Sprintf("Put(%+v)", r), err, merr)
 	if err == nil {
 		c.versions[mv] = v
@@ -237,7 +237,7 @@ func (c *comparison) attempted(d hooks.Delivery) hooks.Change {
 		return decided(d, hooks.Pending, c.now)
 	case 2:
 		change := outcome(d, hooks.Failed, c.now)
-		change.Delivery.Reason, change.Delivery.Code = hooks.Exhausted, 500
+		change.Delivery.Reason, change.Delivery.Code = hooks.ReasonExhausted, 500
 		return change
 	case 3:
 		change := outcome(d, hooks.Retrying, c.now)

@@ -153,7 +153,7 @@ func checkOnePut(t testing.TB, handles []hooks.Store) {
 		together(t, handles, 16, func(t testing.TB, i int, s hooks.Store) {
 			v, err := s.Put(t.Context(), at(0), hooks.Record{
 				Key: "k", Version: version, Data: fmt.Appendf(nil, "%d-%d", round, i),
-			})
+			}, nil)
 			switch {
 			case err == nil && !won.CompareAndSwap(0, v):
 				t.Errorf("two puts with version %d succeeded", version)

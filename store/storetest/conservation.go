@@ -25,7 +25,7 @@ func checkConservation(t testing.TB, handles []hooks.Store) {
 			case i < publishers+workers:
 				workSome(t, s, random)
 			default:
-				p := hooks.Prune{Done: at(1), Failed: at(1), Limit: 7}
+				p := hooks.Cutoffs{Done: at(1), Failed: at(1), Limit: 7}
 				pruned.Add(int64(prune(t, s, p)))
 			}
 		}
@@ -66,7 +66,7 @@ func publishSome(t testing.TB, s hooks.Store, random *rand.Rand, name string) (n
 func workSome(t testing.TB, s hooks.Store, random *rand.Rand) {
 	var changes []hooks.Change
 	for _, sub := range []string{"a", "b"} {
-		entries, err := s.Claim(t.Context(), at(0), []hooks.Lane{lane(sub, 5, at(0))})
+		entries, err := s.Claim(t.Context(), at(0), []hooks.ClaimLane{lane(sub, 5, at(0))})
 		if err != nil {
 			t.Errorf("Claim(%s): %v", sub, err)
 		}

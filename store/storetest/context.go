@@ -30,7 +30,7 @@ func methods(s hooks.Store) map[string]func(ctx context.Context) error {
 			return err
 		},
 		"Claim": func(ctx context.Context) error {
-			_, err := s.Claim(ctx, at(1), []hooks.Lane{lane("a", 1, at(1))})
+			_, err := s.Claim(ctx, at(1), []hooks.ClaimLane{lane("a", 1, at(1))})
 			return err
 		},
 		"Update": func(ctx context.Context) error {
@@ -42,7 +42,7 @@ func methods(s hooks.Store) map[string]func(ctx context.Context) error {
 			return err
 		},
 		"Put": func(ctx context.Context) error {
-			_, err := s.Put(ctx, at(1), hooks.Record{Key: "new", Data: []byte("1")})
+			_, err := s.Put(ctx, at(1), hooks.Record{Key: "new", Data: []byte("1")}, nil)
 			return err
 		},
 		"Events": func(ctx context.Context) error {

@@ -119,8 +119,8 @@ func replayed(d hooks.Delivery, when time.Time) hooks.Change {
 }
 
 // lane is a subscriber's part of a claim as it is most of the time.
-func lane(subscriber string, max int, now time.Time) hooks.Lane {
-	return hooks.Lane{Subscriber: subscriber, Max: max, Before: now, LeaseUntil: now.Add(lease)}
+func lane(subscriber string, max int, now time.Time) hooks.ClaimLane {
+	return hooks.ClaimLane{Subscriber: subscriber, Max: max, Before: now, LeaseUntil: now.Add(lease)}
 }
 
 // same fails the test unless got is want. Empty and nil slices are the same.

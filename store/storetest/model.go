@@ -150,7 +150,7 @@ func (s *modelState) deliver(ds []hooks.Delivery) (n int) {
 }
 
 func (m *model) Claim(
-	_ context.Context, now time.Time, lanes []hooks.Lane,
+	_ context.Context, now time.Time, lanes []hooks.ClaimLane,
 ) (entries []hooks.Entry, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -177,7 +177,7 @@ func (m *model) Claim(
 }
 
 // oldest returns what a lane may lease next, nil if nothing.
-func (s *modelState) oldest(now time.Time, l hooks.Lane) (first *hooks.Delivery) {
+func (s *modelState) oldest(now time.Time, l hooks.ClaimLane) (first *hooks.Delivery) {
 	for i := range s.deliveries {
 		d := &s.deliveries[i]
 		leased := d.Status == hooks.Sending && d.Due.After(now)
@@ -231,7 +231,7 @@ func (m *model) Update(
 	return stale, nil
 }
 
-func (m *model) Backlog(context.Context) (list []hooks.Waiting, err error) {
+func (m *model) Backlog(context.Context) (list []hooks.BacklogLane, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	due := map[string]time.Time{}
@@ -242,7 +242,7 @@ func (m *model) Backlog(context.Context) (list []hooks.Waiting, err error) {
 		}
 	}
 	for subscriber, first := range due {
-		list = append(list, hooks.Waiting{Subscriber: subscriber, Due: first})
+		list = append(list, hooks.BacklogLane{Subscriber: subscriber, Due: first})
 	}
 	return list, nil
 }

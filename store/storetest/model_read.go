@@ -12,7 +12,7 @@ import (
 	"example.com/hooks"
 )
 
-func (m *model) Put(_ context.Context, _ time.Time, r hooks.Record) (int64, error) {
+func (m *model) Put(_ context.Context, _ time.Time, r hooks.Record, _ []hooks.Entry) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	current := int64(0)
@@ -117,7 +117,7 @@ func (m *model) Attempts(_ context.Context, id hooks.DeliveryID) (list []hooks.A
 	return list, nil
 }
 
-func (m *model) Prune(_ context.Context, p hooks.Prune) (n int, err error) {
+func (m *model) Prune(_ context.Context, p hooks.Cutoffs) (n int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	gone := map[hooks.DeliveryID]bool{}

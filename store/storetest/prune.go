@@ -8,7 +8,7 @@ import (
 )
 
 // pruneAll prunes until the store says that it is done.
-func pruneAll(t testing.TB, s hooks.Store, p hooks.Prune) (removed int) {
+func pruneAll(t testing.TB, s hooks.Store, p hooks.Cutoffs) (removed int) {
 	t.Helper()
 	for range 1000 {
 		n := prune(t, s, p)
@@ -21,8 +21,8 @@ func pruneAll(t testing.TB, s hooks.Store, p hooks.Prune) (removed int) {
 }
 
 // everything is a Prune of all that may be forgotten before a time.
-func everything(before time.Time) hooks.Prune {
-	return hooks.Prune{Done: before, Failed: before, Keys: before, Limit: 100}
+func everything(before time.Time) hooks.Cutoffs {
+	return hooks.Cutoffs{Done: before, Failed: before, Keys: before, Limit: 100}
 }
 
 // finish gives "e → a" and the like a final status.
@@ -36,7 +36,7 @@ var pruneRules = []rule{
 		enqueue(t, s, at(0), keyed(event("1", "a"), "k", at(1)), event("2", "a"), event("3"))
 		finish(t, s, "1", "a", hooks.Succeeded, at(1))
 		finish(t, s, "2", "a", hooks.Failed, at(1))
-		equal(t, "Prune(zero)", prune(t, s, hooks.Prune{Limit: 100}), 0)
+		equal(t, "Prune(zero)", prune(t, s, hooks.Cutoffs{Limit: 100}), 0)
 		equal(t, "len(Deliveries())", len(deliveries(t, s, hooks.Query{})), 2)
 		equal(t, "len(Events())", len(stored(t, s, hooks.Query{})), 3)
 	}},
@@ -45,7 +45,7 @@ var pruneRules = []rule{
 		finish(t, s, "1", "a", hooks.Succeeded, at(1))
 		finish(t, s, "2", "a", hooks.Failed, at(1))
 		finish(t, s, "3", "a", hooks.Canceled, at(1))
-		equal(t, "Prune(Done)", pruneAll(t, s, hooks.Prune{Done: at(9), Limit: 100}), 4)
+		equal(t, "Prune(Done)", pruneAll(t, s, hooks.Cutoffs{Done: at(9), Limit: 100}), 4)
 		same(t, "Deliveries()", names(deliveries(t, s, hooks.Query{})), []string{"2"})
 	}},
 	{"Failed removes what failed", func(t *testing.T, s hooks.Store) {
@@ -54,7 +54,7 @@ var pruneRules = []rule{
 		finish(t, s, "1", "a", hooks.Succeeded, at(1))
 		finish(t, s, "2", "a", hooks.Failed, at(1))
 		finish(t, s, "3", "a", hooks.Canceled, at(1))
-		equal(t, "Prune(Failed)", pruneAll(t, s, hooks.Prune{Failed: at(9), Limit: 100}), 2)
+		equal(t, "Prune(Failed)", pruneAll(t, s, hooks.Cutoffs{Failed: at(9), Limit: 100}), 2)
 		same(t, "Deliveries()", names(deliveries(t, s, hooks.Query{})), []string{"3", "1"})
 		equal(t, "len(Events())", len(stored(t, s, hooks.Query{})), 3)
 	}},
@@ -88,7 +88,7 @@ var pruneRules = []rule{
 		enqueue(t, s, at(0), event("e", "a", "b", "c"))
 		finish(t, s, "e", "a", hooks.Succeeded, at(1))
 		finish(t, s, "e", "b", hooks.Failed, at(1))
-		done, failed := hooks.Prune{Done: at(9), Limit: 100}, hooks.Prune{Failed: at(9), Limit: 100}
+		done, failed := hooks.Cutoffs{Done: at(9), Limit: 100}, hooks.Cutoffs{Failed: at(9), Limit: 100}
 		equal(t, "Prune(Done)", pruneAll(t, s, done), 1)
 		equal(t, "Prune(Failed)", pruneAll(t, s, failed), 1)
 		equal(t, "Claim(c)", claimEntries(t, s, at(1), lane("c", 1, at(1)))[0].Event.ID, "e")
@@ -111,13 +111,13 @@ var pruneRules = []rule{
 		long.Event.Time = at(-9999)
 		enqueue(t, s, at(10).Add(-time.Microsecond), old)
 		enqueue(t, s, at(10), event("new"), long)
-		equal(t, "Prune(Done)", pruneAll(t, s, hooks.Prune{Done: at(10), Limit: 100}), 1)
+		equal(t, "Prune(Done)", pruneAll(t, s, hooks.Cutoffs{Done: at(10), Limit: 100}), 1)
 		equal(t, "len(Events(old))", len(stored(t, s, hooks.Query{Event: "old"})), 0)
 		equal(t, "len(Events())", len(stored(t, s, hooks.Query{})), 2)
 	}},
 	{"an idempotency key is removed when its time has ended before", func(t *testing.T, s hooks.Store) {
 		enqueue(t, s, at(0), keyed(event("1", "a"), "old", at(10)), keyed(event("2", "a"), "new", at(11)))
-		equal(t, "Prune(Keys)", pruneAll(t, s, hooks.Prune{Keys: at(11), Limit: 100}), 1)
+		equal(t, "Prune(Keys)", pruneAll(t, s, hooks.Cutoffs{Keys: at(11), Limit: 100}), 1)
 		r := enqueue(t, s, at(5), keyed(event("3"), "old", at(60)), keyed(event("4"), "new", at(60)))
 		same(t, "Enqueue", r, []hooks.Receipt{{EventID: "3"}, {EventID: "2", Duplicate: true}})
 	}},

@@ -274,7 +274,7 @@ var copyRules = []rule{
 		if err != nil || len(list) != 1 {
 			t.Fatalf("Backlog() = %v, %v; want one", list, err)
 		}
-		list[0] = hooks.Waiting{}
+		list[0] = hooks.BacklogLane{}
 		equal(t, "Backlog()[a]", backlog(t, s)["a"], at(0))
 	}},
 }

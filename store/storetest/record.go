@@ -13,7 +13,7 @@ func conflict(t testing.TB, s hooks.Store, key string, version int64) {
 	t.Helper()
 	before := describe(records(t, s, 0))
 	for _, data := range []string{"conflicting", ""} {
-		_, err := s.Put(t.Context(), at(1), hooks.Record{Key: key, Version: version, Data: []byte(data)})
+		_, err := s.Put(t.Context(), at(1), hooks.Record{Key: key, Version: version, Data: []byte(data)}, nil)
 		refused(t, "Put("+key+")", err, hooks.ErrConflict)
 	}
 	same(t, "Records() after a conflict", describe(records(t, s, 0)), before)
@@ -126,7 +126,7 @@ var recordRules = []rule{
 	}},
 	{"records that were returned belong to the caller", func(t *testing.T, s hooks.Store) {
 		data := []byte("data")
-		v, err := s.Put(t.Context(), at(0), hooks.Record{Key: "k", Data: data})
+		v, err := s.Put(t.Context(), at(0), hooks.Record{Key: "k", Data: data}, nil)
 		if err != nil {
 			t.Fatalf("Put(k): %v", err)
 		}

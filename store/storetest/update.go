@@ -24,7 +24,7 @@ var updateRules = []rule{
 	{"an update may clear what was set", func(t *testing.T, s hooks.Store) {
 		enqueue(t, s, at(0), event("e", "a"))
 		c := outcome(claimOne(t, s, at(0), "a"), hooks.Failed, at(1))
-		c.Delivery.Reason, c.Delivery.Code, c.Delivery.Error = hooks.Rejected, 400, "status"
+		c.Delivery.Reason, c.Delivery.Code, c.Delivery.Error = hooks.ReasonRejected, 400, "status"
 		c.Delivery.Lost = 3
 		apply(t, s, at(1), c)
 		d := read(t, s, "e", "a")
@@ -153,7 +153,7 @@ var staleRules = []rule{
 		d := claimOne(t, s, at(0), "a")
 		apply(t, s, at(1), decided(d, hooks.Canceled, at(1)))
 		d.Token++
-		for prune(t, s, hooks.Prune{Done: at(100), Limit: 10}) > 0 {
+		for prune(t, s, hooks.Cutoffs{Done: at(100), Limit: 10}) > 0 {
 		}
 		unchanged(t, s, outcome(d, hooks.Succeeded, at(2)))
 	}},

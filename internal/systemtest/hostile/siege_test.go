@@ -25,7 +25,7 @@ type siege struct {
 }
 
 // rawPaid is invoicePaid with data as it is given.
-var rawPaid = hooks.NewEventType[json.RawMessage]("invoice.paid")
+var rawPaid = hooks.EventType[json.RawMessage]{Name: "invoice.paid"}
 
 // besiege starts the receivers and the Hooks, which has none but them.
 func besiege(t *testing.T, ca *authority, cfg hooks.Config, timeout time.Duration, rows []hostile) *siege {
@@ -177,7 +177,7 @@ func TestGoodEndpointBesideHostileOnes(t *testing.T) {
 	ca := newAuthority(t)
 	patient := egress.NewTransport(egress.Config{Policy: kit.Loopback, RootCAs: ca.pool, IdlePerHost: 64}) // while all connect at once
 	s := besiege(t, ca, hooks.Config{Concurrency: 64, Transport: patient}, time.Minute, rows)
-	sent := hooks.NewEventType[kit.Invoice]("invoice.sent")
+	sent := hooks.EventType[kit.Invoice]{Name: "invoice.sent"}
 	if err := s.h.Register(sent); err != nil {
 		t.Fatal(err)
 	}

@@ -164,13 +164,13 @@ func (b *Bounds) Wrote(entries []hooks.Entry, changes []hooks.Change) {
 }
 
 // Freed records deliveries that an Update of this store has made the next of their lines.
-func (b *Bounds) Freed(list []hooks.Waiting) {
+func (b *Bounds) Freed(list []hooks.BacklogLane) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.noteLocked(list)
 }
 
-func (b *Bounds) noteLocked(list []hooks.Waiting) {
+func (b *Bounds) noteLocked(list []hooks.BacklogLane) {
 	for _, w := range list {
 		at := Place{Due: w.Due}
 		if l := b.looking; l != nil {
@@ -185,15 +185,15 @@ func (b *Bounds) noteLocked(list []hooks.Waiting) {
 }
 
 // unfinished returns what entries and changes leave to be done.
-func unfinished(entries []hooks.Entry, changes []hooks.Change) (list []hooks.Waiting) {
+func unfinished(entries []hooks.Entry, changes []hooks.Change) (list []hooks.BacklogLane) {
 	for _, e := range entries {
 		for _, d := range e.Deliveries {
-			list = append(list, hooks.Waiting{Subscriber: d.Subscriber, Due: d.Due})
+			list = append(list, hooks.BacklogLane{Subscriber: d.Subscriber, Due: d.Due})
 		}
 	}
 	for _, c := range changes {
 		if d := &c.Delivery; !d.Status.Final() {
-			list = append(list, hooks.Waiting{Subscriber: d.Subscriber, Due: d.Due})
+			list = append(list, hooks.BacklogLane{Subscriber: d.Subscriber, Due: d.Due})
 		}
 		list = append(list, unfinished(c.Emit, nil)...)
 	}

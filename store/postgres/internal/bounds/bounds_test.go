@@ -25,7 +25,7 @@ func TestALookMovesNoBoundOverWhatWasWrittenMeanwhile(t *testing.T) {
 			t.Fatalf("Begin() = whole %v; want %v", l.Whole, whole)
 		}
 		due := now.Add(-time.Hour)
-		b.Freed([]hooks.Waiting{{Subscriber: "crm", Due: due}})
+		b.Freed([]hooks.BacklogLane{{Subscriber: "crm", Due: due}})
 		b.finish(l, nil, 2*manyDead)
 		dues, _ := b.Of(now, []string{"crm", "other"})
 		if !dues[0].Equal(due) {
