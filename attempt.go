@@ -30,13 +30,11 @@ func (d *dispatcher) attempt(w *worker, j *job, timeout time.Duration) (outcome,
 	if end, ended := d.prepare(j, s.policy, timeout); ended {
 		return end, lanes.NotTried
 	}
-	if f := d.h.trace.Started; f != nil {
-		d.h.trace.call(w, "Started", func() { f(j.before()) })
-	}
 	ctx, cancel := context.WithTimeout(d.ctx, timeout)
 	defer cancel()
+	traced := d.h.trace.started(ctx, w, j.before())
 	began := time.Now()
-	a, v, blame := d.h.try(ctx, w, s.sender, j, Attempt{
+	a, v, blame := d.h.try(traced, w, s.sender, j, Attempt{
 		Run:      j.Run,
 		Number:   j.before().Attempts + 1,
 		Token:    j.Token,
@@ -48,7 +46,7 @@ func (d *dispatcher) attempt(w *worker, j *job, timeout time.Duration) (outcome,
 		return d.givenBack(*j), lanes.NotTried
 	}
 	end := j.conclude(*a, v, s.policy, d.h.now(), rand.Float64())
-	return outcome{Change: Change{Delivery: end, Attempt: a}}, blame
+	return outcome{Change: Change{Delivery: end, Attempt: a}, ctx: context.WithoutCancel(traced)}, blame
 }
 
 // try makes one attempt. The application's code that it calls (the handler, the methods

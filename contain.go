@@ -193,21 +193,6 @@ func (h containedHandler) with(next func() slog.Handler) slog.Handler {
 	return made
 }
 
-// A tracer calls the functions of a [Trace]. If one of them panics, the tracer logs it.
-type tracer struct {
-	Trace
-	log   *slog.Logger
-	quiet *throttle
-}
-
-// call calls f, which is one of the functions, in a worker's goroutine.
-func (t *tracer) call(w *worker, name string, f func()) {
-	if fault := <-w.call(f); fault != nil {
-		w.leave() // it may have ended
-		t.quiet.log(t.log, "hooks: Trace."+name+" did not return; what it was told of goes on", fault)
-	}
-}
-
 // A containedPolicy is an application's retry policy. If it panics, the standard schedule
 // decides instead.
 type containedPolicy struct {

@@ -2,6 +2,7 @@ package hooks_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -194,7 +195,7 @@ func TestUnsubscribeCancelsWhatWaits(t *testing.T) {
 		ended := 0
 		cfg := hooks.Config{
 			Transport: kit.Exchange(func(*http.Request) (*http.Response, error) { return kit.Answer(500, nil, ""), nil }),
-			Trace:     hooks.Trace{Ended: func(hooks.Delivery) { ended++ }},
+			Trace:     hooks.Trace{Ended: func(context.Context, hooks.Delivery) { ended++ }},
 		}
 		h := kit.New(t, cfg)
 		kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})

@@ -97,7 +97,7 @@ func ExamplePermanent() {
 	ctx, stop := context.WithCancel(context.Background())
 	var once sync.Once
 	h, _ := hooks.New(hooks.Config{Store: memory.New(), Trace: hooks.Trace{
-		Finished: func(d hooks.Delivery, a hooks.Attempt) {
+		Finished: func(_ context.Context, d hooks.Delivery, a hooks.Attempt) {
 			fmt.Printf("%s: %v, %s\n", d.Subscriber, d.Status, a.Body)
 			once.Do(stop)
 		},

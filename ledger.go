@@ -17,7 +17,8 @@ type ledger struct {
 	save    func(context.Context, []outcome) (stale []DeliveryID, err error)
 	settled func(batch []outcome, stale []DeliveryID) // is called after each write
 
-	tracing worker // calls the trace; only run uses it
+	values  context.Context // of Run, for the trace; it does not end
+	tracing worker          // calls the trace; only run uses it
 
 	signal chan struct{}   // wakes run; holds one
 	ctx    context.Context // of the writes; ends when closing takes too long
@@ -38,11 +39,12 @@ type ledger struct {
 // An outcome is a change to be written. Its lane counts it as being saved.
 type outcome struct {
 	Change
-	echo  bool          // see [ledger.echo]
-	exact bool          // nobody holds the delivery: write it only under the token that it has
-	steps time.Duration // how far the clock had been set, in all, when the Due was computed
-	noted chan int64    // not nil for a note, see [dispatcher.note]: gets the new token, or 0
-	saved chan struct{} // closed when the outcome is settled; nil if nobody waits for that
+	ctx   context.Context // of the attempt, for the trace; nil without one
+	echo  bool            // see [ledger.echo]
+	exact bool            // nobody holds the delivery: write it only under the token that it has
+	steps time.Duration   // how far the clock had been set, in all, when the Due was computed
+	noted chan int64      // not nil for a note, see [dispatcher.note]: gets the new token, or 0
+	saved chan struct{}   // closed when the outcome is settled; nil if nobody waits for that
 }
 
 const writeAtMost = 256 // outcomes in one write
@@ -206,9 +208,9 @@ func (l *ledger) report(o outcome) {
 	o.Delivery.Token++ // the write has raised the stored one
 	switch {
 	case o.Attempt != nil && t.Finished != nil:
-		t.call(&l.tracing, "Finished", func() { t.Finished(o.Delivery, *o.Attempt) })
+		t.call(&l.tracing, "Finished", func() { t.Finished(o.ctx, o.Delivery, *o.Attempt) })
 	case o.Attempt == nil && o.Delivery.Status.Final() && t.Ended != nil:
-		t.call(&l.tracing, "Ended", func() { t.Ended(o.Delivery) })
+		t.call(&l.tracing, "Ended", func() { t.Ended(l.values, o.Delivery) })
 	}
 }
 

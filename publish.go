@@ -43,24 +43,11 @@ func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error
 		return nil, publishError(evs, err)
 	}
 	defer d.accept(entries, receipts) // last, whatever the trace does
-	h.tracePublished(entries, receipts)
+	h.trace.published(ctx, entries, receipts)
 	if h.dispatcher() != d {
 		h.lookNow() // Run has begun meanwhile, and may have read the backlog too early
 	}
 	return receipts, nil
-}
-
-// tracePublished tells the trace which events were stored, and which were duplicates.
-func (h *Hooks) tracePublished(entries []Entry, receipts []Receipt) {
-	f := h.trace.Published
-	if f == nil {
-		return
-	}
-	var w worker
-	defer w.leave()
-	for i, r := range receipts {
-		h.trace.call(&w, "Published", func() { f(entries[i].Event, r) })
-	}
 }
 
 // PublishTx publishes inside the application's own transaction. The events and their
@@ -83,6 +70,7 @@ func (h *Hooks) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, 
 	if err != nil {
 		return nil, publishError(evs, err)
 	}
+	h.trace.published(ctx, entries, receipts)
 	h.dispatcher().expectCommit(receipts)
 	return receipts, nil
 }
@@ -99,8 +87,10 @@ func publishError(evs []Event, err error) error {
 // nil, it reads the subscribers in that transaction.
 func (h *Hooks) entries(ctx context.Context, tx Tx, evs []Event) ([]Entry, error) {
 	entries := make([]Entry, len(evs))
+	var w worker
+	defer w.leave()
 	for i, ev := range evs {
-		ev, err := h.complete(ev)
+		ev, err := h.complete(h.trace.publishing(ctx, &w, ev))
 		if err != nil && len(evs) > 1 {
 			return nil, fmt.Errorf("%w (event %d of %d)", err, i+1, len(evs))
 		}

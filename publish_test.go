@@ -251,15 +251,15 @@ func TestOrderingKeyIsForOrderedSubscribersOnly(t *testing.T) {
 func TestPublishTxLeavesEverythingToTheTransaction(t *testing.T) {
 	store := memory.New()
 	published := 0
-	h := kit.New(t, hooks.Config{Store: store, Trace: hooks.Trace{Published: func(hooks.Event, hooks.Receipt) { published++ }}})
+	h := kit.New(t, hooks.Config{Store: store, Trace: hooks.Trace{Published: func(context.Context, hooks.Event, hooks.Receipt) { published++ }}})
 	kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: "https://example.com/"})
 	tx := &watchedStore{Store: store}
 	rs, err := h.PublishTx(t.Context(), tx, kit.InvoicePaid.New(kit.Invoice{Number: 1}), kit.InvoicePaid.New(kit.Invoice{Number: 2}))
 	if err != nil || len(rs) != 2 || rs[0].Deliveries != 1 || rs[1].Deliveries != 1 {
 		t.Errorf("PublishTx = %+v, %v; want two receipts with one delivery each", rs, err)
 	}
-	if tx.enqueues.Load() != 1 || published != 0 {
-		t.Errorf("Tx was called %d times, Trace.Published %d; want once, and never", tx.enqueues.Load(), published)
+	if tx.enqueues.Load() != 1 || published != 2 {
+		t.Errorf("Tx was called %d times, Trace.Published %d; want once, and once for each event", tx.enqueues.Load(), published)
 	}
 	for _, d := range kit.Deliveries(t, h) {
 		if d.Status != hooks.Pending {
@@ -274,7 +274,7 @@ func TestTracePublished(t *testing.T) {
 		r  hooks.Receipt
 	}
 	var calls []call
-	h := kit.New(t, hooks.Config{Trace: hooks.Trace{Published: func(ev hooks.Event, r hooks.Receipt) { calls = append(calls, call{ev.ID, r}) }}})
+	h := kit.New(t, hooks.Config{Trace: hooks.Trace{Published: func(_ context.Context, ev hooks.Event, r hooks.Receipt) { calls = append(calls, call{ev.ID, r}) }}})
 	r := kit.Send(t, h)
 	if len(calls) != 1 || calls[0].id != r.EventID || calls[0].r != r {
 		t.Errorf("Trace.Published was told %+v; want %+v", calls, r)

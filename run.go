@@ -126,7 +126,8 @@ const lastWords = time.Second
 // dispatch locks the store, records the handlers, and delivers until ctx ends or an error
 // comes that waiting cannot mend. It returns that error, or nil.
 func (d *dispatcher) dispatch(ctx context.Context) error {
-	d.ctx, d.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	d.ledger.values = context.WithoutCancel(ctx)
+	d.ctx, d.cancel = context.WithCancelCause(d.ledger.values)
 	defer d.cancel(errDraining)
 	ctx, d.stop = context.WithCancel(ctx)
 	defer d.stop()

@@ -277,7 +277,7 @@ func (s *boundedStore) unlock(ctx context.Context, free func() error) error {
 
 // A backoff waits longer after each error, and tells of the first.
 type backoff struct {
-	report func(err error, failures int, wait time.Duration)
+	report func(ctx context.Context, err error, failures int, wait time.Duration)
 	fails  int
 }
 
@@ -295,7 +295,7 @@ func (b *backoff) wait(ctx context.Context, err error) {
 	b.fails++
 	wait := min(firstWait<<min(b.fails-1, 10), longestWait)
 	wait += rand.N(wait / 2)
-	b.report(err, b.fails, wait)
+	b.report(ctx, err, b.fails, wait)
 	select {
 	case <-ctx.Done():
 	case <-time.After(wait):
@@ -304,14 +304,14 @@ func (b *backoff) wait(ctx context.Context, err error) {
 
 func (b *backoff) reset() {
 	if b.fails > 0 {
-		b.report(nil, b.fails, 0)
+		b.report(context.Background(), nil, b.fails, 0)
 	}
 	b.fails = 0
 }
 
 // storeError tells the log when the store begins to fail and when it works
 // again, and the trace each time.
-func (h *Hooks) storeError(err error, failures int, wait time.Duration) {
+func (h *Hooks) storeError(ctx context.Context, err error, failures int, wait time.Duration) {
 	if err == nil {
 		h.log.Info("hooks: the store works again", "failures", failures)
 		return
@@ -319,9 +319,5 @@ func (h *Hooks) storeError(err error, failures int, wait time.Duration) {
 	if failures == 1 {
 		h.log.Error("hooks: the store fails; trying again", "error", err)
 	}
-	if f := h.trace.StoreError; f != nil {
-		var w worker
-		defer w.leave()
-		h.trace.call(&w, "StoreError", func() { f(err, wait) })
-	}
+	h.trace.storeError(ctx, err, wait)
 }

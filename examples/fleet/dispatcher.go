@@ -15,8 +15,13 @@ func dispatch(ctx context.Context, p place, name string) error {
 		Instance: name,
 		Egress:   loopback,
 		Trace: hooks.Trace{
-			Started:  func(d hooks.Delivery) { tell(started, d.Event, d.Subscriber, d.OrderingKey) },
-			Finished: func(d hooks.Delivery, _ hooks.Attempt) { tell(d.Status.String(), d.Event, d.Subscriber) },
+			Started: func(ctx context.Context, d hooks.Delivery) context.Context {
+				tell(started, d.Event, d.Subscriber, d.OrderingKey)
+				return ctx
+			},
+			Finished: func(_ context.Context, d hooks.Delivery, _ hooks.Attempt) {
+				tell(d.Status.String(), d.Event, d.Subscriber)
+			},
 		},
 	})
 	if err != nil {

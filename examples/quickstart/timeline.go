@@ -49,7 +49,7 @@ func (t *timeline) trace() hooks.Trace {
 	return hooks.Trace{Published: t.onPublished, Finished: t.onFinished, Ended: t.onEnded}
 }
 
-func (t *timeline) onPublished(ev hooks.Event, r hooks.Receipt) {
+func (t *timeline) onPublished(_ context.Context, ev hooks.Event, r hooks.Receipt) {
 	if r.Duplicate {
 		return
 	}
@@ -60,7 +60,7 @@ func (t *timeline) onPublished(ev hooks.Event, r hooks.Receipt) {
 	t.line(ev.ID, "", "", "", fmt.Sprintf("%d to deliver", r.Deliveries))
 }
 
-func (t *timeline) onFinished(d hooks.Delivery, a hooks.Attempt) {
+func (t *timeline) onFinished(_ context.Context, d hooks.Delivery, a hooks.Attempt) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	counts := t.tally(d.Subscriber)
@@ -76,7 +76,7 @@ func (t *timeline) onFinished(d hooks.Delivery, a hooks.Attempt) {
 }
 
 // onEnded hears of deliveries that end without an attempt.
-func (t *timeline) onEnded(d hooks.Delivery) {
+func (t *timeline) onEnded(_ context.Context, d hooks.Delivery) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.line(d.Event, d.Subscriber, "", "", outcome(d))

@@ -49,7 +49,7 @@ type Outcome struct {
 // Traced makes cfg report finished attempts to the channel, which has room for 64.
 func Traced(cfg *hooks.Config) <-chan Outcome {
 	finished := make(chan Outcome, 64)
-	cfg.Trace.Finished = func(d hooks.Delivery, a hooks.Attempt) { finished <- Outcome{d, a} }
+	cfg.Trace.Finished = func(_ context.Context, d hooks.Delivery, a hooks.Attempt) { finished <- Outcome{d, a} }
 	return finished
 }
 

@@ -105,7 +105,7 @@ func benchmarkDeliver(b *testing.B, store hooks.Store) {
 		Transport:             transport,
 		SubscriberConcurrency: benchAtOnce,
 		Logger:                slog.New(slog.DiscardHandler),
-		Trace: hooks.Trace{Finished: func(d hooks.Delivery, a hooks.Attempt) {
+		Trace: hooks.Trace{Finished: func(_ context.Context, d hooks.Delivery, a hooks.Attempt) {
 			if d.Status != hooks.Succeeded {
 				b.Errorf("%v: %v %s %d", d.DeliveryID, d.Status, a.Error, a.Code)
 			}

@@ -248,11 +248,12 @@ func TestBadTracesHarmNothing(t *testing.T) {
 				h := kit.Subscribed(t, hooks.Config{
 					Store: store, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 					Trace: hooks.Trace{
-						Published:  func(hooks.Event, hooks.Receipt) { ill() },
-						Started:    func(hooks.Delivery) { ill() },
-						Finished:   func(hooks.Delivery, hooks.Attempt) { ill() },
-						Ended:      func(hooks.Delivery) { ill() },
-						StoreError: func(error, time.Duration) { ill() },
+						Publishing: func(_ context.Context, ev *hooks.Event) { ev.Metadata = map[string]string{"half": "done"}; ill() },
+						Published:  func(context.Context, hooks.Event, hooks.Receipt) { ill() },
+						Started:    func(ctx context.Context, _ hooks.Delivery) context.Context { ill(); return ctx },
+						Finished:   func(context.Context, hooks.Delivery, hooks.Attempt) { ill() },
+						Ended:      func(context.Context, hooks.Delivery) { ill() },
+						StoreError: func(context.Context, error, time.Duration) { ill() },
 					},
 				}, good)
 				stop := kit.StartInBubble(t, h)
@@ -275,7 +276,7 @@ func TestBadTracesHarmNothing(t *testing.T) {
 					t.Errorf("the other is %v (%s); want it expired", d.Status, d.Reason)
 				}
 				stop()
-				for _, f := range []string{"Published", "Started", "Finished", "Ended", "StoreError"} {
+				for _, f := range []string{"Publishing", "Published", "Started", "Finished", "Ended", "StoreError"} {
 					if !strings.Contains(log.String(), "Trace."+f) {
 						t.Errorf("nothing is logged of Trace.%s; want it to be", f)
 					}

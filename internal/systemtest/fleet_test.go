@@ -229,7 +229,7 @@ func TestInstancesTryAgainOutOfStep(t *testing.T) {
 		var waits [2][]time.Duration
 		for i := range waits {
 			cfg := hooks.Config{Store: newFlaky(memory.New(), func(string) fate { return failsBefore }), Logger: kit.Silent}
-			cfg.Trace.StoreError = func(err error, wait time.Duration) {
+			cfg.Trace.StoreError = func(_ context.Context, err error, wait time.Duration) {
 				if !errors.Is(err, kit.ErrFault) {
 					t.Errorf("StoreError(%v); want the store's error", err)
 				}

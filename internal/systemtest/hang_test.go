@@ -405,7 +405,7 @@ func TestTheTraceHearsOfWhatALostAnswerSaid(t *testing.T) {
 			finished := make(chan hooks.Delivery, 10)
 			a, _ := kit.Counting("a")
 			h := kit.Dispatching(t, hooks.Config{Store: store, Logger: kit.Silent, Trace: hooks.Trace{
-				Finished: func(d hooks.Delivery, _ hooks.Attempt) { finished <- d },
+				Finished: func(_ context.Context, d hooks.Delivery, _ hooks.Attempt) { finished <- d },
 			}}, a)
 			r := kit.PlaceOrder(t, h, 1)
 			time.Sleep(40 * time.Second)

@@ -181,9 +181,9 @@ func printingTrace(w io.Writer) hooks.Trace {
 		printAll(w, args)
 	}
 	return hooks.Trace{
-		Started:  func(d hooks.Delivery) { say(d) },
-		Finished: func(d hooks.Delivery, a hooks.Attempt) { say(d, a) },
-		Ended:    func(d hooks.Delivery) { say(d) },
+		Started:  func(ctx context.Context, d hooks.Delivery) context.Context { say(d); return ctx },
+		Finished: func(_ context.Context, d hooks.Delivery, a hooks.Attempt) { say(d, a) },
+		Ended:    func(_ context.Context, d hooks.Delivery) { say(d) },
 	}
 }
 

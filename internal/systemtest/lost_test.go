@@ -53,7 +53,7 @@ func TestPoisonThatEndsTheProcess(t *testing.T) {
 		ended := make(chan hooks.Delivery, 1)
 		cfg := hooks.Config{
 			Logger: kit.Silent, Retry: retry.Schedule{time.Second, time.Second}, DrainTimeout: time.Second,
-			Trace: hooks.Trace{Ended: func(d hooks.Delivery) { ended <- d; stop() }},
+			Trace: hooks.Trace{Ended: func(_ context.Context, d hooks.Delivery) { ended <- d; stop() }},
 		}
 		var id hooks.DeliveryID
 		for life := 0; len(ended) == 0; life++ {

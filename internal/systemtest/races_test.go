@@ -211,7 +211,7 @@ func TestFailedPublishesKeepNothing(t *testing.T) {
 func TestPanickingTraceCostsNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var served atomic.Int32
-		cfg := hooks.Config{Trace: hooks.Trace{Published: func(hooks.Event, hooks.Receipt) { panic("trace") }}}
+		cfg := hooks.Config{Trace: hooks.Trace{Published: func(context.Context, hooks.Event, hooks.Receipt) { panic("trace") }}}
 		h := kit.Dispatching(t, cfg, hooks.Handler{Name: "a", Concurrency: 1, Func: func(context.Context, hooks.Event) error {
 			served.Add(1)
 			return nil

@@ -231,7 +231,7 @@ func TestRunWaitsForTheWriteLock(t *testing.T) {
 	a, calls := kit.Counting("a")
 	reported := make(chan error, 1000)
 	cfg := hooks.Config{Store: store, Logger: kit.Silent}
-	cfg.Trace.StoreError = func(err error, _ time.Duration) { reported <- err }
+	cfg.Trace.StoreError = func(_ context.Context, err error, _ time.Duration) { reported <- err }
 	h := kit.Subscribed(t, cfg, a)
 	r := kit.PlaceOrder(t, h, 1)
 	tx, err := db.Begin() // immediate
