@@ -68,8 +68,10 @@ func TestTraceStarted(t *testing.T) {
 	canceled, cancel := context.WithCancel(context.WithValue(context.Background(), spanKey{}, "attempt"))
 	cancel()
 	for name, make := range map[string]func(context.Context) context.Context{
-		"derived":  func(ctx context.Context) context.Context { return context.WithValue(ctx, spanKey{}, "attempt") },
-		"detached": func(context.Context) context.Context { return context.WithValue(context.Background(), spanKey{}, "attempt") },
+		"derived": func(ctx context.Context) context.Context { return context.WithValue(ctx, spanKey{}, "attempt") },
+		"detached": func(context.Context) context.Context {
+			return context.WithValue(context.Background(), spanKey{}, "attempt")
+		},
 		"canceled": func(context.Context) context.Context { return canceled },
 	} {
 		t.Run(name, func(t *testing.T) {

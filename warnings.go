@@ -10,27 +10,34 @@ import (
 
 // A Warning is a condition that only the operator can mend.
 type Warning struct {
-	Code       string // stable, one of the constants below
+	Code       WarningCode
 	Subscriber string // its id; empty if it is about all of them
 	Text       string // what is wrong and what to do, in a few sentences, without secrets
 }
 
-// The codes of warnings.
+// A WarningCode says what a [Warning] is about. The codes stay as they are, so that
+// programs can compare them.
+type WarningCode string
+
 const (
 	// WarnPlainSecrets: there is no [Config].Keeper, and the store outlives the process.
-	WarnPlainSecrets = "plain-secrets"
+	WarnPlainSecrets WarningCode = "plain-secrets"
 	// WarnNotResealed: the endpoint was stored before there was a Keeper, in plain text,
 	// or encrypted with a former key; see [Hooks.Reseal].
-	WarnNotResealed = "not-resealed"
+	WarnNotResealed WarningCode = "not-resealed"
 	// WarnUndecryptable: the endpoint's secrets cannot be decrypted, and what is due for
 	// it waits; see [ErrUndecryptable].
-	WarnUndecryptable = "sealed-endpoint"
+	WarnUndecryptable WarningCode = "undecryptable"
 	// WarnFailing: the last three or more attempts of an endpoint or a handler failed, as
 	// far as this process made them. The text says since when, the class of the last
 	// failure, and when what waits is or was due. One success ends it.
-	WarnFailing = "failing"
+	WarnFailing WarningCode = "failing"
 	// WarnStoreWeakness: a setting makes the store's promises weaker; see [Weak].
-	WarnStoreWeakness = "store-weakness"
+	WarnStoreWeakness WarningCode = "store-weakness"
+	// WarnNoHandler: deliveries have been due for more than five minutes for a handler
+	// that this process does not have. Either no process has it, since it was renamed or
+	// removed for example, or those that have it do not keep up.
+	WarnNoHandler WarningCode = "no-handler"
 )
 
 // Health says whether the store answers, with its error, and of what else the
@@ -70,7 +77,7 @@ func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
 			list = append(list, w)
 		}
 	}
-	return append(list, h.failing(backlog)...), nil
+	return slices.Concat(list, h.failing(backlog), h.withoutHandler(backlog)), nil
 }
 
 const plainSecrets = "The secrets and header values of endpoints lie in the store in plain text; set Config.Keeper."
@@ -101,6 +108,24 @@ func (h *Hooks) failing(backlog []BacklogLane) (list []Warning) {
 		if !h.isDeleted(id) {
 			list = append(list, Warning{WarnFailing, id, failing[id].describe(due[id], h.now())})
 		}
+	}
+	return list
+}
+
+// waitsForHandler is how long deliveries may be due for a handler that is not of this
+// process, before the operator is told: others may have a backlog.
+const waitsForHandler = 5 * time.Minute
+
+// withoutHandler returns a warning for each handler that nobody seems to have.
+func (h *Hooks) withoutHandler(backlog []BacklogLane) (list []Warning) {
+	for _, w := range backlog {
+		if h.subscriber(w.Subscriber).obstacle != notHere || h.now().Sub(w.Due) <= waitsForHandler {
+			continue
+		}
+		text := fmt.Sprintf("Its deliveries have been due since %s, and this process has no handler of that name. "+
+			"If it was renamed or removed, call Hooks.DeleteHandler, which cancels what waits; else see to the process that has it.",
+			w.Due.Format(time.RFC3339))
+		list = append(list, Warning{WarnNoHandler, w.Subscriber, text})
 	}
 	return list
 }
