@@ -146,7 +146,7 @@ func (d *dispatcher) endUnstarted(j job, s subscriber, timeout time.Duration) (e
 	obstacle := s.obstacleTo(j.Delivery)
 	switch expires := j.event.ExpiresAt; {
 	case obstacle.forGood():
-		o.Delivery.Status = Canceled
+		o.Delivery.Status, o.Delivery.Reason = Canceled, ReasonDeleted
 	case !expires.IsZero() && !at.Before(expires):
 		o.Delivery.Status, o.Delivery.Reason = Failed, ReasonExpired
 	case obstacle != noObstacle, !d.mayStart(j, timeout):

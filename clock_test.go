@@ -187,7 +187,7 @@ func TestFirstCallsAreDatedByTheStoresClock(t *testing.T) {
 		}
 		id := hooks.DeliveryID{Event: kit.Send(t, fresh()).EventID, Subscriber: "a"}
 		for _, decide := range []func(context.Context, hooks.DeliveryID) (hooks.Delivery, error){
-			fresh().SendNow, fresh().Cancel, fresh().Replay,
+			fresh().Replay, fresh().Cancel, fresh().Replay, // now, and again
 		} {
 			time.Sleep(time.Second)
 			d, err := decide(t.Context(), id)
@@ -196,7 +196,7 @@ func TestFirstCallsAreDatedByTheStoresClock(t *testing.T) {
 			}
 		}
 		kit.Put(t, fresh(), hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
-		if err := fresh().Unsubscribe(t.Context(), "crm"); err != nil {
+		if err := fresh().DeleteEndpoint(t.Context(), "crm"); err != nil {
 			t.Error(err)
 		}
 		if err := fresh().Flush(t.Context()); err != nil {
@@ -249,7 +249,7 @@ func TestUnreadableClockAtFirst(t *testing.T) {
 			_, err := h.PutEndpoint(ctx, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Events: []string{"**"}})
 			return err
 		}},
-		{"Unsubscribe", func(ctx context.Context, h *hooks.Hooks, _ *kit.ClockedStore) error { return h.Unsubscribe(ctx, "crm") }},
+		{"DeleteEndpoint", func(ctx context.Context, h *hooks.Hooks, _ *kit.ClockedStore) error { return h.DeleteEndpoint(ctx, "crm") }},
 		{"Cancel", func(ctx context.Context, h *hooks.Hooks, _ *kit.ClockedStore) error {
 			_, err := h.Cancel(ctx, hooks.DeliveryID{Event: "evt_1", Subscriber: "a"})
 			return err

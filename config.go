@@ -58,6 +58,10 @@ type Config struct {
 	// context ends, before it cancels them. Zero: 20 s.
 	DrainTimeout time.Duration
 
+	// TenantEndpoints is how many endpoints a tenant may have when it makes another one
+	// through its [Tenant]. Zero: 100. It does not bind the operator's PutEndpoint. If
+	// several processes make some at the same moment, there may be a few more.
+	TenantEndpoints int
 	// MaxPayload is the size of an event's Data in bytes. Zero: 256 KiB.
 	MaxPayload int
 	// IdempotencyWindow is how long an IdempotencyKey excludes another event
@@ -141,6 +145,7 @@ func (c Config) check() error {
 		{"Concurrency", c.Concurrency},
 		{"SubscriberConcurrency", c.SubscriberConcurrency},
 		{"MaxPayload", c.MaxPayload},
+		{"TenantEndpoints", c.TenantEndpoints},
 	} {
 		if n.value < 0 {
 			errs = append(errs, invalid("Config."+n.field, "%d is negative; leave it zero for the default", n.value))
@@ -195,6 +200,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.Concurrency, 64)
 	orDefault(&c.SubscriberConcurrency, 4)
 	orDefault(&c.DrainTimeout, 20*time.Second)
+	orDefault(&c.TenantEndpoints, 100)
 	orDefault(&c.MaxPayload, 256<<10)
 	orDefault(&c.IdempotencyWindow, keyWindow)
 	orDefault(&c.Retention, 30*day)

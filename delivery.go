@@ -121,6 +121,12 @@ type StatusError struct {
 }
 
 func (e *StatusError) Error() string {
+	switch {
+	case e.From == Sending:
+		return fmt.Sprintf("hooks: delivery %v is being sent now; wait for its outcome, or cancel it", e.ID)
+	case e.From.Final() && e.To == Canceled:
+		return fmt.Sprintf("hooks: delivery %v is %v already; only one that is not final can be canceled", e.ID, e.From)
+	}
 	return fmt.Sprintf("hooks: delivery %v is %v and cannot become %v", e.ID, e.From, e.To)
 }
 

@@ -29,7 +29,7 @@ type directory struct {
 	endpoints roster
 	handlers  map[string]listener // of this process, and those that have a record
 	routes    routes              // the patterns of handlers
-	deleted   map[string]bool     // subscribers whose record says that they were deleted
+	former    map[string]kinds    // what each id has been, as far as records tell
 
 	undecryptable chan struct{} // wakes [dispatcher.reopen]; holds one
 }
@@ -44,7 +44,7 @@ func newDirectory(log *slog.Logger, k Keeper, connect func(*endpoint)) *director
 		applied:   make(map[string]int64),
 		endpoints: newRoster(),
 		handlers:  make(map[string]listener),
-		deleted:   make(map[string]bool),
+		former:    make(map[string]kinds),
 
 		undecryptable: make(chan struct{}, 1),
 	}
@@ -248,7 +248,7 @@ func (dir *directory) setEndpoint(id string, e *endpoint) {
 		dir.connect(e)
 	}
 	dir.endpoints.set(id, e)
-	dir.deleted[id] = e == nil
+	dir.former[id] |= wasEndpoint
 	if e != nil && e.closed != nil {
 		select {
 		case dir.undecryptable <- struct{}{}:
@@ -266,7 +266,7 @@ func (dir *directory) applyHandler(name string, r Record) error {
 	case l.local != nil:
 	case len(r.Data) == 0:
 		dir.removeHandler(name)
-		dir.deleted[name] = true
+		dir.former[name] |= wasHandler
 		return nil
 	default:
 		l = listener{} // decoding into the old one would overwrite its patterns in place
@@ -275,9 +275,9 @@ func (dir *directory) applyHandler(name string, r Record) error {
 			return err
 		}
 		l.Events, l.Ordered = rec.Events, rec.Ordered
-		dir.deleted[name] = false
 	}
 	l.record = r
+	dir.former[name] |= wasHandler
 	dir.setHandler(name, l)
 	return nil
 }
@@ -288,7 +288,6 @@ func (dir *directory) addLocal(s *function) {
 	defer dir.mu.Unlock()
 	record := dir.handlers[s.Name].record
 	dir.setHandler(s.Name, listener{Events: s.Events, Ordered: s.Ordered, local: s, record: record})
-	delete(dir.deleted, s.Name)
 }
 
 // setHandler makes l the handler with a name. The caller holds dir.mu.
@@ -312,8 +311,8 @@ func (dir *directory) removeHandler(name string) {
 // each of them once. A private one is for handlers only.
 func (dir *directory) matches(tenant, typ string, private bool) (list []match) {
 	dir.mu.RLock()
-	if !private {
-		list = dir.endpoints.tenants[tenant].matches(list, typ)
+	if g := dir.endpoints.tenants[tenant]; g != nil && !private {
+		list = g.routes.matches(list, typ)
 	}
 	list = dir.routes.matches(list, typ)
 	dir.mu.RUnlock()
@@ -328,7 +327,24 @@ func (dir *directory) lookUp(id string) (e *endpoint, l listener, deleted bool) 
 	defer dir.mu.RUnlock()
 	e = dir.endpoints.byID[id]
 	l, isHandler := dir.handlers[id] // a handler may have the id of a deleted endpoint
-	return e, l, dir.deleted[id] && !isHandler && e == nil
+	return e, l, dir.former[id] != 0 && !isHandler && e == nil
+}
+
+// kinds are what an id is or has been: the two kinds of subscribers, after each other.
+type kinds uint8
+
+const (
+	wasEndpoint kinds = 1 << iota
+	wasHandler
+)
+
+// wasOnlyEndpoint reports whether an id is or was that of an endpoint, and never that of a
+// handler.
+func (dir *directory) wasOnlyEndpoint(id string) bool {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	_, isHandler := dir.handlers[id] // it may have no record yet
+	return dir.former[id] == wasEndpoint && !isHandler
 }
 
 // endpoint returns the endpoint with an id, or nil. The caller must not change it.
@@ -338,17 +354,35 @@ func (dir *directory) endpoint(id string) *endpoint {
 	return dir.endpoints.byID[id]
 }
 
-// page returns at most limit endpoints whose ids follow after, sorted by id, and reports
-// whether there are more. The caller must not change them.
-func (dir *directory) page(after string, limit int) (page []*endpoint, more bool) {
+// page returns at most limit endpoints of a tenant whose ids follow after, sorted by id,
+// and reports whether there are more. The empty tenant stands for all. The caller must not
+// change them.
+func (dir *directory) page(tenant, after string, limit int) (page []*endpoint, more bool) {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
-	return dir.endpoints.page(after, limit)
+	return dir.endpoints.page(tenant, after, limit)
+}
+
+// since returns what the endpoint with an id has as since, and zero if there is none.
+func (dir *directory) since(id string) time.Time {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	return dir.endpoints.since[id]
+}
+
+// count returns how many endpoints a tenant has.
+func (dir *directory) count(tenant string) int {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	if g := dir.endpoints.tenants[tenant]; g != nil {
+		return g.n
+	}
+	return 0
 }
 
 // all returns all endpoints, sorted by id. The caller must not change them.
 func (dir *directory) all() []*endpoint {
-	all, _ := dir.page("", math.MaxInt)
+	all, _ := dir.page("", "", math.MaxInt)
 	return all
 }
 
@@ -358,6 +392,18 @@ func (dir *directory) listener(name string) (listener, bool) {
 	defer dir.mu.RUnlock()
 	l, ok := dir.handlers[name]
 	return l, ok
+}
+
+// handlerInfos returns what is known of the handlers, sorted by name.
+func (dir *directory) handlerInfos() []HandlerInfo {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	infos := make([]HandlerInfo, 0, len(dir.handlers))
+	for _, name := range slices.Sorted(maps.Keys(dir.handlers)) {
+		l := dir.handlers[name]
+		infos = append(infos, HandlerInfo{name, slices.Clone(l.Events), l.Ordered, l.local != nil})
+	}
+	return infos
 }
 
 // isEndpoint reports whether an endpoint has this id.

@@ -44,11 +44,11 @@ func TestPublishOnlyProcessReachesRecordedHandlers(t *testing.T) {
 			t.Errorf("while no worker runs: deliveries = %d; want 1, which waits", r.Deliveries)
 		}
 		// No program has the handler any more: web may forget its record.
-		if err := web.Unsubscribe(t.Context(), "audit"); err != nil {
+		if err := web.DeleteHandler(t.Context(), "audit"); err != nil {
 			t.Fatal(err)
 		}
 		if r := kit.Send(t, web); r.Deliveries != 0 {
-			t.Errorf("after Unsubscribe: deliveries = %d; want none", r.Deliveries)
+			t.Errorf("after DeleteEndpoint: deliveries = %d; want none", r.Deliveries)
 		}
 	})
 }
@@ -64,12 +64,12 @@ func TestEditsReachOtherProcesses(t *testing.T) {
 		if r := kit.Send(t, two); r.Deliveries != 1 {
 			t.Errorf("a second later: deliveries = %d; want 1", r.Deliveries)
 		}
-		if err := one.Unsubscribe(t.Context(), "crm"); err != nil {
+		if err := one.DeleteEndpoint(t.Context(), "crm"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		if r := kit.Send(t, two); r.Deliveries != 0 {
-			t.Errorf("a second after Unsubscribe: deliveries = %d; want 0", r.Deliveries)
+			t.Errorf("a second after DeleteEndpoint: deliveries = %d; want 0", r.Deliveries)
 		}
 	})
 }
@@ -96,11 +96,11 @@ func oldNewsComeLate(t *testing.T, deletedHere bool) {
 	if deletedHere {
 		deleter = here
 	}
-	if err := deleter.Unsubscribe(t.Context(), "crm"); err != nil {
+	if err := deleter.DeleteEndpoint(t.Context(), "crm"); err != nil {
 		t.Fatal(err)
 	}
 	if r := kit.Send(t, here); r.Deliveries != 0 {
-		t.Errorf("deliveries after Unsubscribe = %d; want 0", r.Deliveries)
+		t.Errorf("deliveries after DeleteEndpoint = %d; want 0", r.Deliveries)
 	}
 	close(hold)
 	synctest.Wait()
@@ -160,7 +160,7 @@ func TestHandlerIsRecordedAgain(t *testing.T) {
 			if r := kit.Send(t, web); r.Deliveries != 1 {
 				t.Errorf("deliveries = %d; want 1", r.Deliveries)
 			}
-			if err := web.Unsubscribe(t.Context(), "audit"); err != nil {
+			if err := web.DeleteHandler(t.Context(), "audit"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -234,7 +234,7 @@ func TestAPageCostsTheSameAmongMany(t *testing.T) {
 				kit.Put(t, h, hooks.Endpoint{ID: "ep_" + strconv.Itoa(i), URL: kit.AnyURL})
 			}
 			return testing.AllocsPerRun(100, func() {
-				if page, _, err := h.Endpoints(t.Context(), "ep_3", 4); err != nil || len(page) != 4 {
+				if page, _, err := h.Endpoints(t.Context(), hooks.Query{Cursor: "ep_3", Limit: 4}); err != nil || len(page) != 4 {
 					t.Fatalf("Endpoints = %d, %v; want 4", len(page), err)
 				}
 			})

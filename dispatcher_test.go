@@ -217,7 +217,7 @@ func TestDrainGivesBackUncharged(t *testing.T) {
 	})
 }
 
-func TestReplayCancelSendNow(t *testing.T) {
+func TestReplayAndCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		works := false
 		h := kit.Dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
@@ -250,16 +250,13 @@ func TestReplayCancelSendNow(t *testing.T) {
 		if _, err := h.Cancel(ctx, id); !errors.As(err, &wrong) || wrong.From != hooks.Succeeded {
 			t.Errorf("Cancel of a succeeded delivery = %v; want a StatusError", err)
 		}
-		if _, err := h.SendNow(ctx, id); !errors.As(err, &wrong) {
-			t.Errorf("SendNow of a succeeded delivery = %v; want a StatusError", err)
-		}
 		if _, err := h.Replay(ctx, hooks.DeliveryID{Event: "evt_no", Subscriber: "a"}); !errors.Is(err, hooks.ErrNotFound) {
 			t.Errorf("Replay of nothing = %v; want ErrNotFound", err)
 		}
 	})
 }
 
-func TestSendNowDoesNotWait(t *testing.T) {
+func TestReplayOfAWaitingDeliveryDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
 		h := kit.Dispatching(t, hooks.Config{}, hooks.Handler{Name: "a", Func: func(context.Context, hooks.Event) error {
@@ -268,8 +265,9 @@ func TestSendNowDoesNotWait(t *testing.T) {
 		}})
 		r := kit.PlaceOrder(t, h, 1)
 		synctest.Wait()
-		if _, err := h.SendNow(t.Context(), hooks.DeliveryID{Event: r.EventID, Subscriber: "a"}); err != nil {
-			t.Fatal(err)
+		id := hooks.DeliveryID{Event: r.EventID, Subscriber: "a"}
+		if d, err := h.Replay(t.Context(), id); err != nil || d.Run != 1 || d.Attempts != 1 || d.Status != hooks.Retrying {
+			t.Fatalf("Replay = %+v, %v; want it retrying, in its first run", d, err)
 		}
 		synctest.Wait()
 		if calls != 2 {
@@ -326,7 +324,7 @@ func (s *lyingStore) Lock(ctx context.Context, now time.Time) (func() error, err
 
 // Deleting a subscriber cancels what waits for it, and lets what is under way
 // end; meanwhile the dispatcher sleeps.
-func TestUnsubscribeWhileUnderWay(t *testing.T) {
+func TestDeleteEndpointWhileUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &kit.CountingStore{Store: memory.New()}
 		slow := kit.Exchange(func(req *http.Request) (*http.Response, error) {
@@ -343,7 +341,7 @@ func TestUnsubscribeWhileUnderWay(t *testing.T) {
 		}
 		synctest.Wait()
 		before := store.Backlogs.Load()
-		if err := h.Unsubscribe(t.Context(), "e"); err != nil {
+		if err := h.DeleteEndpoint(t.Context(), "e"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -86,6 +87,9 @@ type endpoint struct {
 	policy retry.Policy // what Retry says; nil: [Config].Retry
 	sender sender       // made by [Hooks.connect]
 
+	// since is zero, unless another subscriber had the id and was deleted. Then deliveries
+	// that were created before belong to that one, and are not sent to this one.
+	since  time.Time
 	record Record
 	sealed []byte // the ciphertext in it; nil if it is in plain text
 	closed error  // why that cannot be decrypted: keys and header are unknown
@@ -117,49 +121,98 @@ type address struct {
 // was there at once. Read back, such an endpoint has a Header with "***" for each
 // value, which is refused. Without a [Config].Keeper nothing is written on a store
 // that has encrypted endpoints: that is [ErrUndecryptable], too.
-func (h *Hooks) PutEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
-	if err := checkContext(ctx); err != nil {
+func (v *view) PutEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
+	if err := v.check(ctx); err != nil {
+		return Endpoint{}, err
+	}
+	var err error
+	if e.Tenant, err = v.own("Endpoint.Tenant", e.Tenant); err != nil {
 		return Endpoint{}, err
 	}
 	if e.ID == "" {
 		e.ID = newID("ep_")
 	}
 	e.Scheme = cmp.Or(e.Scheme, SchemeHMAC)
-	if err := h.checkEndpoint(e); err != nil {
+	if err := v.h.checkEndpoint(e); err != nil {
 		return Endpoint{}, err
+	}
+	if !v.all {
+		select {
+		case v.h.creating <- struct{}{}:
+			defer func() { <-v.h.creating }()
+		case <-ctx.Done():
+			return Endpoint{}, ctx.Err()
+		}
 	}
 	e = e.clone()
 	var made Endpoint
-	err := untilWritten(e.Version, func() (err error) {
-		made, err = h.putEndpoint(ctx, e)
+	err = untilWritten(e.Version, func() (err error) {
+		made, err = v.putEndpoint(ctx, e)
 		return err
 	})
 	return made, err
 }
 
-func (h *Hooks) putEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
+func (v *view) putEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
+	h := v.h
 	if err := h.reload(ctx, nil); err != nil {
 		return Endpoint{}, err
 	}
-	if _, ok := h.dir.listener(e.ID); ok {
-		return Endpoint{}, invalid("Endpoint.ID", "%q is a handler's name; choose another", e.ID).because(ErrTaken)
-	}
-	if old := h.dir.endpoint(e.ID); old != nil && old.Tenant != e.Tenant {
-		return Endpoint{}, invalid("Endpoint.Tenant", "%q belongs to tenant %q, and what waits for it too; choose another ID",
-			e.ID, old.Tenant).because(ErrTaken)
-	}
 	old := h.dir.endpoint(e.ID)
-	if old != nil && old.closed != nil && e.Secret.IsZero() {
-		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", e.ID, old.closed)
-	}
-	if err := old.isAt(e.ID, e.Version); err != nil {
+	if err := v.mayPut(e, old); err != nil {
 		return Endpoint{}, err
 	}
 	next, made := merge(old, e, h.now())
+	if old == nil {
+		var err error
+		if next.since, err = h.since(ctx, e.ID); err != nil {
+			return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", e.ID, err)
+		}
+	}
 	if err := h.putEndpointRecord(ctx, old, next); err != nil {
 		return Endpoint{}, err
 	}
 	return next.shown(made), nil
+}
+
+// mayPut returns an error unless e may be written over old, which is nil if there is no
+// endpoint with the id. Who has taken an id is nobody's business but the operator's.
+func (v *view) mayPut(e Endpoint, old *endpoint) error {
+	_, isHandler := v.h.dir.listener(e.ID)
+	taken := invalid("Endpoint.ID", "%q is taken; choose another", e.ID).because(ErrTaken)
+	switch {
+	case isHandler:
+		return taken.detail("it is a handler's name")
+	case old != nil && old.Tenant != e.Tenant:
+		return taken.detail("it is that of an endpoint of tenant %q, and what waits for it too", old.Tenant)
+	case old != nil && old.closed != nil && e.Secret.IsZero():
+		return fmt.Errorf("hooks: endpoint %q: %w", e.ID, old.closed)
+	}
+	if most := v.h.cfg.TenantEndpoints; !v.all && old == nil && v.h.dir.count(e.Tenant) >= most {
+		return invalid("Endpoint", "there are %d endpoints, and there may be no more; delete one that nobody needs", most).
+			detail("Config.TenantEndpoints is the limit of tenant %q", e.Tenant)
+	}
+	return old.isAt(e.ID, e.Version)
+}
+
+// since returns what an endpoint that is made now has as since: zero if no subscriber had
+// its id before. The clock may have been set back, so it is later than whatever is dated
+// after now, and than what is dated in the same microsecond.
+func (h *Hooks) since(ctx context.Context, id string) (since time.Time, err error) {
+	if !h.isDeleted(id) {
+		return time.Time{}, nil
+	}
+	since = h.now()
+	q := Query{Subscriber: id, From: since, Limit: 1000}
+	for d, err := range All(ctx, h.store.Deliveries, q) {
+		if err != nil {
+			return since, err
+		}
+		if d.Created.After(since) {
+			since = d.Created
+		}
+	}
+	return since.Add(time.Microsecond), nil
 }
 
 // merge returns the endpoint that putting e over old gives. old may be nil. Its keys carry
@@ -170,7 +223,7 @@ func merge(old *endpoint, e Endpoint, at time.Time) (next *endpoint, made bool) 
 	e.Secret, e.PublicKey = signer.Secret{}, signer.PublicKey{}
 	next = &endpoint{Endpoint: e}
 	if old != nil {
-		next.keys, next.PublicKey = slices.Clone(old.keys), old.PublicKey
+		next.keys, next.PublicKey, next.since = slices.Clone(old.keys), old.PublicKey, old.since
 	}
 	switch {
 	case !given.IsZero():
@@ -193,7 +246,7 @@ func (e *endpoint) isAt(id string, version int64) error {
 
 // copy returns a copy that may be changed.
 func (e *endpoint) copy() *endpoint {
-	return &endpoint{Endpoint: e.Endpoint.clone(), keys: slices.Clone(e.keys)}
+	return &endpoint{Endpoint: e.Endpoint.clone(), keys: slices.Clone(e.keys), since: e.since}
 }
 
 // shown returns the endpoint as callers see it: with its newest secret if made, that is,
@@ -207,66 +260,56 @@ func (e *endpoint) shown(made bool) Endpoint {
 	return shown
 }
 
-// Unsubscribe deletes an endpoint, or the record of a handler that no program
-// has any more. What waits for it is canceled by the dispatcher. A subscriber
-// that does not exist is [ErrNotFound]. A handler of this process is refused,
-// because Run would record it again.
-func (h *Hooks) Unsubscribe(ctx context.Context, id string) error {
-	if err := checkContext(ctx); err != nil {
+// DeleteEndpoint deletes an endpoint, or returns [ErrNotFound]. The dispatcher cancels what
+// waits for it, with [ReasonDeleted]; an attempt that is under way may still end. The id
+// is free then. An endpoint that is put with it later is a new one, which receives nothing
+// that was published for this one.
+func (v *view) DeleteEndpoint(ctx context.Context, id string) error {
+	if err := v.check(ctx); err != nil {
 		return err
 	}
-	if err := h.reload(ctx, nil); err != nil {
-		return err
-	}
-	s := h.subscriber(id)
-	r := s.record
-	switch {
-	case s.declared:
-		return invalid("Subscriber", "%q is a handler of this program; remove it from the code first", id).because(ErrTaken)
-	case r.Version == 0:
-		return fmt.Errorf("hooks: unsubscribe %q: %w", id, ErrNotFound)
-	}
-	version, err := h.store.Put(ctx, h.now(), Record{Key: r.Key, Version: r.Version}, nil)
-	if err != nil {
-		return fmt.Errorf("hooks: unsubscribe %q: %w", id, err)
-	}
-	h.dir.update(edit{Record: Record{Key: r.Key, Version: version}})
-	if d := h.dispatcher(); d != nil {
-		d.lanes.Remove(id)
-		d.lanes.Recheck()
-	}
-	return nil
+	return untilWritten(0, func() error {
+		if err := v.h.reload(ctx, nil); err != nil {
+			return err
+		}
+		e := v.endpoint(id)
+		if e == nil {
+			return fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
+		}
+		return v.h.deleteRecord(ctx, id, e.record)
+	})
 }
 
 // Endpoint returns an endpoint, without its Secret, or [ErrNotFound].
-func (h *Hooks) Endpoint(ctx context.Context, id string) (Endpoint, error) {
-	if err := checkContext(ctx); err != nil {
+func (v *view) Endpoint(ctx context.Context, id string) (Endpoint, error) {
+	if err := v.check(ctx); err != nil {
 		return Endpoint{}, err
 	}
-	if err := h.refresh(ctx, nil, staleAfter); err != nil {
+	if err := v.h.refresh(ctx, nil, staleAfter); err != nil {
 		return Endpoint{}, err
 	}
-	e := h.dir.endpoint(id)
+	e := v.endpoint(id)
 	if e == nil {
 		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
 	}
 	return e.shown(false), nil
 }
 
-// Endpoints lists up to limit endpoints, without their Secrets, in the order
-// of their ids, beginning after the id that is given. next is what to give for
-// the page that follows, empty at the end. A limit that is not positive is 50.
-func (h *Hooks) Endpoints(ctx context.Context, after string, limit int) (page []Endpoint, next string, err error) {
-	if err := checkContext(ctx); err != nil {
+// Endpoints lists endpoints, without their Secrets, in the order of their ids. It looks at
+// Tenant, Limit and Cursor of q. next goes into q.Cursor for the page that follows, and is
+// empty at the end.
+func (v *view) Endpoints(ctx context.Context, q Query) (page []Endpoint, next string, err error) {
+	if err := v.check(ctx); err != nil {
 		return nil, "", err
 	}
-	if err := h.refresh(ctx, nil, staleAfter); err != nil {
+	if q, err = v.query(q, ofEndpoints); err != nil {
 		return nil, "", err
 	}
-	if limit <= 0 {
-		limit = 50
+	if err := v.h.refresh(ctx, nil, staleAfter); err != nil {
+		return nil, "", err
 	}
-	known, more := h.dir.page(after, limit)
+	limit := q.PageSize(math.MaxInt)
+	known, more := v.h.dir.page(q.Tenant, q.Cursor, limit)
 	for _, e := range known {
 		page = append(page, e.shown(false))
 	}

@@ -57,7 +57,7 @@ func TestPutEndpointRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, _, err := other.Endpoints(t.Context(), "", 0)
+	page, _, err := other.Endpoints(t.Context(), hooks.Query{})
 	if err != nil || len(page) != 1 {
 		t.Fatalf("Endpoints = %v, %v; want one", page, err)
 	}
@@ -190,7 +190,7 @@ func TestPutEndpointWhoseStoreFails(t *testing.T) {
 	}
 }
 
-func TestUnsubscribeCancelsWhatWaits(t *testing.T) {
+func TestDeleteEndpointCancelsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := 0
 		cfg := hooks.Config{
@@ -206,7 +206,7 @@ func TestUnsubscribeCancelsWhatWaits(t *testing.T) {
 		kit.Publish(t, h, later)
 		kit.Send(t, h)
 		synctest.Wait() // one is retrying, one pending
-		if err := h.Unsubscribe(t.Context(), "crm"); err != nil {
+		if err := h.DeleteEndpoint(t.Context(), "crm"); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -222,17 +222,17 @@ func TestUnsubscribeCancelsWhatWaits(t *testing.T) {
 			t.Errorf("deliveries after that = %d; want erp's only", r.Deliveries)
 		}
 		_, err := h.Endpoint(t.Context(), "crm")
-		if again := h.Unsubscribe(t.Context(), "crm"); !errors.Is(err, hooks.ErrNotFound) || !errors.Is(again, hooks.ErrNotFound) {
-			t.Errorf("Endpoint = %v, Unsubscribe again = %v; want ErrNotFound", err, again)
+		if again := h.DeleteEndpoint(t.Context(), "crm"); !errors.Is(err, hooks.ErrNotFound) || !errors.Is(again, hooks.ErrNotFound) {
+			t.Errorf("Endpoint = %v, DeleteEndpoint again = %v; want ErrNotFound", err, again)
 		}
 	})
 }
 
 // An id that was deleted is free again, with a secret of its own.
-func TestPutEndpointAfterUnsubscribe(t *testing.T) {
+func TestPutEndpointAfterDeleteEndpoint(t *testing.T) {
 	h := kit.New(t, hooks.Config{})
 	first := kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Description: "old"})
-	if err := h.Unsubscribe(t.Context(), "crm"); err != nil {
+	if err := h.DeleteEndpoint(t.Context(), "crm"); err != nil {
 		t.Fatal(err)
 	}
 	second := kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
@@ -242,13 +242,13 @@ func TestPutEndpointAfterUnsubscribe(t *testing.T) {
 	if r := kit.Send(t, h); r.Deliveries != 1 {
 		t.Errorf("deliveries = %d; want 1", r.Deliveries)
 	}
-	if err := h.Unsubscribe(t.Context(), "crm"); err != nil {
+	if err := h.DeleteEndpoint(t.Context(), "crm"); err != nil {
 		t.Error(err)
 	}
 	if err := h.Subscribe(hooks.Handler{Name: "crm", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
 		t.Errorf("Subscribe with the id of a deleted endpoint = %v; want nil", err)
 	}
-	kit.WantInvalid(t, h.Unsubscribe(t.Context(), "crm"), "Subscriber", hooks.ErrTaken, "remove it from the code")
+	kit.WantInvalid(t, h.DeleteHandler(t.Context(), "crm"), "Handler.Name", hooks.ErrTaken, "remove it from the code")
 }
 
 func TestEndpointsPages(t *testing.T) {
@@ -263,7 +263,7 @@ func TestEndpointsPages(t *testing.T) {
 	for _, limit := range []int{1, 7, 59, 60, 61, 0, -1} {
 		var got []string
 		for after := ""; ; {
-			page, next, err := h.Endpoints(t.Context(), after, limit)
+			page, next, err := h.Endpoints(t.Context(), hooks.Query{Cursor: after, Limit: limit})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -281,7 +281,7 @@ func TestEndpointsPages(t *testing.T) {
 			t.Errorf("limit %d: ids = %v; want %v", limit, got, want)
 		}
 	}
-	if page, next, err := h.Endpoints(t.Context(), "ep-58x", 50); err != nil || next != "" || len(page) != 5 {
+	if page, next, err := h.Endpoints(t.Context(), hooks.Query{Cursor: "ep-58x", Limit: 50}); err != nil || next != "" || len(page) != 5 {
 		t.Errorf("Endpoints after an id that is none = %d, %q, %v; want the 5 that follow", len(page), next, err)
 	}
 }

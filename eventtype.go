@@ -192,12 +192,18 @@ func (d declaration) agrees(known map[string]declaration) error {
 	return nil
 }
 
-// Types lists the registered event types by name.
-func (h *Hooks) Types() []TypeInfo {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	list := make([]TypeInfo, 0, len(h.types))
-	for _, d := range h.types {
+// Types lists the registered event types by name. A [Tenant] has no private ones.
+func (v *view) Types() []TypeInfo {
+	if v.isNobodys() {
+		return nil
+	}
+	v.h.mu.Lock()
+	defer v.h.mu.Unlock()
+	list := make([]TypeInfo, 0, len(v.h.types))
+	for _, d := range v.h.types {
+		if d.Private && !v.all {
+			continue
+		}
 		d.Example = slices.Clone(d.Example)
 		list = append(list, d.TypeInfo)
 	}

@@ -262,7 +262,7 @@ func TestDeletedLinesEnd(t *testing.T) {
 				for i := range line {
 					publishInLine(t, h, i)
 				}
-				if err := h.Unsubscribe(t.Context(), "e"); err != nil {
+				if err := h.DeleteEndpoint(t.Context(), "e"); err != nil {
 					t.Fatal(err)
 				}
 				store.BeforeUpdate = func() { time.Sleep(3 * time.Millisecond) } // longer than a look takes

@@ -85,6 +85,7 @@ func (e Endpoint) MarshalJSON() ([]byte, error) {
 type endpointRecord struct {
 	Form int `json:"form"`
 	endpointForm
+	Since   time.Time    `json:"since,omitzero"`    // see endpoint
 	Private *privateForm `json:"private,omitempty"` // without a Keeper
 	Sealed  []byte       `json:"sealed,omitempty"`  // with one: the same, encrypted
 }

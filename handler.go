@@ -156,6 +156,49 @@ type listener struct {
 	record Record
 }
 
+// A HandlerInfo is what is known of a handler, of this program or another one.
+type HandlerInfo struct {
+	Name    string   `json:"name"`
+	Events  []string `json:"events"` // patterns
+	Ordered bool     `json:"ordered,omitempty"`
+	Local   bool     `json:"local"` // this process has it
+}
+
+// Handlers lists the handlers by name: those of this process, and those that other
+// programs on the store have recorded.
+func (h *Hooks) Handlers(ctx context.Context) ([]HandlerInfo, error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, err
+	}
+	if err := h.refresh(ctx, nil, staleAfter); err != nil {
+		return nil, err
+	}
+	return h.dir.handlerInfos(), nil
+}
+
+// DeleteHandler deletes the record of a handler that no program has any more, or returns
+// [ErrNotFound]. The dispatcher cancels what waits for it, with [ReasonDeleted]. A handler
+// of this process is refused with an [*InvalidError], because Run would record it again;
+// so does Run of another process that still has it, when that starts.
+func (h *Hooks) DeleteHandler(ctx context.Context, name string) error {
+	if err := checkContext(ctx); err != nil {
+		return err
+	}
+	return untilWritten(0, func() error {
+		if err := h.reload(ctx, nil); err != nil {
+			return err
+		}
+		switch l, ok := h.dir.listener(name); {
+		case !ok:
+			return fmt.Errorf("hooks: handler %q: %w", name, ErrNotFound)
+		case l.local != nil:
+			return invalid("Handler.Name", "%q is a handler of this program; remove it from the code first", name).because(ErrTaken)
+		default:
+			return h.deleteRecord(ctx, name, l.record)
+		}
+	})
+}
+
 // putHandler records a handler of this process, so that others publish to it.
 func (h *Hooks) putHandler(ctx context.Context, store *boundedStore, s Handler) error {
 	return untilWritten(0, func() error { return h.putListener(ctx, store, s) })

@@ -41,8 +41,11 @@ import (
 const Version = "0.2.0"
 
 // Hooks publishes events and delivers them. Make one with [New]; its methods
-// are safe for concurrent use. A nil context is an [*InvalidError].
+// are safe for concurrent use. A nil context is an [*InvalidError]. It is the operator's:
+// it sees the data of every tenant. [Hooks.Tenant] gives what one customer may have.
 type Hooks struct {
+	view // the methods that it shares with Tenant
+
 	cfg      Config
 	store    Store
 	log      *slog.Logger
@@ -61,6 +64,8 @@ type Hooks struct {
 	stepped atomic.Pointer[func()]
 	plain   atomic.Bool // the log was told that secrets are stored in plain text
 	calls   openCalls   // of the store, that have not returned
+
+	creating chan struct{} // holds one while a tenant's endpoint is put, so that its count stays true
 
 	mu sync.Mutex // guards what follows
 	// types are the registered ones; handlers those of this process, by name.
@@ -87,7 +92,9 @@ func New(c Config) (*Hooks, error) {
 		handlers:   make(map[string]Handler),
 		reporter:   newReporter(),
 		announcer:  announcer{owed: make(chan struct{}, 1)},
+		creating:   make(chan struct{}, 1),
 	}
+	h.view = view{h: h, all: true}
 	h.client = &client{c.Egress, c.Transport, c.UserAgent, h.attemptLog, h.now}
 	h.dir = newDirectory(c.Logger, c.Keeper, h.connect)
 	return h, nil

@@ -315,7 +315,7 @@ func TestPublishRefuses(t *testing.T) {
 		{"two values", withData("1 2"), "Event.Data", nil, "not JSON"},
 		{"not UTF-8", withData("\"\xff\""), "Event.Data", nil, "UTF-8"},
 		{"byte order mark", withData("\ufeff1"), "Event.Data", nil, "not JSON"},
-		{"too large", withData(`"` + strings.Repeat("a", limit-1) + `"`), "Event.Data", hooks.ErrTooLarge, "Config.MaxPayload"},
+		{"too large", withData(`"` + strings.Repeat("a", limit-1) + `"`), "Event.Data", hooks.ErrTooLarge, "send a reference instead"},
 		{"year 10000", with(func(ev *hooks.Event) { ev.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }), "Event.Time", nil, "RFC 3339"},
 		{"due in year 9999", with(func(ev *hooks.Event) { ev.DeliverAt = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }), "Event.Time", nil, "RFC 3339"},
 		{"before year 1", with(func(ev *hooks.Event) { ev.Time = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC) }), "Event.Time", nil, "RFC 3339"},
@@ -405,7 +405,7 @@ func TestClosedStore(t *testing.T) {
 		_, delivery := h.Delivery(t.Context(), hooks.DeliveryID{Event: "a", Subscriber: "b"})
 		for name, err := range map[string]error{
 			"Publish": one, "PublishBatch": batch, "PublishTx": tx, "PutEndpoint": endpoint, "Delivery": delivery,
-			"Unsubscribe": h.Unsubscribe(t.Context(), "crm"), "Prune": h.Prune(t.Context()), "Run": h.Run(t.Context()),
+			"DeleteEndpoint": h.DeleteEndpoint(t.Context(), "crm"), "Prune": h.Prune(t.Context()), "Run": h.Run(t.Context()),
 		} {
 			if !errors.Is(err, hooks.ErrClosed) {
 				t.Errorf("%s with known subscribers %v = %v; want ErrClosed", name, known, err)
@@ -420,11 +420,13 @@ func TestUnknownThingsAreNotFound(t *testing.T) {
 	_, endpoint := h.Endpoint(t.Context(), "crm")
 	_, delivery := h.Delivery(t.Context(), id)
 	_, replay := h.Replay(t.Context(), id)
-	_, now := h.SendNow(t.Context(), id)
+	_, event := h.Event(t.Context(), "a")
+	_, attempts := h.Attempts(t.Context(), id)
 	_, cancel := h.Cancel(t.Context(), id)
 	for name, err := range map[string]error{
-		"Endpoint": endpoint, "Delivery": delivery, "Replay": replay, "SendNow": now, "Cancel": cancel,
-		"Unsubscribe": h.Unsubscribe(t.Context(), "crm"),
+		"Endpoint": endpoint, "Delivery": delivery, "Replay": replay, "Cancel": cancel, "Event": event, "Attempts": attempts,
+		"DeleteHandler": h.DeleteHandler(t.Context(), "crm"),
+		"DeleteEndpoint": h.DeleteEndpoint(t.Context(), "crm"),
 	} {
 		if !errors.Is(err, hooks.ErrNotFound) || !strings.HasPrefix(err.Error(), "hooks: ") {
 			t.Errorf("%s = %v; want hooks: … ErrNotFound", name, err)
@@ -444,7 +446,7 @@ func TestNamesAreSharedByAllProcesses(t *testing.T) {
 		e := kit.Put(t, one, hooks.Endpoint{ID: "crm", URL: "https://example.com/"})
 		kit.WantInvalid(t, two.Run(t.Context()), "Handler.Name", hooks.ErrTaken, "choose another")
 
-		if err := one.Unsubscribe(t.Context(), "crm"); err != nil {
+		if err := one.DeleteEndpoint(t.Context(), "crm"); err != nil {
 			t.Fatal(err)
 		}
 		kit.Start(t, two)

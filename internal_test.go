@@ -281,7 +281,7 @@ func wantListed(t *testing.T, r *roster, known map[string]bool, after string, li
 		}
 	}
 	slices.Sort(want)
-	page, more := r.page(after, limit)
+	page, more := r.page("", after, limit)
 	var got []string
 	for _, e := range page {
 		got = append(got, e.ID)
@@ -317,7 +317,7 @@ func TestQuestionsAboutAllEndpointsLookAtNone(t *testing.T) {
 	if ms := dir.matches("", "invoice.paid", false); len(ms) != 1 {
 		t.Errorf("matches = %v; want crm alone", ms)
 	}
-	if page, more := dir.page("5", 3); len(page) != 3 || !more {
+	if page, more := dir.page("", "5", 3); len(page) != 3 || !more {
 		t.Errorf("page = %d endpoints, more %v; want 3 and more", len(page), more)
 	}
 }

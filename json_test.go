@@ -82,7 +82,7 @@ func TestAnEndpointIsChangedAsItWasRead(t *testing.T) {
 	if _, err := h.RotateSecret(ctx, "crm", hooks.Rotation{Version: changed.Version}); err != nil {
 		t.Errorf("RotateSecret = %v", err)
 	}
-	page, _, err := h.Endpoints(ctx, "", 10)
+	page, _, err := h.Endpoints(ctx, hooks.Query{})
 	if err != nil || len(page) != 1 || page[0].Version <= changed.Version || page[0].Description != "first" {
 		t.Errorf("Endpoints = %+v, %v; want the first change, at a later version than %d", page, err, changed.Version)
 	}

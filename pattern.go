@@ -79,7 +79,7 @@ func (h *Hooks) checkPatterns(field string, ps []string, who audience) error {
 		if err := pattern(p).check(field); err != nil {
 			return err
 		}
-		if !h.selects(pattern(p), who) {
+		if len(h.matching(pattern(p), who)) == 0 {
 			return h.noMatch(field, p, who)
 		}
 	}
@@ -98,13 +98,13 @@ func (h *Hooks) noMatch(field, p string, who audience) error {
 		because(ErrNoMatch).detail("the registered types are %v", types)
 }
 
-// selects reports whether a pattern matches a registered type that the audience may
+// matching returns the registered types that a pattern matches and the audience may
 // receive. h.mu is held.
-func (h *Hooks) selects(p pattern, who audience) bool {
+func (h *Hooks) matching(p pattern, who audience) (names []string) {
 	for name, d := range h.types {
 		if p.match(name) && (who == ourselves || !d.Private) {
-			return true
+			names = append(names, name)
 		}
 	}
-	return false
+	return names
 }

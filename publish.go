@@ -17,8 +17,8 @@ import (
 // If the error is an [InvalidError] or one of the store's sentinels, nothing was stored.
 // After any other error nobody knows. Then call Publish again with the same event, whose
 // ID or IdempotencyKey was set before the first call.
-func (h *Hooks) Publish(ctx context.Context, ev Event) (Receipt, error) {
-	receipts, err := h.PublishBatch(ctx, []Event{ev})
+func (v *view) Publish(ctx context.Context, ev Event) (Receipt, error) {
+	receipts, err := v.PublishBatch(ctx, []Event{ev})
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -27,11 +27,12 @@ func (h *Hooks) Publish(ctx context.Context, ev Event) (Receipt, error) {
 
 // PublishBatch publishes events in one durable write, all or none, and
 // returns their receipts in the same order. Errors are those of Publish.
-func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error) {
-	if err := checkContext(ctx); err != nil {
+func (v *view) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error) {
+	if err := v.check(ctx); err != nil {
 		return nil, err
 	}
-	entries, err := h.entries(ctx, nil, evs)
+	h := v.h
+	entries, err := v.entries(ctx, nil, evs)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error
 	if h.dispatcher() != d {
 		h.lookNow() // Run has begun meanwhile, and may have read the backlog too early
 	}
-	return receipts, nil
+	return v.receipts(entries, receipts), nil
 }
 
 // PublishTx publishes inside the application's own transaction. The events and their
@@ -55,24 +56,24 @@ func (h *Hooks) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error
 // returns. Call [Hooks.Wake] after the commit, so that delivery begins at once. If the
 // program ends before that call, nothing is lost. Errors are those of Publish; after an
 // error, roll back.
-func (h *Hooks) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, error) {
-	if err := checkContext(ctx); err != nil {
+func (v *view) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, error) {
+	if err := v.check(ctx); err != nil {
 		return nil, err
 	}
 	if tx == nil || holdsNil(tx) {
 		return nil, invalid("Tx", "it is nil; give what the store's Tx method returns")
 	}
-	entries, err := h.entries(ctx, tx, evs)
+	entries, err := v.entries(ctx, tx, evs)
 	if err != nil {
 		return nil, err
 	}
-	receipts, err := tx.Enqueue(ctx, h.now(), entries)
+	receipts, err := tx.Enqueue(ctx, v.h.now(), entries)
 	if err != nil {
 		return nil, publishError(evs, err)
 	}
-	h.trace.published(ctx, entries, receipts)
-	h.dispatcher().expectCommit(receipts)
-	return receipts, nil
+	v.h.trace.published(ctx, entries, receipts)
+	v.h.dispatcher().expectCommit(receipts)
+	return v.receipts(entries, receipts), nil
 }
 
 // publishError says which events an error is about.
@@ -85,12 +86,12 @@ func publishError(evs []Event, err error) error {
 
 // entries checks the events, and makes the deliveries to their subscribers. If tx is not
 // nil, it reads the subscribers in that transaction.
-func (h *Hooks) entries(ctx context.Context, tx Tx, evs []Event) ([]Entry, error) {
+func (v *view) entries(ctx context.Context, tx Tx, evs []Event) ([]Entry, error) {
 	entries := make([]Entry, len(evs))
 	var w worker
 	defer w.leave()
 	for i, ev := range evs {
-		ev, err := h.complete(h.trace.publishing(ctx, &w, ev))
+		ev, err := v.complete(v.h.trace.publishing(ctx, &w, ev))
 		if err != nil && len(evs) > 1 {
 			return nil, fmt.Errorf("%w (event %d of %d)", err, i+1, len(evs))
 		}
@@ -99,44 +100,44 @@ func (h *Hooks) entries(ctx context.Context, tx Tx, evs []Event) ([]Entry, error
 		}
 		entries[i].Event = ev
 	}
-	if err := h.refresh(ctx, tx, staleAfter); err != nil {
+	if err := v.h.refresh(ctx, tx, staleAfter); err != nil {
 		return nil, publishError(evs, err)
 	}
-	at := h.now()
+	at := v.h.now()
 	for i := range entries {
-		h.address(&entries[i], at)
+		v.h.address(&entries[i], at)
 	}
 	return entries, nil
 }
 
 // complete checks an event and sets what the application has left empty, except for Time,
 // which address sets.
-func (h *Hooks) complete(ev Event) (Event, error) {
+func (v *view) complete(ev Event) (_ Event, err error) {
+	if ev.Tenant, err = v.own("Event.Tenant", ev.Tenant); err != nil {
+		return ev, err
+	}
 	if ev.ID == "" {
 		ev.ID = newID("evt_")
 	}
 	ev.Time, ev.DeliverAt, ev.ExpiresAt = micro(ev.Time), micro(ev.DeliverAt), micro(ev.ExpiresAt)
 	ev.Metadata = maps.Clone(ev.Metadata)
-	if err := h.checkEvent(ev); err != nil {
+	if err := v.checkEvent(ev); err != nil {
 		return ev, err
 	}
 	return ev, nil
 }
 
-func (h *Hooks) checkEvent(ev Event) error {
-	h.mu.Lock()
-	_, known := h.types[ev.Type]
-	h.mu.Unlock()
+func (v *view) checkEvent(ev Event) error {
 	switch {
 	case ev.err != nil:
 		return invalid("Event.Data", "encode %s: %v", ev.Type, ev.err).because(ev.err)
-	case !known:
+	case !v.knows(ev.Type):
 		return invalid("Event.Type", "%q is not registered; give its EventType to Register first", ev.Type).because(ErrUnknownType)
 	case !isID(ev.ID):
 		return invalid("Event.ID", "%q: write 1 to 128 letters, digits, _ and -", ev.ID)
-	case len(ev.Data) > h.cfg.MaxPayload:
-		return invalid("Event.Data", "%d bytes; at most %d: send a reference instead, or raise Config.MaxPayload",
-			len(ev.Data), h.cfg.MaxPayload).because(ErrTooLarge)
+	case len(ev.Data) > v.h.cfg.MaxPayload:
+		return invalid("Event.Data", "%d bytes; at most %d: send a reference instead", len(ev.Data), v.h.cfg.MaxPayload).
+			because(ErrTooLarge).detail("Config.MaxPayload is the limit")
 	case !utf8.Valid(ev.Data) || !json.Valid(ev.Data):
 		return invalid("Event.Data", "%s: it is not JSON in UTF-8; encode it, or make the event with EventType.New", ev.Type)
 	}
@@ -201,6 +202,9 @@ func (h *Hooks) address(e *Entry, at time.Time) {
 			Run:        1,
 			Created:    at,
 			Updated:    at,
+		}
+		if since := h.dir.since(m.id); since.After(at) {
+			d.Created = since // or it would be taken for one of the endpoint that was deleted
 		}
 		if ev.DeliverAt.After(at) {
 			d.Due = ev.DeliverAt

@@ -151,7 +151,7 @@ func (m mover) moves(dl Delivery) bool {
 	switch {
 	case wasDue && !dl.Due.After(m.at):
 		return false // it is due still
-	case dl.Status == Retrying: // but not one that SendNow has made due since
+	case dl.Status == Retrying: // but not one that Replay has made due since
 		return wasDue || dl.Due.After(dl.Updated)
 	default: // a scheduled one follows the clock, also if it was published since
 		return wasDue && (dl.Created.Before(m.set) || dl.Created.After(m.at) || dl.Due.Equal(dl.Created))

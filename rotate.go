@@ -45,8 +45,8 @@ type Rotation struct {
 // [*InvalidError]. An endpoint whose secrets cannot be decrypted is [ErrUndecryptable],
 // unless Overlap is negative: that discards the secrets and the headers that cannot be
 // decrypted. Put the Header again then.
-func (h *Hooks) RotateSecret(ctx context.Context, id string, r Rotation) (Endpoint, error) {
-	if err := checkContext(ctx); err != nil {
+func (v *view) RotateSecret(ctx context.Context, id string, r Rotation) (Endpoint, error) {
+	if err := v.check(ctx); err != nil {
 		return Endpoint{}, err
 	}
 	if r.Overlap > maxOverlap {
@@ -55,17 +55,17 @@ func (h *Hooks) RotateSecret(ctx context.Context, id string, r Rotation) (Endpoi
 	orDefault(&r.Overlap, defaultOverlap)
 	var rotated Endpoint
 	err := untilWritten(r.Version, func() (err error) {
-		rotated, err = h.rotateSecret(ctx, id, r)
+		rotated, err = v.rotateSecret(ctx, id, r)
 		return err
 	})
 	return rotated, err
 }
 
-func (h *Hooks) rotateSecret(ctx context.Context, id string, r Rotation) (Endpoint, error) {
-	if err := h.reload(ctx, nil); err != nil {
+func (v *view) rotateSecret(ctx context.Context, id string, r Rotation) (Endpoint, error) {
+	if err := v.h.reload(ctx, nil); err != nil {
 		return Endpoint{}, err
 	}
-	old := h.dir.endpoint(id)
+	old := v.endpoint(id)
 	switch {
 	case old == nil:
 		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
@@ -85,8 +85,8 @@ func (h *Hooks) rotateSecret(ctx context.Context, id string, r Rotation) (Endpoi
 	if r.Secret.IsZero() {
 		newest = newKey(old.Scheme)
 	}
-	next.use(newest, h.now(), r.Overlap)
-	if err := h.putEndpointRecord(ctx, old, next); err != nil {
+	next.use(newest, v.h.now(), r.Overlap)
+	if err := v.h.putEndpointRecord(ctx, old, next); err != nil {
 		return Endpoint{}, err
 	}
 	return next.shown(r.Secret.IsZero()), nil

@@ -13,6 +13,7 @@ import (
 type subscriber struct {
 	id       string
 	tenant   *string       // the one whose events it receives; nil: those of all tenants
+	since    time.Time     // deliveries created before are those of a deleted one with its id
 	slots    int           // attempts at once
 	timeout  time.Duration // of an attempt
 	policy   retry.Policy
@@ -54,7 +55,7 @@ const (
 	noObstacle   obstacle = iota
 	notHere               // this process has no endpoint and no handler with the id
 	keyMissing            // the endpoint's secrets cannot be decrypted; see [ErrUndecryptable]
-	wasDeleted            // the subscriber was deleted
+	wasDeleted            // the subscriber was deleted, and perhaps put again since
 	othersTenant          // the id is now that of another tenant's endpoint
 )
 
@@ -68,7 +69,7 @@ func (h *Hooks) subscriber(id string) subscriber {
 	switch e, l, deleted := h.dir.lookUp(id); {
 	case e != nil:
 		s.tenant, s.slots, s.timeout = &e.Tenant, e.Concurrency, e.Timeout
-		s.policy, s.sender, s.record = e.policy, e.sender, e.record
+		s.policy, s.sender, s.record, s.since = e.policy, e.sender, e.record, e.since
 		if e.closed != nil {
 			s.obstacle = keyMissing
 		}
@@ -104,8 +105,11 @@ func (h *Hooks) connect(e *endpoint) {
 // for the Reason may speak of an address. A host name passes whatever it resolves
 // to: that is decided at each attempt, which then fails with "destination not
 // allowed". It asks no name server.
-func (h *Hooks) CheckURL(raw string) error {
-	_, err := h.cfg.Egress.CheckURL(raw)
+func (v *view) CheckURL(raw string) error {
+	if err := v.check(context.Background()); err != nil {
+		return err
+	}
+	_, err := v.h.cfg.Egress.CheckURL(raw)
 	return err
 }
 
@@ -114,8 +118,11 @@ func (s subscriber) servable() bool { return s.obstacle == noObstacle }
 
 // obstacleTo returns what keeps the subscriber from receiving d.
 func (s subscriber) obstacleTo(d Delivery) obstacle {
-	if s.tenant != nil && *s.tenant != d.Tenant {
+	switch {
+	case s.tenant != nil && *s.tenant != d.Tenant:
 		return othersTenant
+	case d.Created.Before(s.since):
+		return wasDeleted
 	}
 	return s.obstacle
 }

@@ -188,7 +188,7 @@ func BenchmarkEndpoints(b *testing.B) {
 		h := withEndpoints(b, n)
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			for b.Loop() {
-				if page, _, err := h.Endpoints(b.Context(), "ep_5", 5); err != nil || len(page) < 4 {
+				if page, _, err := h.Endpoints(b.Context(), hooks.Query{Cursor: "ep_5", Limit: 5}); err != nil || len(page) < 4 {
 					b.Fatalf("Endpoints = %d, %v; want a page", len(page), err)
 				}
 			}

@@ -86,7 +86,7 @@ func notRun(method string) bool { return method != "Run" && method != "Flush" }
 func readsNoEndpoint(method string) bool {
 	return notRun(method) && !slices.Contains([]string{
 		"Publish", "PublishBatch", "PublishTx", "PutEndpoint", "Endpoint", "Endpoints",
-		"RotateSecret", "Unsubscribe", "Reseal", "Health",
+		"DeleteEndpoint", "RotateSecret", "Handlers", "DeleteHandler", "Backlog", "Replay", "Reseal", "Health",
 	}, method)
 }
 
@@ -226,7 +226,7 @@ func tellOfDeliveries(t *testing.T) {
 	kit.Put(t, h, hooks.Endpoint{ID: "gone", URL: kit.AnyURL})
 	kit.Send(t, h)
 	synctest.Wait()
-	if err := h.Unsubscribe(t.Context(), "gone"); err != nil {
+	if err := h.DeleteEndpoint(t.Context(), "gone"); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Hour)

@@ -166,7 +166,7 @@ func TestADeletedEndpointIsNoWarning(t *testing.T) {
 		kit.Send(t, h)
 		time.Sleep(10 * time.Second)
 		wantWarning(t, h, hooks.Warning{Code: hooks.WarnFailing, Subscriber: "crm"})
-		if err := h.Unsubscribe(t.Context(), "crm"); err != nil {
+		if err := h.DeleteEndpoint(t.Context(), "crm"); err != nil {
 			t.Fatal(err)
 		}
 		wantWarning(t, h)

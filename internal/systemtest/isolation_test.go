@@ -220,7 +220,7 @@ func TestABacklogDelaysNoSweeping(t *testing.T) {
 		for i := range 1000 {
 			kit.PlaceOrder(t, h, i)
 		}
-		if err := h.Unsubscribe(t.Context(), "e"); err != nil {
+		if err := h.DeleteEndpoint(t.Context(), "e"); err != nil {
 			t.Fatal(err)
 		}
 		kit.StartInBubble(t, h)

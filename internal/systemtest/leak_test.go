@@ -217,7 +217,7 @@ func mustFail(t *testing.T, h *hooks.Hooks, e hooks.Endpoint) error {
 // URLs, which carry the token on purpose.
 func everythingStored(t *testing.T, h *hooks.Hooks) (all []any) {
 	t.Helper()
-	page, _, err := h.Endpoints(t.Context(), "", 0)
+	page, _, err := h.Endpoints(t.Context(), hooks.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,7 @@ func TestTenantsDoNotInheritDeliveries(t *testing.T) {
 		if _, err := h.PutEndpoint(t.Context(), other); !errors.Is(err, hooks.ErrTaken) {
 			t.Errorf("PutEndpoint for another tenant = %v; want ErrTaken", err)
 		}
-		if err := h.Unsubscribe(t.Context(), "crm"); err != nil {
+		if err := h.DeleteEndpoint(t.Context(), "crm"); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := h.PutEndpoint(t.Context(), other); err != nil {

@@ -21,7 +21,7 @@ func TestAHandlerMayHaveTheIDOfADeletedEndpoint(t *testing.T) {
 		store := memory.New()
 		before := kit.New(t, hooks.Config{Store: store})
 		kit.Put(t, before, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
-		if err := before.Unsubscribe(t.Context(), "crm"); err != nil {
+		if err := before.DeleteEndpoint(t.Context(), "crm"); err != nil {
 			t.Fatal(err)
 		}
 		a, calls := kit.Counting("crm")

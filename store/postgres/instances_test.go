@@ -257,7 +257,7 @@ func edits(t *testing.T, c postgres.Config) (added, changed, deleted time.Durati
 		path = soon(t, calls, "the next request")
 	}
 	changed = time.Since(edited)
-	if err := here.Unsubscribe(t.Context(), "crm"); err != nil {
+	if err := here.DeleteEndpoint(t.Context(), "crm"); err != nil {
 		t.Fatal(err)
 	}
 	_, deleted = untilFanout(t, there, 0)

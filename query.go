@@ -1,0 +1,88 @@
+package hooks
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// The fields of Query that a list looks at. A field that a list is not named for here is
+// refused.
+var (
+	ofEvents     = fields{"Event", "Key", "Tenant", "Types", "From", "To", "OldestFirst", "Limit", "Cursor"}
+	ofDeliveries = fields{
+		"Event", "Subscriber", "Tenant", "Types", "Statuses", "Reasons", "Errors", "From", "To", "OldestFirst", "Limit", "Cursor",
+	}
+	ofEndpoints = fields{"Tenant", "Limit", "Cursor"}
+	ofBacklog   = fields{"Subscriber", "Tenant", "Limit", "Cursor"}
+)
+
+// fields are names of fields of Query.
+type fields []string
+
+// check refuses a query with a field that the list does not look at: ignored in silence,
+// it would select too much.
+func (looksAt fields) check(q Query) error {
+	v := reflect.ValueOf(q)
+	for i := range v.NumField() {
+		name, value := v.Type().Field(i).Name, v.Field(i)
+		isZero := value.IsZero() || value.Kind() == reflect.Slice && value.Len() == 0
+		if !isZero && !slices.Contains(looksAt, name) {
+			return invalid("Query."+name, "this list does not look at it; leave it empty (it looks at %s)", strings.Join(looksAt, ", "))
+		}
+	}
+	return nil
+}
+
+// query returns q as the store is asked it: of the view's tenant, and with the exact names
+// of types.
+func (v *view) query(q Query, looksAt fields) (Query, error) {
+	err := looksAt.check(q)
+	if err != nil {
+		return q, err
+	}
+	if q.Tenant, err = v.own("Query.Tenant", q.Tenant); err != nil {
+		return q, err
+	}
+	q.Types, err = v.expand(q.Types)
+	return q, err
+}
+
+// expand returns the names of the types that patterns match. The operator's exact names
+// need not be registered, because events may be older than the program.
+func (v *view) expand(ps []string) ([]string, error) {
+	if len(ps) == 0 {
+		return nil, nil
+	}
+	if len(ps) > maxPatterns {
+		return nil, invalid("Query.Types", "%d patterns; at most %d", len(ps), maxPatterns)
+	}
+	v.h.mu.Lock()
+	defer v.h.mu.Unlock()
+	names := make(map[string]bool)
+	for _, p := range ps {
+		if err := pattern(p).check("Query.Types"); err != nil {
+			return nil, err
+		}
+		if v.all && !strings.Contains(p, "*") {
+			names[p] = true
+			continue
+		}
+		matches := v.h.matching(pattern(p), audience(v.all))
+		if len(matches) == 0 {
+			return nil, v.h.noMatch("Query.Types", p, customers)
+		}
+		for _, name := range matches {
+			names[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names)), nil
+}
+
+// types returns the names of all types that exist for the view.
+func (v *view) types() []string {
+	v.h.mu.Lock()
+	defer v.h.mu.Unlock()
+	return v.h.matching("**", audience(v.all))
+}

@@ -1,0 +1,129 @@
+package hooks
+
+import (
+	"context"
+	"slices"
+)
+
+// A Tenant is what one customer may see and do. Its methods are those that it shares with
+// [Hooks], and they show:
+//
+//   - the endpoints of this tenant,
+//   - its events, if their type is registered here and not private,
+//   - deliveries of such events to endpoints, never to handlers, and their attempts.
+//
+// Whatever else an id names is [ErrNotFound], in the same words as an id that names
+// nothing. A page may be short, even empty, because rows that are not shown were left out
+// of it; only an empty next says that there is no more.
+//
+// What a tenant publishes or puts is its own: leave Tenant empty in an [Event], an
+// [Endpoint] and a [Query]; another tenant's id there is an [*InvalidError]. Ids of events
+// and endpoints are shared by all tenants. So one that another tenant has chosen is taken:
+// let Publish and PutEndpoint make them.
+//
+// A function that takes a *Tenant cannot be given the operator's Hooks by mistake. Make
+// one with [Hooks.Tenant]; its methods are safe for concurrent use.
+type Tenant struct{ view }
+
+// Tenant returns the view of the tenant with an id. It asks nobody whether there is such a
+// tenant, and costs next to nothing, so make one for each request. An empty id is no
+// tenant's: then every method that returns an error returns an [*InvalidError], and Types
+// is empty.
+func (h *Hooks) Tenant(id string) *Tenant { return &Tenant{view{h: h, tenant: id}} }
+
+// A view has the methods that [Hooks] and [Tenant] share. It shows everything, or what
+// belongs to one tenant.
+type view struct {
+	h      *Hooks
+	all    bool   // everything: the operator's
+	tenant string // whose data it shows, unless all
+}
+
+// check refuses a nil context, and a view that is nobody's.
+func (v *view) check(ctx context.Context) error {
+	if v.isNobodys() {
+		return invalid("Tenant", "the tenant's id is empty; say whose data is meant")
+	}
+	return checkContext(ctx)
+}
+
+func (v *view) isNobodys() bool { return v.h == nil || !v.all && v.tenant == "" }
+
+// begin is check for methods that show deliveries. A tenant's view must know which
+// subscribers are endpoints, so it reads them.
+func (v *view) begin(ctx context.Context) error {
+	if err := v.check(ctx); err != nil || v.all {
+		return err
+	}
+	return v.h.refresh(ctx, nil, staleAfter)
+}
+
+// own returns the tenant of what somebody publishes, puts or asks for through the view.
+// tenant is what they wrote.
+func (v *view) own(field, tenant string) (string, error) {
+	if v.all {
+		return tenant, nil
+	}
+	if tenant != "" && tenant != v.tenant {
+		return "", invalid(field, "%q is not yours; leave it empty", tenant)
+	}
+	return v.tenant, nil
+}
+
+// knows reports whether an event type exists for the view: it is registered, and private
+// ones are the operator's.
+func (v *view) knows(typ string) bool {
+	v.h.mu.Lock()
+	defer v.h.mu.Unlock()
+	d, ok := v.h.types[typ]
+	return ok && (v.all || !d.Private)
+}
+
+// showsEvent reports whether the view shows an event.
+func (v *view) showsEvent(ev Event) bool {
+	return v.all || ev.Tenant == v.tenant && v.knows(ev.Type)
+}
+
+// showsDelivery reports whether the view shows a delivery. A subscriber that is or was a
+// handler, or of whom nothing is known, is the operator's.
+func (v *view) showsDelivery(d Delivery) bool {
+	return v.all || d.Tenant == v.tenant && v.knows(d.Type) && v.h.dir.wasOnlyEndpoint(d.Subscriber)
+}
+
+// endpoint returns the endpoint with an id, or nil if there is none that the view shows.
+// The caller must not change it.
+func (v *view) endpoint(id string) *endpoint {
+	e := v.h.dir.endpoint(id)
+	if e == nil || !v.all && e.Tenant != v.tenant {
+		return nil
+	}
+	return e
+}
+
+// shown returns the rows of a page that the view shows.
+func shown[T any](v *view, page []T, shows func(T) bool) []T {
+	if v.all {
+		return page
+	}
+	return slices.DeleteFunc(page, func(row T) bool { return !shows(row) })
+}
+
+// receipts returns receipts as the view shows them: a tenant's do not count deliveries to
+// handlers.
+func (v *view) receipts(entries []Entry, receipts []Receipt) []Receipt {
+	if v.all {
+		return receipts
+	}
+	for i := range receipts {
+		if receipts[i].Duplicate {
+			continue
+		}
+		receipts[i].Deliveries = 0
+		for _, d := range entries[i].Deliveries {
+			if v.endpoint(d.Subscriber) != nil {
+				receipts[i].Deliveries++
+			}
+		}
+	}
+	return receipts
+}
