@@ -249,7 +249,9 @@ func TestUnreadableClockAtFirst(t *testing.T) {
 			_, err := h.PutEndpoint(ctx, hooks.Endpoint{ID: "crm", URL: kit.AnyURL, Events: []string{"**"}})
 			return err
 		}},
-		{"DeleteEndpoint", func(ctx context.Context, h *hooks.Hooks, _ *kit.ClockedStore) error { return h.DeleteEndpoint(ctx, "crm") }},
+		{"DeleteEndpoint", func(ctx context.Context, h *hooks.Hooks, _ *kit.ClockedStore) error {
+			return h.DeleteEndpoint(ctx, "crm")
+		}},
 		{"Cancel", func(ctx context.Context, h *hooks.Hooks, _ *kit.ClockedStore) error {
 			_, err := h.Cancel(ctx, hooks.DeliveryID{Event: "evt_1", Subscriber: "a"})
 			return err

@@ -425,7 +425,7 @@ func TestUnknownThingsAreNotFound(t *testing.T) {
 	_, cancel := h.Cancel(t.Context(), id)
 	for name, err := range map[string]error{
 		"Endpoint": endpoint, "Delivery": delivery, "Replay": replay, "Cancel": cancel, "Event": event, "Attempts": attempts,
-		"DeleteHandler": h.DeleteHandler(t.Context(), "crm"),
+		"DeleteHandler":  h.DeleteHandler(t.Context(), "crm"),
 		"DeleteEndpoint": h.DeleteEndpoint(t.Context(), "crm"),
 	} {
 		if !errors.Is(err, hooks.ErrNotFound) || !strings.HasPrefix(err.Error(), "hooks: ") {
