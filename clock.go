@@ -50,7 +50,7 @@ func (h *Hooks) now() time.Time {
 func (h *Hooks) reading() (at time.Time, steps time.Duration) {
 	local, wall := h.clocks()
 	a := h.anchor.Load()
-	if _, ok := h.store.(Clock); !ok && (a == nil || a.at(local).Sub(wall).Abs() > step) {
+	if _, ok := optional[Clock](h.store); !ok && (a == nil || a.at(local).Sub(wall).Abs() > step) {
 		a = h.reanchor(a, anchor{store: wall, local: local, wall: wall})
 	}
 	if a == nil {
@@ -108,7 +108,7 @@ func (h *Hooks) sync(ctx context.Context, tx Tx) error {
 	if !h.clockIsStale() {
 		return nil
 	}
-	c := h.store.(Clock)
+	c, _ := optional[Clock](h.store)
 	if inTx, ok := tx.(Clock); ok {
 		c = inTx
 	}
@@ -134,7 +134,7 @@ func (h *Hooks) sync(ctx context.Context, tx Tx) error {
 
 // clockIsStale reports whether the store has a clock that must be read again.
 func (h *Hooks) clockIsStale() bool {
-	_, ok := h.store.(Clock)
+	_, ok := optional[Clock](h.store)
 	_, wall := h.clocks()
 	return ok && h.anchor.Load().stale(wall)
 }

@@ -140,7 +140,7 @@ func (d *dispatcher) sleep(ctx context.Context, again time.Time) {
 	if again.IsZero() || wait > longestSleep {
 		wait = longestSleep
 	}
-	_, exclusive := d.h.store.(Exclusive)
+	_, exclusive := optional[Exclusive](d.h.store)
 	if poll := time.Until(d.pollAt); !exclusive && poll < wait {
 		wait, polls = poll, true
 	}
@@ -166,7 +166,7 @@ func (d *dispatcher) pollSoon() {
 
 // watch wakes the dispatcher when the store says that others have written.
 func (d *dispatcher) watch(ctx context.Context) {
-	if _, ok := d.h.store.(Waker); !ok {
+	if _, ok := optional[Waker](d.h.store); !ok {
 		return
 	}
 	retry := backoff{report: d.h.storeError}

@@ -183,7 +183,7 @@ func (d *dispatcher) remaining() time.Duration {
 // lock takes the lock of the store, if it is [Exclusive], so that there is no other
 // dispatcher. It tries again until it has the lock or ctx ends.
 func (d *dispatcher) lock(ctx context.Context) (unlock func()) {
-	if _, ok := d.h.store.(Exclusive); !ok {
+	if _, ok := optional[Exclusive](d.h.store); !ok {
 		return func() {}
 	}
 	retry := backoff{report: d.h.storeError}

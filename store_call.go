@@ -228,20 +228,23 @@ func (s *boundedStore) Prune(ctx context.Context, p Cutoffs) (int, error) {
 
 // Now is [Clock]'s; the store must be one.
 func (s *boundedStore) Now(ctx context.Context) (time.Time, error) {
-	return call(ctx, s, "Now", callTimeout, s.Store.(Clock).Now, nil)
+	clock, _ := optional[Clock](s.Store)
+	return call(ctx, s, "Now", callTimeout, clock.Now, nil)
 }
 
 // Wait is [Waker]'s; the store must be one. It has no deadline.
 func (s *boundedStore) Wait(ctx context.Context) error {
+	waker, _ := optional[Waker](s.Store)
 	_, err := call(ctx, s, "Wait", 0,
-		func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.(Waker).Wait(ctx) }, nil)
+		func(ctx context.Context) (struct{}, error) { return struct{}{}, waker.Wait(ctx) }, nil)
 	return err
 }
 
 // Wake is [Waker]'s; the store must be one.
 func (s *boundedStore) Wake(ctx context.Context) error {
+	waker, _ := optional[Waker](s.Store)
 	_, err := call(ctx, s, "Wake", callTimeout,
-		func(ctx context.Context) (struct{}, error) { return struct{}{}, s.Store.(Waker).Wake(ctx) }, nil)
+		func(ctx context.Context) (struct{}, error) { return struct{}{}, waker.Wake(ctx) }, nil)
 	return err
 }
 
@@ -250,8 +253,9 @@ func (s *boundedStore) Wake(ctx context.Context) error {
 // does not say that another dispatcher does.
 func (s *boundedStore) Lock(ctx context.Context, now time.Time) (unlock func() error, err error) {
 	earlier := s.calls.anyLeft("Lock") || s.calls.anyLeft("unlock")
+	exclusive, _ := optional[Exclusive](s.Store)
 	free, err := call(ctx, s, "Lock", callTimeout, func(ctx context.Context) (func() error, error) {
-		free, err := s.Store.(Exclusive).Lock(ctx, now)
+		free, err := exclusive.Lock(ctx, now)
 		if earlier && errors.Is(err, ErrLocked) {
 			err = fmt.Errorf("hooks: an earlier call of Lock has not returned yet, and may hold the lock: %v", err)
 		}

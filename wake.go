@@ -26,7 +26,7 @@ func (h *Hooks) Wake(ctx context.Context) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	if _, ok := h.store.(Waker); !ok || h.announcer.leaveToRun() || ctx.Err() != nil || !h.announcer.begin(time.Now()) {
+	if _, ok := optional[Waker](h.store); !ok || h.announcer.leaveToRun() || ctx.Err() != nil || !h.announcer.begin(time.Now()) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, announceFor)
@@ -128,7 +128,7 @@ func (a *announcer) setServed(served bool) {
 // [announcer.leaveToRun] asks for it, until ctx ends. Then it announces once more if a
 // commit has not been announced yet.
 func (d *dispatcher) tellOthers(ctx context.Context) {
-	if _, ok := d.h.store.(Waker); !ok {
+	if _, ok := optional[Waker](d.h.store); !ok {
 		return
 	}
 	a := &d.h.announcer

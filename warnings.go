@@ -151,7 +151,7 @@ func (s streak) describe(due, at time.Time) string {
 
 // storesPlain reports whether secrets are stored in plain text, to stay.
 func (h *Hooks) storesPlain() bool {
-	_, ephemeral := h.store.(Ephemeral)
+	_, ephemeral := optional[Ephemeral](h.store)
 	return h.cfg.Keeper == nil && !ephemeral && h.dir.anyPlain()
 }
 
@@ -168,7 +168,7 @@ const weaknessesWithin = 30 * time.Second
 // weaknesses returns what the store is weak in, if it can tell. A store that does not
 // return in time is left behind.
 func (h *Hooks) weaknesses(ctx context.Context) ([]string, error) {
-	weak, ok := h.store.(Weak)
+	weak, ok := optional[Weak](h.store)
 	if !ok {
 		return nil, nil
 	}
