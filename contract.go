@@ -12,22 +12,26 @@ import (
 // defaultLimit is how many rows a page has if its Query does not say.
 const defaultLimit = 50
 
-// Position returns the number below which the page of q begins: its rows have a Seq
-// below that number, the highest first. Without a Cursor every row is below it. A Cursor
-// that [Cursor] did not return is an [*InvalidError].
-func (q Query) Position() (below int64, err error) {
-	if q.Cursor == "" {
+// Position returns the number at which the page of q begins: its rows have a Seq below
+// that number, the highest first, or with OldestFirst a Seq above it, the lowest first.
+// Without a Cursor that is every row. A Cursor that [Cursor] did not return is an
+// [*InvalidError].
+func (q Query) Position() (bound int64, err error) {
+	switch {
+	case q.Cursor == "" && q.OldestFirst:
+		return 0, nil
+	case q.Cursor == "":
 		return math.MaxInt64, nil
 	}
-	below, err = strconv.ParseInt(q.Cursor, 10, 64)
-	if err != nil || below <= 0 {
+	bound, err = strconv.ParseInt(q.Cursor, 10, 64)
+	if err != nil || bound <= 0 {
 		return 0, &InvalidError{
 			Field:   "Query.Cursor",
 			Problem: strconv.Quote(q.Cursor) + ": give what the page before returned as next",
 			Err:     err,
 		}
 	}
-	return below, nil
+	return bound, nil
 }
 
 // PageSize returns how many rows the page of q has at most: Limit, or 50 if Limit is not

@@ -21,6 +21,11 @@ func TestPositionOfAPage(t *testing.T) {
 			t.Errorf("Position(%q) = %d, %v; want %d", cursor, got, err, want)
 		}
 	}
+	for cursor, want := range map[string]int64{"": 0, "1": 1, "7": 7} {
+		if got, err := (hooks.Query{Cursor: cursor, OldestFirst: true}).Position(); got != want || err != nil {
+			t.Errorf("Position(%q, oldest first) = %d, %v; want %d", cursor, got, err, want)
+		}
+	}
 	for _, cursor := range []string{"0", "-1", "x", " 1", "1.5", "9223372036854775808"} {
 		_, err := hooks.Query{Cursor: cursor}.Position()
 		if invalid, ok := errors.AsType[*hooks.InvalidError](err); !ok || invalid.Field != "Query.Cursor" {
