@@ -30,6 +30,23 @@ var claimRules = []rule{
 		same(t, "Claim(1)", names(claim(t, s, at(60), "a", 1)), []string{"10"})
 		same(t, "Claim(the rest)", names(claim(t, s, at(60), "a", 9)), []string{"20", "20b", "30"})
 	}},
+	{"ends of leases, retries and new deliveries that are due at one time come by Seq", func(t *testing.T, s hooks.Store) {
+		enqueue(t, s, at(0), due(event("1", "a"), at(60)), event("2", "a"), event("3", "a"), due(event("4", "a"), at(60)),
+			event("5", "a"), due(event("6", "a"), at(60)))
+		for _, d := range claim(t, s, at(0), "a", 9) { // leased until at(60)
+			if d.Event == "3" {
+				c := outcome(d, hooks.Retrying, at(1))
+				c.Delivery.Due = at(60)
+				apply(t, s, at(1), c)
+			}
+		}
+		apply(t, s, at(2), outcome(read(t, s, "1", "a"), hooks.Failed, at(2)))
+		again := replayed(read(t, s, "1", "a"), at(60)) // at the end of the line
+		apply(t, s, at(3), again)
+		for _, want := range []string{"2", "3", "4", "5", "6", "1"} {
+			same(t, "Claim(1)", names(claim(t, s, at(60), "a", 1)), []string{want})
+		}
+	}},
 	{"a lane has no more than Max", func(t *testing.T, s hooks.Store) {
 		enqueue(t, s, at(0), events("a", numbered("a", 5)...)...)
 		enqueue(t, s, at(0), events("b", numbered("b", 5)...)...)

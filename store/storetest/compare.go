@@ -79,9 +79,13 @@ func (c *comparison) act() {
 		c.claim()
 	case n < 85:
 		c.update()
-	case n < 90:
+	case n < 89:
 		c.prune()
-	case n < 95:
+	case n < 91:
+		c.erase()
+	case n < 92:
+		c.minutes()
+	case n < 96:
 		c.put()
 	default:
 		c.query()

@@ -3,6 +3,7 @@ package storetest
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -149,6 +150,9 @@ func (c *comparison) prune() {
 	if c.IntN(2) == 0 {
 		p.Failed = time.Time{}
 	}
+	if c.reports() {
+		p.Minutes = before
+	}
 	agree(c, fmt.Sprintf("Prune(%+v), all", p), pruneAll(c, c.real, p), pruneAll(c, c.model, p))
 }
 
@@ -165,8 +169,12 @@ func (c *comparison) put() {
 	}
 	theirs := r
 	theirs.Version = c.versions[r.Version]
-	v, err := c.real.Put(c.Context(), c.now, theirs, nil)
-	mv, merr := c.model.Put(c.Context(), c.now, r, nil)
+	var emit []hooks.Entry
+	for range c.IntN(3) {
+		emit = append(emit, c.entry())
+	}
+	v, err := c.real.Put(c.Context(), c.now, theirs, emit)
+	mv, merr := c.model.Put(c.Context(), c.now, r, emit)
 	agreeError(c, fmt.Sprintf("Put(%+v)", r), err, merr)
 	if err == nil {
 		c.versions[mv] = v
@@ -237,7 +245,8 @@ func (c *comparison) attempted(d hooks.Delivery) hooks.Change {
 		return decided(d, hooks.Pending, c.now)
 	case 2:
 		change := outcome(d, hooks.Failed, c.now)
-		change.Delivery.Reason, change.Delivery.Code = hooks.ReasonExhausted, 500
+		change.Delivery.Reason, change.Delivery.Code, change.Delivery.Error = hooks.ReasonExhausted, 500, "status"
+		change.Attempt.Header, change.Attempt.Body = http.Header{"X-Name": {"1"}}, []byte("body")
 		return change
 	case 3:
 		change := outcome(d, hooks.Retrying, c.now)
@@ -257,37 +266,4 @@ func (c *comparison) waiting(d hooks.Delivery) hooks.Change {
 	change := decided(d, d.Status, c.now)
 	change.Delivery.Due = c.moment()
 	return change
-}
-
-// query asks for events and deliveries by filters of chance.
-func (c *comparison) query() {
-	q := hooks.Query{Limit: c.IntN(60)}
-	if c.IntN(4) == 0 {
-		q.Event = fmt.Sprint("e", c.IntN(c.named+1))
-	}
-	if c.IntN(3) == 0 {
-		q.Tenant = "acme"
-	}
-	if c.IntN(3) == 0 {
-		q.Types = c.some("thing.happened", "thing.gone", "thing")
-	}
-	if c.IntN(3) == 0 {
-		q.From = c.moment().Add(-c.clock / 2)
-	}
-	if c.IntN(3) == 0 {
-		q.To = c.moment()
-	}
-	agreeRows(c, fmt.Sprintf("Events(%+v)", q), stored(c, c.real, q), stored(c, c.model, q))
-	if c.IntN(2) == 0 {
-		q.Subscriber = c.one("plain", "lined")
-	}
-	if c.IntN(2) == 0 {
-		q.Statuses = []hooks.Status{hooks.Pending, hooks.Status(1 + c.IntN(6))}
-	}
-	real, model := deliveries(c, c.real, q), deliveries(c, c.model, q)
-	agreeRows(c, fmt.Sprintf("Deliveries(%+v)", q), real, model)
-	for _, d := range model[:min(5, len(model))] {
-		agreeRows(c, "Attempts("+d.String()+")",
-			attempts(c, c.real, d.Event, d.Subscriber), attempts(c, c.model, d.Event, d.Subscriber))
-	}
 }

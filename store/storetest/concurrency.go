@@ -19,9 +19,10 @@ var concurrencyRules = []sharedRule{
 	{"many claim each delivery once", checkClaimedOnce},
 	{"many claim one delivery of a key at a time", checkOneOfAKey},
 	{"of many updates with one token one is applied", checkOneUpdate},
-	{"of many that put a record with one version one succeeds", checkOnePut},
+	{"of many that put a record with one version one succeeds, and emits", checkOnePut},
 	{"many publish an event once", checkPublishedOnce},
 	{"many publish an idempotency key once", checkKeyOnce},
+	{"counters that many add to lose nothing", checkMinutesAddUp},
 	{"what is enqueued is pending, leased, final or pruned", checkConservation},
 }
 
@@ -153,7 +154,7 @@ func checkOnePut(t testing.TB, handles []hooks.Store) {
 		together(t, handles, 16, func(t testing.TB, i int, s hooks.Store) {
 			v, err := s.Put(t.Context(), at(0), hooks.Record{
 				Key: "k", Version: version, Data: fmt.Appendf(nil, "%d-%d", round, i),
-			}, nil)
+			}, []hooks.Entry{event(fmt.Sprintf("%d-%d", round, i), "a")})
 			switch {
 			case err == nil && !won.CompareAndSwap(0, v):
 				t.Errorf("two puts with version %d succeeded", version)
@@ -166,6 +167,9 @@ func checkOnePut(t testing.TB, handles []hooks.Store) {
 			t.Fatalf("Records(0) = %v; want version %d", describe(rs), won.Load())
 		}
 		version = won.Load()
+		if newest := ids(stored(t, handles[0], hooks.Query{})); len(newest) != round+1 || newest[0] != string(rs[0].Data) {
+			t.Fatalf("Events() = %v; want one a round, the last of them %s", newest, rs[0].Data)
+		}
 	}
 }
 

@@ -68,6 +68,19 @@ func methods(s hooks.Store) map[string]func(ctx context.Context) error {
 			return err
 		}
 	}
+	if r, ok := s.(hooks.Reporter); ok {
+		calls["Count"] = func(ctx context.Context) error {
+			_, err := r.Count(ctx, hooks.Query{}, 10)
+			return err
+		}
+		calls["AddMinutes"] = func(ctx context.Context) error {
+			return r.AddMinutes(ctx, []hooks.Minute{minute(at(1), "a", 1)})
+		}
+		calls["Minutes"] = func(ctx context.Context) error {
+			_, err := r.Minutes(ctx, hooks.Query{Subscriber: "a"})
+			return err
+		}
+	}
 	return calls
 }
 

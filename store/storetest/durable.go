@@ -41,6 +41,11 @@ var durableRules = []durableRule{
 		claim(t, s, at(0), "a", 9)
 		put(t, s, "gone", put(t, s, "gone", 0, "1"), "")
 		put(t, s, "here", 0, "2")
+		described(t, s, "erased")
+		prune(t, s, erasing(at(5), "erased"))
+		if _, ok := s.(hooks.Reporter); ok {
+			addMinutes(t, s, minute(at(0), "", 1), minute(at(0), "a", 20))
+		}
 		want := contents(t, s)
 		shut(t, s)
 		got := contents(t, handle())
@@ -160,6 +165,10 @@ func contents(t testing.TB, s hooks.Store) (rows []string) {
 	}
 	for _, r := range describe(records(t, s, 0)) {
 		rows = append(rows, fmt.Sprintf("%+v", r))
+	}
+	if _, ok := s.(hooks.Reporter); ok {
+		rows = append(rows, fmt.Sprintf("%+v", minutes(t, s, hooks.Query{})),
+			fmt.Sprintf("%+v", minutes(t, s, hooks.Query{Subscriber: "a"})))
 	}
 	return append(rows, fmt.Sprintf("%+v", backlog(t, s)))
 }

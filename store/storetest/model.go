@@ -28,6 +28,7 @@ type modelState struct {
 	attempts   []modelAttempt
 	keys       []modelKey
 	records    []hooks.Record
+	minutes    []hooks.Minute
 }
 
 type modelEvent struct {
@@ -54,7 +55,7 @@ func (s *modelState) next() int64 {
 func (s *modelState) copy() modelState {
 	return modelState{
 		s.seq, slices.Clone(s.events), slices.Clone(s.deliveries),
-		slices.Clone(s.attempts), slices.Clone(s.keys), slices.Clone(s.records),
+		slices.Clone(s.attempts), slices.Clone(s.keys), slices.Clone(s.records), slices.Clone(s.minutes),
 	}
 }
 

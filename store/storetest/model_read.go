@@ -12,9 +12,10 @@ import (
 	"example.com/hooks"
 )
 
-func (m *model) Put(_ context.Context, _ time.Time, r hooks.Record, _ []hooks.Entry) (int64, error) {
+func (m *model) Put(_ context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	before := m.copy()
 	current := int64(0)
 	for _, old := range m.records {
 		if old.Key == r.Key && old.Data != nil {
@@ -30,6 +31,10 @@ func (m *model) Put(_ context.Context, _ time.Time, r hooks.Record, _ []hooks.En
 		r.Data = nil
 	}
 	m.records = append(m.records, r)
+	if _, err := m.enqueue(now, emit); err != nil {
+		m.modelState = before
+		return 0, err
+	}
 	return r.Version, nil
 }
 
@@ -51,17 +56,21 @@ func (m *model) Events(
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range m.events {
-		if (q.Event == "" || e.ID == q.Event) && selected(q, e.Tenant, e.Type, e.stored) && below(e.Seq, q) {
+		if (q.Event == "" || e.ID == q.Event) && (q.Key == "" || m.has(e.Event, q)) &&
+			selected(q, e.Tenant, e.Type, e.stored) {
 			e.Metadata = maps.Clone(e.Metadata)
 			page = append(page, e.Event)
 		}
 	}
-	slices.SortFunc(page, func(a, b hooks.Event) int { return cmp.Compare(b.Seq, a.Seq) })
-	if n := limitOf(q); len(page) > n {
-		page = page[:n]
-		next = strconv.FormatInt(page[n-1].Seq, 10)
-	}
+	page, next = cut(page, q, func(e hooks.Event) int64 { return e.Seq })
 	return page, next, nil
+}
+
+// has reports whether an event has the idempotency key that a query names.
+func (s *modelState) has(e hooks.Event, q hooks.Query) bool {
+	return e.IdempotencyKey == q.Key && e.Tenant == q.Tenant && slices.ContainsFunc(s.keys, func(k modelKey) bool {
+		return k.key == q.Key && k.tenant == q.Tenant && k.event == e.ID
+	})
 }
 
 func (m *model) Deliveries(
@@ -69,20 +78,23 @@ func (m *model) Deliveries(
 ) (page []hooks.Delivery, next string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, d := range m.deliveries {
+	page, next = cut(m.matching(q), q, func(d hooks.Delivery) int64 { return d.Seq })
+	return page, next, nil
+}
+
+// matching returns the deliveries that a query selects.
+func (s *modelState) matching(q hooks.Query) (list []hooks.Delivery) {
+	for _, d := range s.deliveries {
 		if (q.Event == "" || d.Event == q.Event) &&
 			(q.Subscriber == "" || d.Subscriber == q.Subscriber) &&
 			(len(q.Statuses) == 0 || slices.Contains(q.Statuses, d.Status)) &&
-			selected(q, d.Tenant, d.Type, d.Created) && below(d.Seq, q) {
-			page = append(page, d)
+			(len(q.Reasons) == 0 || slices.Contains(q.Reasons, d.Reason)) &&
+			(len(q.Errors) == 0 || slices.Contains(q.Errors, d.Error)) &&
+			selected(q, d.Tenant, d.Type, d.Created) {
+			list = append(list, d)
 		}
 	}
-	slices.SortFunc(page, func(a, b hooks.Delivery) int { return cmp.Compare(b.Seq, a.Seq) })
-	if n := limitOf(q); len(page) > n {
-		page = page[:n]
-		next = strconv.FormatInt(page[n-1].Seq, 10)
-	}
-	return page, next, nil
+	return list
 }
 
 // selected is the part of a query that is about events and deliveries alike.
@@ -93,10 +105,25 @@ func selected(q hooks.Query, tenant, name string, stored time.Time) bool {
 		(q.To.IsZero() || stored.Before(q.To))
 }
 
-// below reports whether a row comes after the cursor.
-func below(seq int64, q hooks.Query) bool {
+// cut returns the page of q from all rows that it selects.
+func cut[T any](rows []T, q hooks.Query, seq func(T) int64) (page []T, next string) {
+	slices.SortFunc(rows, func(a, b T) int {
+		if q.OldestFirst {
+			return cmp.Compare(seq(a), seq(b))
+		}
+		return cmp.Compare(seq(b), seq(a))
+	})
 	cursor, err := strconv.ParseInt(q.Cursor, 10, 64)
-	return err != nil || seq < cursor
+	for _, r := range rows {
+		if err == nil && (q.OldestFirst && seq(r) <= cursor || !q.OldestFirst && seq(r) >= cursor) {
+			continue // it was on a page before
+		}
+		if len(page) == limitOf(q) {
+			return page, strconv.FormatInt(seq(page[len(page)-1]), 10)
+		}
+		page = append(page, r)
+	}
+	return page, ""
 }
 
 func limitOf(q hooks.Query) int {
@@ -141,7 +168,60 @@ func (m *model) Prune(_ context.Context, p hooks.Cutoffs) (n int, err error) {
 		return e.stored.Before(p.Done) && m.unwanted(e)
 	})
 	n += removeFirst(&m.keys, p.Limit, func(k modelKey) bool { return k.until.Before(p.Keys) })
+	n += removeFirst(&m.minutes, p.Limit, func(c hooks.Minute) bool { return c.Start.Before(p.Minutes) })
+	for _, id := range p.Erase {
+		n += m.erase(id, p.Now)
+	}
 	return n, nil
+}
+
+// erase returns 1 if the event is stored, and was not erased before.
+func (s *modelState) erase(id string, now time.Time) int {
+	e := s.event(id)
+	if e == nil || !e.Erased.IsZero() {
+		return 0
+	}
+	e.Data, e.Metadata, e.Erased = []byte("null"), nil, now
+	for i, a := range s.attempts {
+		if a.of.Event == id {
+			s.attempts[i].Header, s.attempts[i].Body = nil, nil
+		}
+	}
+	return 1
+}
+
+func (m *model) Count(_ context.Context, q hooks.Query, most int) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return min(len(m.matching(q)), most), nil
+}
+
+func (m *model) AddMinutes(_ context.Context, ms []hooks.Minute) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range ms {
+		i := slices.IndexFunc(m.minutes, func(o hooks.Minute) bool {
+			return o.Start.Equal(c.Start) && o.Subscriber == c.Subscriber
+		})
+		if i < 0 {
+			m.minutes = append(m.minutes, c)
+		} else {
+			m.minutes[i] = sum(m.minutes[i], c)
+		}
+	}
+	return nil
+}
+
+func (m *model) Minutes(_ context.Context, q hooks.Query) (list []hooks.Minute, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.minutes {
+		if c.Subscriber == q.Subscriber && (q.From.IsZero() || !c.Start.Before(q.From)) && (q.To.IsZero() || c.Start.Before(q.To)) {
+			list = append(list, c)
+		}
+	}
+	slices.SortFunc(list, func(a, b hooks.Minute) int { return a.Start.Compare(b.Start) })
+	return list, nil
 }
 
 // unwanted reports whether an event has no deliveries.

@@ -28,10 +28,18 @@ func medley(t testing.TB, s hooks.Store) {
 		e = each(e, func(d *hooks.Delivery) { d.Created = at(i) })
 		enqueue(t, s, at(i), e)
 	}
-	for _, id := range []string{"e2", "e3", "e4"} {
-		d := read(t, s, id, "a")
-		apply(t, s, at(20), outcome(d, hooks.Failed, at(20)))
+	for id, why := range map[string]hooks.Delivery{
+		"e2": {Reason: hooks.ReasonExhausted, Error: "timeout"},
+		"e3": {Reason: hooks.ReasonRejected, Error: "status"},
+		"e4": {Reason: hooks.ReasonExhausted, Error: "status"},
+	} {
+		c := outcome(read(t, s, id, "a"), hooks.Failed, at(20))
+		c.Delivery.Reason, c.Delivery.Error = why.Reason, why.Error
+		apply(t, s, at(20), c)
 	}
+	c := outcome(read(t, s, "e7", "a"), hooks.Retrying, at(20))
+	c.Delivery.Error = "timeout"
+	apply(t, s, at(20), c)
 	apply(t, s, at(20), outcome(read(t, s, "e6", "b"), hooks.Succeeded, at(20)))
 }
 
@@ -61,12 +69,31 @@ var filters = map[string]filter{
 		hooks.Query{Statuses: []hooks.Status{hooks.Failed, hooks.Succeeded}},
 		func(d hooks.Delivery) bool { return d.Status.Final() },
 	},
+	"reason": {hooks.Query{Reasons: []hooks.Reason{hooks.ReasonRejected}}, func(d hooks.Delivery) bool {
+		return d.Reason == hooks.ReasonRejected
+	}},
+	"reasons": {
+		hooks.Query{Reasons: []hooks.Reason{hooks.ReasonRejected, hooks.ReasonLost, hooks.ReasonExhausted}},
+		func(d hooks.Delivery) bool { return d.Status == hooks.Failed },
+	},
+	"error": {hooks.Query{Errors: []string{"timeout"}}, func(d hooks.Delivery) bool { return d.Error == "timeout" }},
+	"errors": {hooks.Query{Errors: []string{"tls", "timeout", "status"}}, func(d hooks.Delivery) bool {
+		return d.Error != ""
+	}},
+	"failed with an error": {
+		hooks.Query{
+			Subscriber: "a", Statuses: []hooks.Status{hooks.Failed},
+			Reasons: []hooks.Reason{hooks.ReasonExhausted}, Errors: []string{"status"},
+		},
+		func(d hooks.Delivery) bool { return d.Event == "e4" },
+	},
 	"from": {hooks.Query{From: at(4)}, func(d hooks.Delivery) bool { return !d.Created.Before(at(4)) }},
 	"to":   {hooks.Query{To: at(4)}, func(d hooks.Delivery) bool { return d.Created.Before(at(4)) }},
 	"all": {
 		hooks.Query{
 			Event: "e4", Subscriber: "a", Tenant: "acme", Types: []string{"thing.gone"},
-			Statuses: []hooks.Status{hooks.Failed}, From: at(4), To: at(5),
+			Statuses: []hooks.Status{hooks.Failed}, Reasons: []hooks.Reason{hooks.ReasonExhausted},
+			Errors: []string{"status"}, From: at(4), To: at(5),
 		},
 		func(d hooks.Delivery) bool { return d.Event == "e4" },
 	},
@@ -221,69 +248,4 @@ var queryRules = []rule{
 		equal(t, "len(Deliveries())", len(deliveries(t, s, hooks.Query{})), 0)
 		equal(t, "len(Deliveries(unknown))", len(deliveries(t, s, hooks.Query{Event: "e"})), 0)
 	}},
-}
-
-// copyRules: what a store returns belongs to the caller.
-var copyRules = []rule{
-	{"events that were returned belong to the caller", func(t *testing.T, s hooks.Store) {
-		described := func() hooks.Entry {
-			e := event("e", "a", "b")
-			e.Event.Metadata = map[string]string{"k": "v"}
-			return e
-		}
-		enqueue(t, s, at(0), described())
-		for range 2 {
-			got := readEvent(t, s, "e")
-			alike(t, "Events(e)", got, described().Event, "Seq")
-			got.Metadata["k"] = "changed"
-		}
-		for _, sub := range []string{"a", "b"} {
-			got := claimEntries(t, s, at(0), lane(sub, 1, at(0)))
-			alike(t, "Claim("+sub+")", got[0].Event, described().Event, "Seq")
-			got[0].Event.Metadata["k"] = "changed"
-			got[0].Deliveries[0].Status = hooks.Failed
-			equal(t, "Status", read(t, s, "e", sub).Status, hooks.Sending)
-		}
-	}},
-	{"deliveries that were returned belong to the caller", func(t *testing.T, s hooks.Store) {
-		enqueue(t, s, at(0), event("e", "a"))
-		page, _, err := s.Deliveries(t.Context(), hooks.Query{})
-		if err != nil || len(page) != 1 {
-			t.Fatalf("Deliveries() = %v, %v; want one", page, err)
-		}
-		page[0].Status = hooks.Failed
-		equal(t, "Status", read(t, s, "e", "a").Status, hooks.Pending)
-	}},
-	{"attempts that were written or returned belong to the caller", func(t *testing.T, s hooks.Store) {
-		enqueue(t, s, at(0), event("e", "a"))
-		c := outcome(claimOne(t, s, at(0), "a"), hooks.Failed, at(1))
-		fill(t, c.Attempt, 1)
-		var want hooks.Attempt
-		fill(t, &want, 1)
-		apply(t, s, at(1), c)
-		spoil(*c.Attempt)
-		for range 2 {
-			got := attempts(t, s, "e", "a")
-			alike(t, "Attempts()[0]", got[0], want)
-			spoil(got[0])
-		}
-	}},
-	{"the backlog that was returned belongs to the caller", func(t *testing.T, s hooks.Store) {
-		enqueue(t, s, at(0), event("e", "a"))
-		list, err := s.Backlog(t.Context())
-		if err != nil || len(list) != 1 {
-			t.Fatalf("Backlog() = %v, %v; want one", list, err)
-		}
-		list[0] = hooks.BacklogLane{}
-		equal(t, "Backlog()[a]", backlog(t, s)["a"], at(0))
-	}},
-}
-
-// spoil alters everything that a points to.
-func spoil(a hooks.Attempt) {
-	clear(a.Body)
-	for _, values := range a.Header {
-		clear(values)
-	}
-	clear(a.Header)
 }

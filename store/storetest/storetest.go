@@ -42,18 +42,23 @@ type rule struct {
 
 // Run checks the stores that open returns. Each call of open must return an
 // empty store; open registers its own cleanup with t. A store that is
-// [hooks.Exclusive], or has a method Close() error, is checked for what that
-// means as well.
+// [hooks.Exclusive] or a [hooks.Reporter], or has a method Close() error, is checked for
+// what that means as well.
 func Run(t *testing.T, open func(t *testing.T) hooks.Store) {
 	rules := slices.Concat(
 		enqueueRules, duplicateRules, addRules,
 		claimRules, leaseRules, backlogRules,
 		updateRules, staleRules, attemptRules,
-		orderingRules, recordRules, queryRules, pruneRules,
+		orderingRules, recordRules, emitRules,
+		queryRules, listRules, pruneRules, eraseRules,
 		contextRules, copyRules,
 	)
-	if _, ok := open(t).(hooks.Exclusive); ok {
+	s := open(t)
+	if _, ok := s.(hooks.Exclusive); ok {
 		rules = append(rules, exclusiveRules...)
+	}
+	if _, ok := s.(hooks.Reporter); ok {
+		rules = append(rules, reporterRules...)
 	}
 	if !testing.Short() && !race {
 		rules = append(rules, scaleRules...)
