@@ -19,7 +19,7 @@ import (
 	"example.com/hooks"
 )
 
-// A Store is a [hooks.Store] and [hooks.Exclusive]. It is its own [hooks.Tx]
+// A Store is a [hooks.Store], [hooks.Exclusive] and [hooks.Reporter]. It is its own [hooks.Tx]
 // as well, so that code which publishes in a transaction can be tested with
 // it; but it has no transactions, and takes nothing back.
 //
@@ -49,11 +49,13 @@ type Store struct {
 
 	unwanted *queue[*event] // those without deliveries
 	endings  *queue[*key]
+	minutes  map[minuteID]hooks.Minute
 }
 
 var (
 	_ hooks.Store     = (*Store)(nil)
 	_ hooks.Exclusive = (*Store)(nil)
+	_ hooks.Reporter  = (*Store)(nil)
 )
 
 // New returns an empty store.
@@ -68,6 +70,7 @@ func New() *Store {
 		failed:   newQueue(earlierFinal),
 		unwanted: newQueue(earlierStored),
 		endings:  newQueue(earlierEnd),
+		minutes:  map[minuteID]hooks.Minute{},
 	}
 }
 

@@ -7,7 +7,8 @@ import (
 	"example.com/hooks"
 )
 
-// Prune is [hooks.Store]'s. A limit that is not positive removes nothing.
+// Prune is [hooks.Store]'s. A limit that is not positive removes nothing, but does not
+// keep p.Erase from being erased.
 func (s *Store) Prune(ctx context.Context, p hooks.Cutoffs) (n int, err error) {
 	if err := s.enter(ctx); err != nil {
 		return 0, err
@@ -17,7 +18,28 @@ func (s *Store) Prune(ctx context.Context, p hooks.Cutoffs) (n int, err error) {
 	more, moreEvents := s.pruneFinal(s.failed, p.Failed, p.Limit-deliveries)
 	unwanted := s.pruneUnwanted(p.Done, p.Limit)
 	keys := s.pruneKeys(p.Keys, p.Limit)
-	return deliveries + events + more + moreEvents + unwanted + keys, nil
+	minutes := s.pruneMinutes(p.Minutes, p.Limit)
+	erased := s.erase(p.Erase, p.Now)
+	return deliveries + events + more + moreEvents + unwanted + keys + minutes + erased, nil
+}
+
+// erase erases the events with these ids that are stored and not erased yet, and counts
+// them.
+func (s *Store) erase(ids []string, now time.Time) (n int) {
+	for _, id := range ids {
+		e := s.events[id]
+		if e == nil || !e.Erased.IsZero() {
+			continue
+		}
+		e.Data, e.Metadata, e.Erased = []byte("null"), nil, now
+		for _, d := range e.deliveries {
+			for i := range d.attempts {
+				d.attempts[i].Header, d.attempts[i].Body = nil, nil
+			}
+		}
+		n++
+	}
+	return n
 }
 
 // pruneFinal removes deliveries that q holds since before a time, and the

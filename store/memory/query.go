@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"iter"
 	"slices"
 	"time"
 
@@ -21,11 +20,11 @@ func (s *Store) Events(
 		return nil, "", err
 	}
 	defer s.mu.Unlock()
-	from, err := q.Position()
-	if err != nil {
-		return nil, "", err
+	rows := &s.eventLog
+	if q.Key != "" {
+		rows = s.eventWithKey(keyID{q.Tenant, q.Key})
 	}
-	found, next := list(s.eventLog.before(from), q.PageSize(maxExamined), func(e *event) bool {
+	found, next, err := list(rows, q, func(e *event) bool {
 		return (q.Event == "" || e.ID == q.Event) &&
 			(q.Tenant == "" || e.Tenant == q.Tenant) &&
 			(len(q.Types) == 0 || slices.Contains(q.Types, e.Type)) &&
@@ -34,7 +33,19 @@ func (s *Store) Events(
 	for _, e := range found {
 		page = append(page, e.copy())
 	}
-	return page, next, nil
+	return page, next, err
+}
+
+// eventWithKey returns the event that has an idempotency key. One that was stored later
+// under the same id may have another key, or none.
+func (s *Store) eventWithKey(id keyID) *journal[*event] {
+	var j journal[*event]
+	if k := s.keys[id]; k != nil {
+		if e := s.events[k.event]; e != nil && id == (keyID{e.Tenant, e.IdempotencyKey}) {
+			j.add(e.Seq, e)
+		}
+	}
+	return &j
 }
 
 // Deliveries is [hooks.Store]'s. A cursor that no page returned is a
@@ -46,25 +57,47 @@ func (s *Store) Deliveries(
 		return nil, "", err
 	}
 	defer s.mu.Unlock()
-	from, err := q.Position()
-	if err != nil {
-		return nil, "", err
-	}
-	rows := s.deliveries.before(from)
-	if q.Event != "" {
-		rows = s.deliveriesOf(q.Event).before(from)
-	}
-	found, next := list(rows, q.PageSize(maxExamined), func(d *delivery) bool {
-		return (q.Subscriber == "" || d.Subscriber == q.Subscriber) &&
-			(q.Tenant == "" || d.Tenant == q.Tenant) &&
-			(len(q.Types) == 0 || slices.Contains(q.Types, d.Type)) &&
-			(len(q.Statuses) == 0 || slices.Contains(q.Statuses, d.Status)) &&
-			within(d.Created, q)
-	})
+	found, next, err := list(s.deliveryRows(q), q, func(d *delivery) bool { return selects(q, d) })
 	for _, d := range found {
 		page = append(page, d.Delivery)
 	}
-	return page, next, nil
+	return page, next, err
+}
+
+// Count is [hooks.Reporter]'s.
+func (s *Store) Count(ctx context.Context, q hooks.Query, most int) (n int, err error) {
+	if err := s.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer s.mu.Unlock()
+	for _, d := range s.deliveryRows(q).after(0) {
+		if n >= most {
+			break
+		}
+		if selects(q, d) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// deliveryRows returns the deliveries among which those are that q selects.
+func (s *Store) deliveryRows(q hooks.Query) *journal[*delivery] {
+	if q.Event != "" {
+		return s.deliveriesOf(q.Event)
+	}
+	return &s.deliveries
+}
+
+// selects reports whether q selects a delivery, its event aside.
+func selects(q hooks.Query, d *delivery) bool {
+	return (q.Subscriber == "" || d.Subscriber == q.Subscriber) &&
+		(q.Tenant == "" || d.Tenant == q.Tenant) &&
+		(len(q.Types) == 0 || slices.Contains(q.Types, d.Type)) &&
+		(len(q.Statuses) == 0 || slices.Contains(q.Statuses, d.Status)) &&
+		(len(q.Reasons) == 0 || slices.Contains(q.Reasons, d.Reason)) &&
+		(len(q.Errors) == 0 || slices.Contains(q.Errors, d.Error)) &&
+		within(d.Created, q)
 }
 
 // deliveriesOf returns the deliveries of one event.
@@ -79,13 +112,21 @@ func (s *Store) deliveriesOf(id string) *journal[*delivery] {
 	return &j
 }
 
-// list returns the first rows that match, at most limit, and the cursor of the page that
+// list returns the page of q from rows: those that match, and the cursor of the page that
 // follows.
-func list[T any](rows iter.Seq2[int64, T], limit int, match func(T) bool) (page []T, next string) {
-	examined, last := 0, int64(0)
-	for seq, row := range rows {
+func list[T any](rows *journal[T], q hooks.Query, match func(T) bool) (page []T, next string, err error) {
+	bound, err := q.Position()
+	if err != nil {
+		return nil, "", err
+	}
+	ordered := rows.before(bound)
+	if q.OldestFirst {
+		ordered = rows.after(bound)
+	}
+	limit, examined, last := q.PageSize(maxExamined), 0, int64(0)
+	for seq, row := range ordered {
 		if len(page) == limit || examined == maxExamined {
-			return page, hooks.Cursor(last)
+			return page, hooks.Cursor(last), nil
 		}
 		examined++
 		last = seq
@@ -93,7 +134,7 @@ func list[T any](rows iter.Seq2[int64, T], limit int, match func(T) bool) (page 
 			page = append(page, row)
 		}
 	}
-	return page, ""
+	return page, "", nil
 }
 
 func within(t time.Time, q hooks.Query) bool {

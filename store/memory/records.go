@@ -8,7 +8,8 @@ import (
 	"example.com/hooks"
 )
 
-// Put is [hooks.Store]'s.
+// Put is [hooks.Store]'s. When an entry of emit cannot be enqueued, it returns
+// [hooks.ErrNotFound] and has changed nothing at all.
 func (s *Store) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (version int64, err error) {
 	if err := s.enter(ctx); err != nil {
 		return 0, err
@@ -17,6 +18,10 @@ func (s *Store) Put(ctx context.Context, now time.Time, r hooks.Record, emit []h
 	if !s.current(r) {
 		return 0, hooks.ErrConflict
 	}
+	emitted := draft{store: s, now: now}
+	if err := emitted.plan(emit); err != nil {
+		return 0, err
+	}
 	if old := s.records[r.Key]; old != nil {
 		s.recordLog.remove(old.Version)
 	}
@@ -24,6 +29,7 @@ func (s *Store) Put(ctx context.Context, now time.Time, r hooks.Record, emit []h
 	r.Version = s.next()
 	s.records[r.Key] = &r
 	s.recordLog.add(r.Version, &r)
+	emitted.write()
 	return r.Version, nil
 }
 
