@@ -32,12 +32,15 @@ func (s *Store) Claim(
 // unfinished ones are those up to 3; a list of them would cost SQLite a
 // temporary table for every row that it changes, and index. Where an
 // index is named, another would look better to SQLite if the application has
-// it gather statistics of the tables (ANALYZE), and be a scan.
+// it gather statistics of the tables (ANALYZE), and be a scan. The two halves of
+// dueSQL are merged as they are read; neither is read beyond what the claim takes.
 const (
 	dueSQL = `SELECT ` + deliveryColumns + ` FROM hooks_deliveries INDEXED BY hooks_deliveries_due
-		WHERE subscriber = ? AND due <= ? AND status <= 3 AND parked = 0
-		AND (status <> 3 OR due <= ?)
-		ORDER BY due, seq LIMIT ?`
+		WHERE subscriber = ?1 AND due <= ?2 AND status < 3 AND parked = 0
+		UNION ALL
+		SELECT ` + deliveryColumns + ` FROM hooks_deliveries INDEXED BY hooks_deliveries_leased
+		WHERE subscriber = ?1 AND due <= min(?2, ?3) AND status = 3 AND parked = 0
+		ORDER BY due, seq LIMIT ?4`
 	leaseSQL = `UPDATE hooks_deliveries
 		SET status = 3, due = ?, lost = lost + (status = 3), token = token + 1
 		WHERE seq IN (SELECT value FROM json_each(?))`
@@ -94,24 +97,39 @@ func (t *tx) withEvents(ds []hooks.Delivery) ([]hooks.Entry, error) {
 }
 
 // list returns the JSON of values, for json_each.
-func list[T int64 | string](values []T) string {
+func list[T ~int64 | ~string](values []T) string {
 	b, _ := json.Marshal(values) // numbers and strings always can be
 	return string(b)
 }
 
-// The recursion goes from one subscriber to the next, with a seek for each.
+// The recursion goes from one subscriber to the next, with a seek in each of the two
+// indexes.
 const backlogSQL = `WITH RECURSIVE lanes (subscriber) AS (
-		SELECT (SELECT subscriber FROM hooks_deliveries INDEXED BY hooks_deliveries_due
-			WHERE subscriber >= '' AND status <= 3 AND parked = 0 ORDER BY subscriber LIMIT 1)
+		SELECT min(subscriber) FROM (
+			SELECT (SELECT subscriber FROM hooks_deliveries INDEXED BY hooks_deliveries_due
+				WHERE subscriber >= '' AND status < 3 AND parked = 0 ORDER BY subscriber LIMIT 1) AS subscriber
+			UNION ALL
+			SELECT (SELECT subscriber FROM hooks_deliveries INDEXED BY hooks_deliveries_leased
+				WHERE subscriber >= '' AND status = 3 AND parked = 0 ORDER BY subscriber LIMIT 1))
 		UNION ALL
-		SELECT (SELECT d.subscriber FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_due
-			WHERE d.subscriber > lanes.subscriber AND d.status <= 3 AND d.parked = 0
-			ORDER BY d.subscriber LIMIT 1)
+		SELECT (SELECT min(subscriber) FROM (
+			SELECT (SELECT d.subscriber FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_due
+				WHERE d.subscriber > lanes.subscriber AND d.status < 3 AND d.parked = 0
+				ORDER BY d.subscriber LIMIT 1) AS subscriber
+			UNION ALL
+			SELECT (SELECT d.subscriber FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_leased
+				WHERE d.subscriber > lanes.subscriber AND d.status = 3 AND d.parked = 0
+				ORDER BY d.subscriber LIMIT 1)))
 		FROM lanes WHERE lanes.subscriber IS NOT NULL
 	)
-	SELECT subscriber, (SELECT d.due FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_due
-		WHERE d.subscriber = lanes.subscriber AND d.status <= 3 AND d.parked = 0
-		ORDER BY d.due LIMIT 1)
+	SELECT subscriber, (SELECT min(due) FROM (
+		SELECT (SELECT d.due FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_due
+			WHERE d.subscriber = lanes.subscriber AND d.status < 3 AND d.parked = 0
+			ORDER BY d.due LIMIT 1) AS due
+		UNION ALL
+		SELECT (SELECT d.due FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_leased
+			WHERE d.subscriber = lanes.subscriber AND d.status = 3 AND d.parked = 0
+			ORDER BY d.due LIMIT 1)))
 	FROM lanes WHERE subscriber IS NOT NULL`
 
 // Backlog is [hooks.Store]'s. Deliveries that wait for another of their

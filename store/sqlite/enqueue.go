@@ -96,8 +96,8 @@ func (t *tx) storeMissing(e hooks.Entry) (r hooks.Receipt, err error) {
 
 const addEventSQL = `INSERT INTO hooks_events
 	(seq, id, type, tenant, time, ordering_key, idempotency_key, deliver_at, expires_at,
-	 metadata, fanout, stored, unheard, data)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	 metadata, fanout, stored, unheard, data, erased)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 
 // addEvent reports false if the event is there already.
 func (t *tx) addEvent(now time.Time, e hooks.Entry) (added bool, err error) {
@@ -108,7 +108,7 @@ func (t *tx) addEvent(now time.Time, e hooks.Entry) (added bool, err error) {
 	ev := &e.Event
 	n, err := t.exec(addEventSQL, seq, ev.ID, ev.Type, ev.Tenant, micros(ev.Time),
 		ev.OrderingKey, ev.IdempotencyKey, micros(ev.DeliverAt), micros(ev.ExpiresAt),
-		asJSON(ev.Metadata), len(e.Deliveries), micros(now), len(e.Deliveries) == 0, []byte(ev.Data))
+		asJSON(ev.Metadata), len(e.Deliveries), micros(now), len(e.Deliveries) == 0, []byte(ev.Data), micros(ev.Erased))
 	return n > 0, err
 }
 

@@ -24,10 +24,11 @@ const (
 		SELECT tenant, key FROM hooks_keys WHERE until < ? ORDER BY until LIMIT ?)`
 )
 
-// Prune is [hooks.Store]'s. A limit that is not positive removes nothing.
+// Prune is [hooks.Store]'s. A limit that is not positive removes nothing, but does not
+// keep p.Erase from being erased.
 func (s *Store) Prune(ctx context.Context, p hooks.Cutoffs) (n int, err error) {
 	if p.Limit <= 0 {
-		p = hooks.Cutoffs{}
+		p = hooks.Cutoffs{Erase: p.Erase, Now: p.Now}
 	}
 	return write(ctx, &s.writer, "prune", func(t *tx) (int, error) { return t.prune(p) })
 }
@@ -46,7 +47,15 @@ func (t *tx) prune(p hooks.Cutoffs) (n int, err error) {
 		return 0, err
 	}
 	keys, err := t.pruneBefore(pruneKeysSQL, p.Keys, p.Limit)
-	return done + doneEvents + failed + failedEvents + unheard + keys, err
+	if err != nil {
+		return 0, err
+	}
+	minutes, err := t.pruneBefore(pruneMinutesSQL, p.Minutes, p.Limit)
+	if err != nil {
+		return 0, err
+	}
+	erased, err := t.erase(p.Erase, p.Now)
+	return done + doneEvents + failed + failedEvents + unheard + keys + minutes + erased, err
 }
 
 func (t *tx) pruneBefore(query string, before time.Time, limit int) (int, error) {

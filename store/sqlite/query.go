@@ -13,15 +13,8 @@ import (
 )
 
 const (
-	// maxPage bounds the rows of one page.
-	maxPage = 1000
-	// maxExamined bounds the rows that are read for one page.
-	maxExamined = 5000
-)
-
-const (
 	eventColumns = `seq, id, type, tenant, time, ordering_key, idempotency_key, deliver_at,
-		expires_at, metadata, data`
+		expires_at, metadata, data, erased`
 	deliveryColumns = `seq, event_id, subscriber, type, tenant, ordering_key, status, reason, due,
 		run, attempts, lost, token, created, updated, code, error`
 	attemptsSQL = `SELECT run, number, token, start, dns, connect, tls, wait, took, url, code, error,
@@ -36,17 +29,44 @@ func (s *Store) Events(
 ) (page []hooks.Event, next string, err error) {
 	var source, filter condition
 	source.add(q.Event != "", "id = ?", q.Event)
+	source.add(q.Key != "", keySQL, q.Tenant, q.Key, q.Tenant, q.Key)
 	filter.addCommon(q, "stored")
 	p := pager{table: "hooks_events", columns: eventColumns, source: source, filter: filter}
 	return fetch(ctx, s, p, q, scanEvent, func(ev hooks.Event) int64 { return ev.Seq })
 }
+
+// keySQL is true of the event that has an idempotency key. One that was stored later under
+// the same id may have another key, or none.
+const keySQL = `id = (SELECT event_id FROM hooks_keys WHERE tenant = ? AND key = ?)
+	AND tenant = ? AND idempotency_key = ?`
 
 // Deliveries is [hooks.Store]'s. A page has at most 1,000 rows. A cursor that
 // no page returned is a [*hooks.InvalidError].
 func (s *Store) Deliveries(
 	ctx context.Context, q hooks.Query,
 ) (page []hooks.Delivery, next string, err error) {
-	var source, filter condition
+	source, filter := deliveryTerms(q)
+	p := pager{table: "hooks_deliveries", columns: deliveryColumns, source: source, filter: filter}
+	return fetch(ctx, s, p, q, scanDelivery, func(d hooks.Delivery) int64 { return d.Seq })
+}
+
+// Count is [hooks.Reporter]'s.
+func (s *Store) Count(ctx context.Context, q hooks.Query, most int) (int, error) {
+	source, filter := deliveryTerms(q)
+	where := strings.Join(slices.Concat(source.terms, filter.terms, []string{"true"}), " AND ")
+	counts, err := read(ctx, s, "count", func(rows *sql.Rows) (n int, err error) {
+		err = rows.Scan(&n)
+		return n, err
+	}, `SELECT count(*) FROM (SELECT 1 FROM hooks_deliveries WHERE `+where+` LIMIT ?)`,
+		slices.Concat(source.args, filter.args, []any{max(most, 0)})...) // a negative limit is none
+	if err != nil {
+		return 0, err
+	}
+	return counts[0], nil
+}
+
+// deliveryTerms returns the conditions of q on deliveries.
+func deliveryTerms(q hooks.Query) (source, filter condition) {
 	source.add(q.Event != "", "event_id = ?", q.Event)
 	source.add(q.Subscriber != "", "subscriber = ?", q.Subscriber)
 	if len(q.Statuses) == 1 { // a literal, for the index of failed ones
@@ -54,9 +74,10 @@ func (s *Store) Deliveries(
 	} else {
 		filter.add(len(q.Statuses) > 0, "status IN "+anyOf, list(numbers(q.Statuses)))
 	}
+	filter.add(len(q.Reasons) > 0, "reason IN "+anyOf, list(q.Reasons))
+	filter.add(len(q.Errors) > 0, "error IN "+anyOf, list(q.Errors))
 	filter.addCommon(q, "created")
-	p := pager{table: "hooks_deliveries", columns: deliveryColumns, source: source, filter: filter}
-	return fetch(ctx, s, p, q, scanDelivery, func(d hooks.Delivery) int64 { return d.Seq })
+	return source, filter
 }
 
 const anyOf = "(SELECT value FROM json_each(?))"
@@ -66,92 +87,6 @@ func numbers(statuses []hooks.Status) (list []int64) {
 		list = append(list, int64(st))
 	}
 	return list
-}
-
-// A condition is the terms of a WHERE clause.
-type condition struct {
-	terms []string
-	args  []any
-}
-
-func (c *condition) add(when bool, term string, args ...any) {
-	if when {
-		c.terms = append(c.terms, term)
-		c.args = append(c.args, args...)
-	}
-}
-
-func (c *condition) addCommon(q hooks.Query, stored string) {
-	c.add(q.Tenant != "", "tenant = ?", q.Tenant)
-	c.add(len(q.Types) > 0, "type IN "+anyOf, list(q.Types))
-	c.add(!q.From.IsZero(), stored+" >= ?", micros(q.From))
-	c.add(!q.To.IsZero(), stored+" < ?", micros(q.To))
-}
-
-// A pager lists rows of a table, highest seq first. The rows of source are
-// found by an index, more or less; of those it examines some, by filter.
-type pager struct {
-	table, columns string
-	source, filter condition
-}
-
-// window is the statement that finds the last of the rows to examine.
-func (p pager) window() string {
-	return fmt.Sprintf(`SELECT count(*), ifnull(min(seq), 0) FROM (
-		SELECT seq FROM %s WHERE %s ORDER BY seq DESC LIMIT %d)`,
-		p.table, strings.Join(append(p.source.terms, "seq < ?"), " AND "), maxExamined)
-}
-
-func (p pager) rows() string {
-	terms := slices.Concat(p.source.terms, p.filter.terms, []string{"seq < ? AND seq >= ?"})
-	return fmt.Sprintf(`SELECT %s FROM %s WHERE %s ORDER BY seq DESC LIMIT ?`,
-		p.columns, p.table, strings.Join(terms, " AND "))
-}
-
-// fetch returns the page of q, and the cursor of the page that follows.
-func fetch[T any](
-	ctx context.Context, s *Store, p pager, q hooks.Query,
-	each func(*sql.Rows) (T, error), seq func(T) int64,
-) (page []T, next string, err error) {
-	from, err := q.Position()
-	if err != nil {
-		return nil, "", err
-	}
-	limit := q.PageSize(maxPage)
-	w, err := s.examine(ctx, p, from)
-	if err != nil {
-		return nil, "", err
-	}
-	page, err = read(ctx, s, "list", each, p.rows(),
-		slices.Concat(p.source.args, p.filter.args, []any{from, w.last, limit})...)
-	switch {
-	case err != nil:
-		return nil, "", err
-	case len(page) == limit:
-		return page, hooks.Cursor(seq(page[limit-1])), nil
-	case w.examined == maxExamined:
-		return page, hooks.Cursor(w.last), nil
-	}
-	return page, "", nil
-}
-
-// A window is how many rows a page may examine, and the last of them.
-type window struct{ examined, last int64 }
-
-// examine bounds a page that begins below from. Where nothing is left to
-// filter, its limit is bound enough.
-func (s *Store) examine(ctx context.Context, p pager, from int64) (w window, err error) {
-	if len(p.filter.terms) == 0 {
-		return w, nil
-	}
-	windows, err := read(ctx, s, "list", func(rows *sql.Rows) (w window, err error) {
-		err = rows.Scan(&w.examined, &w.last)
-		return w, err
-	}, p.window(), append(p.source.args, from)...)
-	if err != nil {
-		return w, err
-	}
-	return windows[0], nil
 }
 
 // Attempts is [hooks.Store]'s.
@@ -204,7 +139,7 @@ func scan[T any](rows *sql.Rows, each func(*sql.Rows) (T, error)) (list []T, err
 func scanEvent(rows *sql.Rows) (ev hooks.Event, err error) {
 	err = rows.Scan(&ev.Seq, &ev.ID, &ev.Type, &ev.Tenant, (*stamp)(&ev.Time),
 		&ev.OrderingKey, &ev.IdempotencyKey, (*stamp)(&ev.DeliverAt), (*stamp)(&ev.ExpiresAt),
-		fromJSON{&ev.Metadata}, (*[]byte)(&ev.Data))
+		fromJSON{&ev.Metadata}, (*[]byte)(&ev.Data), (*stamp)(&ev.Erased))
 	return ev, err
 }
 

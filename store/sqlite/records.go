@@ -16,8 +16,9 @@ const (
 	recordsSQL = `SELECT key, version, data FROM hooks_records WHERE version > ? ORDER BY version`
 )
 
-// Put is [hooks.Store]'s.
-func (s *Store) Put(ctx context.Context, _ time.Time, r hooks.Record, emit []hooks.Entry) (version int64, err error) {
+// Put is [hooks.Store]'s. When an entry of emit cannot be enqueued, it returns
+// [hooks.ErrNotFound] and has changed nothing at all.
+func (s *Store) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (version int64, err error) {
 	version, err = write(ctx, &s.writer, "put "+r.Key, func(t *tx) (int64, error) {
 		current, err := t.current(r)
 		if err != nil || !current {
@@ -27,7 +28,10 @@ func (s *Store) Put(ctx context.Context, _ time.Time, r hooks.Record, emit []hoo
 		if err != nil {
 			return 0, err
 		}
-		_, err = t.exec(putSQL, r.Key, version, contents(r.Data))
+		if _, err := t.exec(putSQL, r.Key, version, contents(r.Data)); err != nil {
+			return 0, err
+		}
+		_, err = t.enqueue(now, emit)
 		return version, err
 	})
 	if err == nil && version == 0 {

@@ -50,8 +50,8 @@ import (
 	"example.com/hooks"
 )
 
-// A Store is a [hooks.Store], [hooks.Exclusive] and [hooks.Waker]. Make one
-// with [Open] or [New]. Its methods are safe for concurrent use.
+// A Store is a [hooks.Store], [hooks.Exclusive], [hooks.Waker], [hooks.Weak] and
+// [hooks.Reporter]. Make one with [Open] or [New]. Its methods are safe for concurrent use.
 //
 // The methods return errors that say what ails the database, such as
 // [ErrFull]; when the cause is gone they work again, except after
@@ -75,6 +75,8 @@ var (
 	_ hooks.Store     = (*Store)(nil)
 	_ hooks.Exclusive = (*Store)(nil)
 	_ hooks.Waker     = (*Store)(nil)
+	_ hooks.Weak      = (*Store)(nil)
+	_ hooks.Reporter  = (*Store)(nil)
 )
 
 // readers is how many queries may run at once in a file of our own.

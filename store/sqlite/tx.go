@@ -130,9 +130,10 @@ var (
 		overwriteSQL, placeSQL, moveSQL, headSQL, nextSQL, parkSQL, addAttemptSQL,
 		versionSQL, putSQL,
 		pruneDoneSQL, pruneFailedSQL, pruneAttemptsSQL, pruneEventSQL, pruneUnheardSQL, pruneKeysSQL,
+		pruneMinutesSQL, minuteSQL, putMinuteSQL, eraseEventSQL, eraseAttemptsSQL,
 		voidSQL,
 	}
-	reads = []string{seqSQL, backlogSQL, attemptsSQL, recordsSQL}
+	reads = []string{seqSQL, backlogSQL, attemptsSQL, recordsSQL, minutesSQL}
 )
 
 func prepare(db *sql.DB, queries []string) (map[string]*sql.Stmt, error) {
