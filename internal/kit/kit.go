@@ -18,6 +18,7 @@
 //	Publish                   publishes an event as it is given
 //	Events, Deliveries        list all that is stored
 //	Delivery                  returns one delivery
+//	Describe                  returns as text what is read from a store
 //
 // Subscribers, and what they were sent:
 //

@@ -20,9 +20,11 @@ import (
 const childEnv = "HOOKS_TEST_DISPATCH"
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(childEnv); path != "" {
-		fmt.Println(dispatch(path))
-		select {} // until it is killed
+	for env, do := range map[string]func(path string) string{childEnv: dispatch, migrateEnv: migrateHalfway} {
+		if path := os.Getenv(env); path != "" {
+			fmt.Println(do(path))
+			select {} // until it is killed
+		}
 	}
 	os.Exit(m.Run())
 }
@@ -49,7 +51,7 @@ func TestADispatcherThatIsKilledIsFollowedAtOnce(t *testing.T) {
 	if err := enqueue(s, entry("e", "crm")); err != nil {
 		t.Fatal(err)
 	}
-	child := startDispatcher(t, path)
+	child := startChild(t, childEnv, path)
 	if _, err := s.Lock(t.Context(), at(1)); !errors.Is(err, hooks.ErrLocked) {
 		t.Fatalf("Lock beside another process = %v; want ErrLocked", err)
 	}
@@ -79,10 +81,12 @@ func TestADispatcherThatIsKilledIsFollowedAtOnce(t *testing.T) {
 	}
 }
 
-func startDispatcher(t *testing.T, path string) *exec.Cmd {
+// startChild starts another process that does what env says with the file at path, and
+// returns when it has.
+func startChild(t *testing.T, env, path string) *exec.Cmd {
 	t.Helper()
 	child := exec.Command(os.Args[0], "-test.run=^$")
-	child.Env = append(os.Environ(), childEnv+"="+path)
+	child.Env = append(os.Environ(), env+"="+path)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	if err != nil {
