@@ -118,7 +118,7 @@ func (v *view) countLane(ctx context.Context, l BacklogLane, tenant string) (Bac
 
 // count returns how many deliveries match q.
 func (h *Hooks) count(ctx context.Context, q Query) (Count, error) {
-	if r, ok := h.store.(Reporter); ok {
+	if r, ok := optional[Reporter](h.store); ok {
 		n, err := r.Count(ctx, q, mostCounted+1)
 		return countUpTo(n, mostCounted), err
 	}

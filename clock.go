@@ -50,7 +50,7 @@ func (h *Hooks) now() time.Time {
 func (h *Hooks) reading() (at time.Time, steps time.Duration) {
 	local, wall := h.clocks()
 	a := h.anchor.Load()
-	if _, ok := optional[Clock](h.store); !ok && (a == nil || a.at(local).Sub(wall).Abs() > step) {
+	if h.clock == nil && (a == nil || a.at(local).Sub(wall).Abs() > step) {
 		a = h.reanchor(a, anchor{store: wall, local: local, wall: wall})
 	}
 	if a == nil {
@@ -108,7 +108,7 @@ func (h *Hooks) sync(ctx context.Context, tx Tx) error {
 	if !h.clockIsStale() {
 		return nil
 	}
-	c, _ := optional[Clock](h.store)
+	c := h.clock
 	if inTx, ok := tx.(Clock); ok {
 		c = inTx
 	}
@@ -134,9 +134,8 @@ func (h *Hooks) sync(ctx context.Context, tx Tx) error {
 
 // clockIsStale reports whether the store has a clock that must be read again.
 func (h *Hooks) clockIsStale() bool {
-	_, ok := optional[Clock](h.store)
 	_, wall := h.clocks()
-	return ok && h.anchor.Load().stale(wall)
+	return h.clock != nil && h.anchor.Load().stale(wall)
 }
 
 // stale reports whether it is time for another reading. It uses the wall clock, because

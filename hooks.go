@@ -48,6 +48,7 @@ type Hooks struct {
 
 	cfg      Config
 	store    Store
+	clock    Clock // the store's, or nil
 	log      *slog.Logger
 	trace    tracer
 	dir      *directory
@@ -95,6 +96,7 @@ func New(c Config) (*Hooks, error) {
 		creating:   make(chan struct{}, 1),
 	}
 	h.view = view{h: h, all: true}
+	h.clock, _ = optional[Clock](c.Store)
 	h.client = &client{c.Egress, c.Transport, c.UserAgent, h.attemptLog, h.now}
 	h.dir = newDirectory(c.Logger, c.Keeper, h.connect)
 	return h, nil

@@ -68,9 +68,8 @@ func (d *dispatcher) save(ctx context.Context, batch []outcome) (stale []Deliver
 
 // datesAlone reports whether all times in the store are by the clock of this process.
 func (d *dispatcher) datesAlone() bool {
-	_, shared := optional[Clock](d.h.store)
 	_, alone := optional[Exclusive](d.h.store)
-	return alone && !shared
+	return alone && d.h.clock == nil
 }
 
 // date changes the Due of an outcome so that it follows the clock steps that the waits in

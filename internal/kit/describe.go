@@ -18,7 +18,7 @@ import (
 func Describe(t *testing.T, h *hooks.Hooks) string {
 	t.Helper()
 	var b strings.Builder
-	endpoints, _, err := h.Endpoints(t.Context(), "", 100)
+	endpoints, _, err := h.Endpoints(t.Context(), hooks.Query{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
