@@ -1,9 +1,11 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"example.com/hooks"
@@ -102,41 +104,44 @@ func list[T ~int64 | ~string](values []T) string {
 	return string(b)
 }
 
-// The recursion goes from one subscriber to the next, with a seek in each of the two
-// indexes.
-const backlogSQL = `WITH RECURSIVE lanes (subscriber) AS (
-		SELECT min(subscriber) FROM (
-			SELECT (SELECT subscriber FROM hooks_deliveries INDEXED BY hooks_deliveries_due
-				WHERE subscriber >= '' AND status < 3 AND parked = 0 ORDER BY subscriber LIMIT 1) AS subscriber
-			UNION ALL
-			SELECT (SELECT subscriber FROM hooks_deliveries INDEXED BY hooks_deliveries_leased
-				WHERE subscriber >= '' AND status = 3 AND parked = 0 ORDER BY subscriber LIMIT 1))
+// Each recursion goes from one subscriber to the next, with a seek for each: the first
+// through what waits, the second through the leases that there are.
+const backlogSQL = `WITH RECURSIVE waiting (subscriber) AS (
+		SELECT (SELECT subscriber FROM hooks_deliveries INDEXED BY hooks_deliveries_due
+			WHERE subscriber >= '' AND status < 3 AND parked = 0 ORDER BY subscriber LIMIT 1)
 		UNION ALL
-		SELECT (SELECT min(subscriber) FROM (
-			SELECT (SELECT d.subscriber FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_due
-				WHERE d.subscriber > lanes.subscriber AND d.status < 3 AND d.parked = 0
-				ORDER BY d.subscriber LIMIT 1) AS subscriber
-			UNION ALL
-			SELECT (SELECT d.subscriber FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_leased
-				WHERE d.subscriber > lanes.subscriber AND d.status = 3 AND d.parked = 0
-				ORDER BY d.subscriber LIMIT 1)))
-		FROM lanes WHERE lanes.subscriber IS NOT NULL
+		SELECT (SELECT d.subscriber FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_due
+			WHERE d.subscriber > waiting.subscriber AND d.status < 3 AND d.parked = 0
+			ORDER BY d.subscriber LIMIT 1)
+		FROM waiting WHERE waiting.subscriber IS NOT NULL
+	), leased (subscriber) AS (
+		SELECT (SELECT subscriber FROM hooks_deliveries INDEXED BY hooks_deliveries_leased
+			WHERE subscriber >= '' AND status = 3 AND parked = 0 ORDER BY subscriber LIMIT 1)
+		UNION ALL
+		SELECT (SELECT d.subscriber FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_leased
+			WHERE d.subscriber > leased.subscriber AND d.status = 3 AND d.parked = 0
+			ORDER BY d.subscriber LIMIT 1)
+		FROM leased WHERE leased.subscriber IS NOT NULL
 	)
-	SELECT subscriber, (SELECT min(due) FROM (
-		SELECT (SELECT d.due FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_due
-			WHERE d.subscriber = lanes.subscriber AND d.status < 3 AND d.parked = 0
-			ORDER BY d.due LIMIT 1) AS due
-		UNION ALL
-		SELECT (SELECT d.due FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_leased
-			WHERE d.subscriber = lanes.subscriber AND d.status = 3 AND d.parked = 0
-			ORDER BY d.due LIMIT 1)))
-	FROM lanes WHERE subscriber IS NOT NULL`
+	SELECT subscriber, (SELECT d.due FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_due
+		WHERE d.subscriber = waiting.subscriber AND d.status < 3 AND d.parked = 0
+		ORDER BY d.due LIMIT 1)
+	FROM waiting WHERE subscriber IS NOT NULL
+	UNION ALL
+	SELECT subscriber, (SELECT d.due FROM hooks_deliveries AS d INDEXED BY hooks_deliveries_leased
+		WHERE d.subscriber = leased.subscriber AND d.status = 3 AND d.parked = 0
+		ORDER BY d.due LIMIT 1)
+	FROM leased WHERE subscriber IS NOT NULL`
 
 // Backlog is [hooks.Store]'s. Deliveries that wait for another of their
 // ordering key never count. The list is in the order of subscribers.
 func (s *Store) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
-	return read(ctx, s, "backlog", func(rows *sql.Rows) (w hooks.BacklogLane, err error) {
+	list, err := read(ctx, s, "backlog", func(rows *sql.Rows) (w hooks.BacklogLane, err error) {
 		err = rows.Scan(&w.Subscriber, (*stamp)(&w.Due))
 		return w, err
 	}, backlogSQL)
+	slices.SortFunc(list, func(a, b hooks.BacklogLane) int {
+		return cmp.Or(cmp.Compare(a.Subscriber, b.Subscriber), a.Due.Compare(b.Due))
+	})
+	return slices.CompactFunc(list, func(a, b hooks.BacklogLane) bool { return a.Subscriber == b.Subscriber }), err
 }
