@@ -47,7 +47,7 @@ func (v *view) check(ctx context.Context) error {
 	return checkContext(ctx)
 }
 
-func (v *view) isNobodys() bool { return v.h == nil || !v.all && v.tenant == "" }
+func (v *view) isNobodys() bool { return !v.all && v.tenant == "" }
 
 // begin is check for methods that show deliveries. A tenant's view must know which
 // subscribers are endpoints, so it reads them.
