@@ -74,6 +74,44 @@ func ExampleHooks_Publish() {
 	// evt_1 true <nil>
 }
 
+// All ranges over every page of a list.
+func ExampleAll() {
+	h, _ := hooks.New(hooks.Config{Store: memory.New()})
+	h.Register(InvoicePaid)
+	ctx := context.Background()
+	for _, id := range []string{"evt_1", "evt_2", "evt_3"} {
+		ev := InvoicePaid.New(Invoice{ID: "in"})
+		ev.ID = id
+		h.Publish(ctx, ev)
+	}
+	for ev, err := range hooks.All(ctx, h.Events, hooks.Query{Types: []string{"invoice.*"}, Limit: 2}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(ev.ID)
+	}
+	// Output:
+	// evt_3
+	// evt_2
+	// evt_1
+}
+
+// A portal gets the view of its customer, and cannot touch what is another's.
+func ExampleHooks_Tenant() {
+	h, _ := hooks.New(hooks.Config{Store: memory.New()})
+	h.Register(InvoicePaid)
+	ctx := context.Background()
+	h.PutEndpoint(ctx, hooks.Endpoint{ID: "crm", Tenant: "rival", URL: "https://crm.example.com/in", Events: []string{"**"}})
+
+	portal := h.Tenant("acme")
+	ep, err := portal.PutEndpoint(ctx, hooks.Endpoint{ID: "erp", URL: "https://erp.example.com/in", Events: []string{"**"}})
+	fmt.Println(ep.ID, ep.Tenant, err)
+	fmt.Println(portal.DeleteEndpoint(ctx, "crm"))
+	// Output:
+	// erp acme <nil>
+	// hooks: endpoint "crm": hooks: not found
+}
+
 // A pattern that matches nothing is refused: a typo must not swallow events.
 func ExampleHooks_PutEndpoint() {
 	h, _ := hooks.New(hooks.Config{Store: memory.New()})
