@@ -123,7 +123,9 @@ type probe func(t *hooks.Tenant, n names) string
 // probes has every method of Tenant. A method without a probe fails the test.
 var probes = map[string][]probe{
 	"Publish": {
-		func(t *hooks.Tenant, n names) string { return said(t.Publish(bg, hooks.Event{Type: n.typ, Data: []byte("1")})) },
+		func(t *hooks.Tenant, n names) string {
+			return said(t.Publish(bg, hooks.Event{Type: n.typ, Data: []byte("1")}))
+		},
 		func(t *hooks.Tenant, n names) string {
 			return said(t.Publish(bg, hooks.Event{Type: "invoice.paid", Tenant: n.tenant, Data: []byte("1")}))
 		},
@@ -174,7 +176,9 @@ var probes = map[string][]probe{
 		func(t *hooks.Tenant, n names) string {
 			return listed(t.Deliveries, hooks.Query{Event: n.event, Subscriber: n.subscriber})
 		},
-		func(t *hooks.Tenant, n names) string { return listed(t.Deliveries, hooks.Query{Types: []string{n.typ}}) },
+		func(t *hooks.Tenant, n names) string {
+			return listed(t.Deliveries, hooks.Query{Types: []string{n.typ}})
+		},
 		func(t *hooks.Tenant, n names) string { return listed(t.Deliveries, hooks.Query{Tenant: n.tenant}) },
 	},
 	"Attempts": {func(t *hooks.Tenant, n names) string { return found(t.Attempts(bg, n.delivery())) }},
