@@ -54,7 +54,7 @@ func TestNewRefuses(t *testing.T) {
 				defer db.Close()
 				db.SetMaxOpenConns(c.conns)
 			}
-			s, err := sqlite.New(db)
+			s, err := sqlite.New(db, sqlite.Config{})
 			if err == nil {
 				defer s.Close()
 			}
@@ -119,7 +119,7 @@ func TestBusyAtNew(t *testing.T) {
 	db := openDB(t, path)
 	tx := beginTx(t, openDB(t, path+"?_txlock=immediate"))
 	defer tx.Rollback()
-	_, err := sqlite.New(db)
+	_, err := sqlite.New(db, sqlite.Config{})
 	ailing(t, err, sqlite.ErrBusy, 5)
 	if err == nil || !strings.Contains(err.Error(), "_pragma=busy_timeout(5000)") {
 		t.Errorf("New = %v; want that it speaks of busy_timeout", err)

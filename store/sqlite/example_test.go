@@ -57,7 +57,7 @@ func ExampleStore_Tx() {
 		log.Fatal(err)
 	}
 	defer db.Close()
-	store, err := sqlite.New(db)
+	store, err := sqlite.New(db, sqlite.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func ExampleStore_Weaknesses() {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	store, err := sqlite.New(db)
+	store, err := sqlite.New(db, sqlite.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func ExampleStore_Weaknesses() {
 }
 
 // A process that only publishes, beside one that delivers from the same file:
-// the other sets Shared, so that it notices what this one has written.
+// both open it as a shared one, so that the other notices what this one has written.
 func ExampleStore_Wait() {
 	dir, err := os.MkdirTemp("", "hooks")
 	if err != nil {
@@ -130,14 +130,13 @@ func ExampleStore_Wait() {
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "hooks.db")
 
-	dispatcher, err := sqlite.Open(path)
+	dispatcher, err := sqlite.OpenShared(path)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer dispatcher.Close()
-	dispatcher.Shared = true
 
-	publisher, err := sqlite.Open(path)
+	publisher, err := sqlite.OpenShared(path)
 	if err != nil {
 		log.Fatal(err)
 	}

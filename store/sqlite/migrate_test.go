@@ -84,7 +84,7 @@ func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 	mustExec(t, db, `CREATE TABLE hooks_minutes (mine TEXT)`)
 	before := digests(t, db)
 	for range 2 {
-		if s, err := sqlite.New(db); err == nil {
+		if s, err := sqlite.New(db, sqlite.Config{}); err == nil {
 			s.Close()
 			t.Fatal("New = nil; want an error, because a table is in the way")
 		}

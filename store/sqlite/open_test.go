@@ -195,7 +195,7 @@ func TestNewRefusesANewerVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustExec(t, db, `UPDATE hooks_schema SET version = 99`)
-	if _, err := sqlite.New(db); !errors.Is(err, hooks.ErrTooNew) {
+	if _, err := sqlite.New(db, sqlite.Config{}); !errors.Is(err, hooks.ErrTooNew) {
 		t.Errorf("New = %v; want ErrTooNew", err)
 	}
 }

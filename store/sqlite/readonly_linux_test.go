@@ -44,7 +44,7 @@ func TestAReadOnlyMount(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := sqlite.New(db); !errors.Is(err, sqlite.ErrReadOnly) {
+		if _, err := sqlite.New(db, sqlite.Config{}); !errors.Is(err, sqlite.ErrReadOnly) {
 			t.Errorf("New(%s) = %v; want ErrReadOnly", name, err)
 		}
 		db.Close()
@@ -60,7 +60,7 @@ func lockReadOnly(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	s, err := sqlite.New(db)
+	s, err := sqlite.New(db, sqlite.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@
 //
 //	db, err := sql.Open("sqlite", "file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_txlock=immediate")
 //	...
-//	store, err := sqlite.New(db)
+//	store, err := sqlite.New(db, sqlite.Config{})
 //	...
 //	tx, err := db.BeginTx(ctx, nil)
 //	...
@@ -57,10 +57,7 @@ import (
 // [ErrFull]; when the cause is gone they work again, except after
 // [ErrReplaced].
 type Store struct {
-	// Shared says that other processes write to this file too. [Store.Wait]
-	// then looks 20 times a second whether they did. Set it before first use.
-	Shared bool
-
+	shared bool // see [Config]
 	writer writer
 	watch  watch
 	lock   lock
@@ -79,6 +76,15 @@ var (
 	_ hooks.Reporter  = (*Store)(nil)
 )
 
+// A Config says how a database is used. The zero Config is for a database that no other
+// process writes to.
+type Config struct {
+	// Shared says that other processes write to the database too. A dispatcher then looks
+	// 20 times a second whether they did; else it would find what they publish only when it
+	// looks for another reason.
+	Shared bool
+}
+
 // readers is how many queries may run at once in a file of our own.
 const readers = 4
 
@@ -91,7 +97,17 @@ const readers = 4
 // [hooks.ErrTooNew] for one of a later version, and leaves them as they are;
 // and [ErrReadOnly] where nothing may be written. Symbolic links are followed
 // once, now: pointing one elsewhere later changes nothing for this Store.
-func Open(path string) (*Store, error) {
+//
+// A dispatcher on this Store does not look for what other processes write to the file;
+// with [OpenShared] it does.
+func Open(path string) (*Store, error) { return openFile(path, Config{}) }
+
+// OpenShared is [Open] for a file that other processes write to as well, because they
+// publish to it. Every process opens it in this way; one of them delivers at a time, see
+// [Store.Lock].
+func OpenShared(path string) (*Store, error) { return openFile(path, Config{Shared: true}) }
+
+func openFile(path string, c Config) (*Store, error) {
 	s, err := open(path)
 	if _, invalid := errors.AsType[*hooks.InvalidError](err); invalid {
 		return nil, err
@@ -99,6 +115,7 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
 	}
+	s.shared = c.Shared
 	return s, nil
 }
 
@@ -211,11 +228,11 @@ func (s *Store) openPools(w, r string) (err error) {
 // would have a database of its own.
 //
 // A db that cannot be used is a [*hooks.InvalidError].
-func New(db *sql.DB) (*Store, error) {
+func New(db *sql.DB, c Config) (*Store, error) {
 	if err := checkDriver(db); err != nil {
 		return nil, err
 	}
-	s := &Store{db: db}
+	s := &Store{db: db, shared: c.Shared}
 	s.writer.db = db
 	err := s.adopt()
 	if _, invalid := errors.AsType[*hooks.InvalidError](err); invalid {

@@ -47,6 +47,18 @@ func enqueue(s hooks.Tx, entries ...hooks.Entry) error {
 func open(tb testing.TB, path string) *sqlite.Store {
 	tb.Helper()
 	s, err := sqlite.Open(path)
+	return untilEnd(tb, s, err)
+}
+
+func openShared(tb testing.TB, path string) *sqlite.Store {
+	tb.Helper()
+	s, err := sqlite.OpenShared(path)
+	return untilEnd(tb, s, err)
+}
+
+// untilEnd returns a store that is closed when the test ends.
+func untilEnd(tb testing.TB, s *sqlite.Store, err error) *sqlite.Store {
+	tb.Helper()
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -107,8 +119,7 @@ func TestNewTx(t *testing.T) {
 func TestSharedFileWakes(t *testing.T) {
 	storetest.RunWaker(t, func(t *testing.T) (s, other hooks.Store, _ func() storetest.Transaction) {
 		path := filepath.Join(t.TempDir(), "hooks.db")
-		a, b := open(t, path), open(t, path)
-		a.Shared, b.Shared = true, true
+		a, b := openShared(t, path), openShared(t, path)
 		return a, b, begin(t, a, openDB(t, path))
 	})
 }
@@ -150,16 +161,8 @@ func openDB(tb testing.TB, dsn string) *sql.DB {
 
 func share(tb testing.TB, db *sql.DB) *sqlite.Store {
 	tb.Helper()
-	s, err := sqlite.New(db)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
-	return s
+	s, err := sqlite.New(db, sqlite.Config{})
+	return untilEnd(tb, s, err)
 }
 
 func mustExec(tb testing.TB, db *sql.DB, query string, args ...any) {

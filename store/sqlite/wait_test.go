@@ -23,8 +23,8 @@ func waiting(
 	dsn := filepath.Join(t.TempDir(), "app.db") + params
 	synctest.Test(t, func(t *testing.T) {
 		db := openDB(t, dsn)
-		s := share(t, db)
-		s.Shared = shared
+		s, err := sqlite.New(db, sqlite.Config{Shared: shared})
+		s = untilEnd(t, s, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		done := make(chan error, 1)
