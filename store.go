@@ -319,8 +319,8 @@ type Query struct {
 	Statuses   []Status `json:"statuses,omitempty"` // any of them; so are the following
 	Reasons    []Reason `json:"reasons,omitempty"`
 	Errors     []string `json:"errors,omitempty"` // classes of failure
-	// Key is an event's IdempotencyKey: the event that has it, of Tenant exactly, while
-	// its window lasts.
+	// Key is an event's IdempotencyKey: the event that has it, of Tenant exactly. A key whose
+	// window has ended is found until another event takes it, or Prune removes it.
 	Key         string    `json:"key,omitempty"`
 	From        time.Time `json:"from,omitzero"` // stored at or after
 	To          time.Time `json:"to,omitzero"`   // stored before
@@ -335,7 +335,7 @@ type Cutoffs struct {
 	Failed  time.Time // failed deliveries final before
 	Keys    time.Time // idempotency keys whose time ended before
 	Minutes time.Time // counters of a [Reporter] that start before
-	Erase   []string  // ids of events to erase, at most 100; an id that is not stored is passed over
+	Erase   []string  // ids of events to erase, at most 100, whatever Limit is; an id that is not stored is passed over
 	Now     time.Time // the time of the erasing
 	Limit   int       // deliveries at most, and as many keys, minutes and unsubscribed events
 }
