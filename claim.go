@@ -123,6 +123,11 @@ func (d *dispatcher) claimFor(ctx context.Context, claims []lanes.Claim, sweeps 
 	}
 	d.leases.beginClaim()
 	entries, err := d.store.Claim(ctx, at, list)
+	if err == nil && len(sweeps) > 0 {
+		// The endpoint may have been put again since the subscribers were read. Whoever
+		// published for the new one knew that, so it is in the store by now.
+		err = d.h.reload(ctx, d.store)
+	}
 	if err != nil {
 		d.unclaim(claims)
 		d.doubt(list)
@@ -180,6 +185,9 @@ func (d *dispatcher) take(claims []lanes.Claim, sweeps []ClaimLane, entries []En
 				end, ended := d.endUnstarted(*j, d.h.subscriber(dl.Subscriber), 0)
 				if !ended { // the subscriber has come back
 					end = d.givenBack(*j)
+					if e.Event.DeliverAt.After(at) {
+						end.Delivery.Due = e.Event.DeliverAt // a sweep takes scheduled ones, too
+					}
 				}
 				d.lanes.Saving(dl.Subscriber)
 				d.ledger.enter(end)

@@ -252,6 +252,46 @@ func TestAnEndpointPutAgainWhileDeliveriesAreQueued(t *testing.T) {
 	})
 }
 
+// A dispatcher that ends what a deleted endpoint has left leaves alone what was published
+// for another one with its id, which was put a moment before.
+func TestAnEndpointPutAgainWhileTheOldOneIsSwept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &kit.GatedStore{Store: memory.New()}
+		s := &scene{t: t, store: store.Store, calls: caller{status: 200}}
+		later := kit.InvoicePaid.New(kit.Invoice{})
+		later.DeliverAt = time.Now().Add(time.Hour)
+		s.put(oldURL)
+		old := kit.Publish(t, s.process(), later).EventID
+		running := kit.New(t, hooks.Config{Store: store, Transport: &s.calls, Logger: kit.Silent, SubscriberConcurrency: 1})
+		kit.StartInBubble(t, running)
+		time.Sleep(time.Second)
+		s.delete()
+		var now, scheduled string
+		store.BeforeWrite = func() error { // which is the claim of the sweep
+			if now == "" {
+				now = "being put"
+				s.put(newURL)
+				now = kit.Send(t, s.process()).EventID
+				scheduled = kit.Publish(t, s.process(), later).EventID
+			}
+			return nil
+		}
+		running.Wake(t.Context())
+		time.Sleep(time.Minute)
+		s.wantCanceled(old, newURL)
+		if d := kit.Delivery(t, running, now, "crm"); d.Status != hooks.Succeeded {
+			t.Errorf("what was published for the new one is %v, %q; want succeeded", d.Status, d.Reason)
+		}
+		if d := kit.Delivery(t, running, scheduled, "crm"); d.Status != hooks.Pending || !d.Due.Equal(later.DeliverAt) {
+			t.Errorf("what was scheduled for the new one is %v, %q, due %v; want pending until %v", d.Status, d.Reason, d.Due, later.DeliverAt)
+		}
+		time.Sleep(time.Hour)
+		if d := kit.Delivery(t, running, scheduled, "crm"); d.Status != hooks.Succeeded {
+			t.Errorf("an hour later it is %v; want succeeded", d.Status)
+		}
+	})
+}
+
 // A process that runs meanwhile, and has not yet read that the endpoint is another one,
 // does not call the new URL for what the old one was sent.
 func TestTwoProcessesAndAnEndpointPutAgain(t *testing.T) {
