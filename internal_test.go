@@ -248,11 +248,11 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// A roster lists the same as a map of all that was set, in order, whether ids come and
-// go one by one or many at once.
+// A roster lists the same as a map of all that was set, in order, of all tenants and of
+// each, whether ids come and go one by one or many at once.
 func TestRosterListsInOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
-	r, want := newRoster(), make(map[string]bool)
+	r, want := newRoster(), make(map[string]string) // the tenant of each id
 	for round := range 200 {
 		changes := random.IntN(5)
 		if round%50 == 49 {
@@ -260,34 +260,44 @@ func TestRosterListsInOrder(t *testing.T) {
 		}
 		for range changes {
 			id := strconv.Itoa(random.IntN(3000))
-			want[id] = random.IntN(2) == 0
-			if e := (&endpoint{Endpoint: Endpoint{ID: id}, sealed: make([]byte, random.IntN(2))}); want[id] {
-				r.set(id, e)
-			} else {
+			if random.IntN(2) == 0 {
+				delete(want, id)
 				r.set(id, nil)
+				continue
 			}
+			want[id] = string('a' + rune(random.IntN(3)))
+			r.set(id, &endpoint{Endpoint: Endpoint{ID: id, Tenant: want[id]}, sealed: make([]byte, random.IntN(2))})
 		}
 		r.sort()
-		wantListed(t, &r, want, strconv.Itoa(random.IntN(3000)), random.IntN(100))
+		for _, tenant := range []string{"", "a", "b", "c"} {
+			wantListed(t, &r, want, tenant, strconv.Itoa(random.IntN(3000)), random.IntN(100))
+		}
 	}
 }
 
-func wantListed(t *testing.T, r *roster, known map[string]bool, after string, limit int) {
+func wantListed(t *testing.T, r *roster, known map[string]string, tenant, after string, limit int) {
 	t.Helper()
 	var want []string
-	for id, ok := range known {
-		if ok && id > after {
-			want = append(want, id)
+	n := 0
+	for id, of := range known {
+		if tenant == "" || of == tenant {
+			n++
+			if id > after {
+				want = append(want, id)
+			}
 		}
 	}
+	if g := r.tenants[tenant]; g != nil && g.n != n || g == nil && tenant != "" && n > 0 {
+		t.Errorf("tenant %s has %+v; want %d endpoints", tenant, g, n)
+	}
 	slices.Sort(want)
-	page, more := r.page("", after, limit)
+	page, more := r.page(tenant, after, limit)
 	var got []string
 	for _, e := range page {
 		got = append(got, e.ID)
 	}
 	if more != (len(want) > limit) || !slices.Equal(got, want[:min(limit, len(want))]) {
-		t.Errorf("page(%s, %d) = %q, %v; want the first of %q", after, limit, got, more, want)
+		t.Errorf("page(%q, %s, %d) = %q, %v; want the first of %q", tenant, after, limit, got, more, want)
 	}
 	sealed := 0
 	for _, e := range r.byID {

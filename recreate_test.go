@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,15 +22,27 @@ const (
 	newURL = "https://example.com/new"
 )
 
-// A caller keeps the URLs that it is told to call, and answers with status.
+// A caller keeps the URLs that it is told to call, and answers with status after a while.
 type caller struct {
 	status int
-	urls   []string
+	takes  time.Duration
+
+	mu   sync.Mutex // guards urls
+	urls []string
 }
 
 func (c *caller) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.mu.Lock()
 	c.urls = append(c.urls, r.URL.String())
+	c.mu.Unlock()
+	time.Sleep(c.takes)
 	return kit.Answer(c.status, nil, ""), nil
+}
+
+func (c *caller) called() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.urls)
 }
 
 // flush delivers what is due, one request after the other.
@@ -80,8 +93,8 @@ func (s *scene) wantCanceled(event string, urls ...string) {
 	if d.Status != hooks.Canceled || d.Reason != hooks.ReasonDeleted {
 		s.t.Errorf("the delivery is %v, %q; want canceled, %q", d.Status, d.Reason, hooks.ReasonDeleted)
 	}
-	if !slices.Equal(s.calls.urls, urls) {
-		s.t.Errorf("requests went to %q; want %q", s.calls.urls, urls)
+	if got := s.calls.called(); !slices.Equal(got, urls) {
+		s.t.Errorf("requests went to %q; want %q", got, urls)
 	}
 }
 
@@ -162,10 +175,10 @@ func TestAnEndpointPutAgainGetsNothingOfTheOld(t *testing.T) {
 			onBothStores(t, func(t *testing.T, store hooks.Store) {
 				s := &scene{t: t, store: store, calls: caller{status: 200}}
 				play(s)
-				sent := len(s.calls.urls)
+				sent := len(s.calls.called())
 				kit.Send(t, s.process()) // in a bubble at the very moment in which the endpoint was put
 				flush(t, s.process())
-				if got := s.calls.urls[sent:]; !slices.Equal(got, []string{newURL}) {
+				if got := s.calls.called()[sent:]; !slices.Equal(got, []string{newURL}) {
 					t.Errorf("an event of afterwards went to %q; want %q", got, newURL)
 				}
 			})
@@ -220,15 +233,8 @@ func (s *skewed) Now(context.Context) (time.Time, error) { return time.Now().Add
 // A dispatcher that holds deliveries in its lane notices as well.
 func TestAnEndpointPutAgainWhileDeliveriesAreQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var urls []string
-		h := kit.New(t, hooks.Config{
-			SubscriberConcurrency: 1,
-			Transport: kit.Exchange(func(r *http.Request) (*http.Response, error) {
-				urls = append(urls, r.URL.String())
-				time.Sleep(time.Second)
-				return kit.Answer(200, nil, ""), nil
-			}),
-		})
+		calls := &caller{status: 200, takes: time.Second}
+		h := kit.New(t, hooks.Config{SubscriberConcurrency: 1, Transport: calls})
 		kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: oldURL})
 		kit.StartInBubble(t, h)
 		kit.Send(t, h) // is under way
@@ -240,8 +246,8 @@ func TestAnEndpointPutAgainWhileDeliveriesAreQueued(t *testing.T) {
 		kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: newURL})
 		fresh := kit.Send(t, h).EventID
 		time.Sleep(time.Minute)
-		if want := []string{oldURL, newURL}; !slices.Equal(urls, want) {
-			t.Errorf("requests went to %q; want %q", urls, want)
+		if got, want := calls.called(), []string{oldURL, newURL}; !slices.Equal(got, want) {
+			t.Errorf("requests went to %q; want %q", got, want)
 		}
 		if d := kit.Delivery(t, h, queued, "crm"); d.Status != hooks.Canceled || d.Reason != hooks.ReasonDeleted {
 			t.Errorf("what was queued is %v, %q; want canceled, deleted", d.Status, d.Reason)
