@@ -116,7 +116,11 @@ type address struct {
 // Give a Secret once, to import it, and not with each start of the program: it would
 // undo a rotation.
 //
-// Bad input is an [*InvalidError]. An endpoint whose secrets cannot be decrypted is
+// An endpoint that is put with the id of one that was deleted is a new one: it receives
+// nothing that was published for the old one.
+//
+// Bad input is an [*InvalidError]; one about an ID that is taken, by a handler or by an
+// endpoint of another tenant, wraps [ErrTaken]. An endpoint whose secrets cannot be decrypted is
 // [ErrUndecryptable], unless a Secret is given: that, and the Header with it, replaces what
 // was there at once. Read back, such an endpoint has a Header with "***" for each
 // value, which is refused. Without a [Config].Keeper nothing is written on a store

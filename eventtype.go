@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -171,9 +172,7 @@ func (h *Hooks) Register(types ...AnyEventType) error {
 			return err
 		}
 	}
-	for name, d := range known {
-		h.types[name] = d
-	}
+	maps.Copy(h.types, known)
 	return nil
 }
 

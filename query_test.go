@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -285,30 +284,6 @@ type (
 
 func (s *counting) Count(_ context.Context, _ hooks.Query, most int) (int, error) {
 	return min(s.n, most), nil
-}
-
-// What only the operator can change is in the Detail, not in the text for who typed it.
-func TestDetailsAreForTheOperator(t *testing.T) {
-	h := kit.New(t, hooks.Config{MaxPayload: 8, TenantEndpoints: 1})
-	acme := h.Tenant("acme")
-	put := func() error {
-		_, err := acme.PutEndpoint(t.Context(), hooks.Endpoint{URL: kit.AnyURL, Events: []string{"**"}})
-		return err
-	}
-	if err := put(); err != nil {
-		t.Fatal(err)
-	}
-	_, large := acme.Publish(t.Context(), kit.InvoicePaid.New(kit.Invoice{Number: 1}))
-	_, noMatch := acme.PutEndpoint(t.Context(), hooks.Endpoint{URL: kit.AnyURL, Events: []string{"x.*"}})
-	_, _, noType := acme.Events(t.Context(), hooks.Query{Types: []string{"x.*"}})
-	for err, detail := range map[error]string{
-		large: "Config.MaxPayload", put(): "Config.TenantEndpoints", noMatch: "invoice.paid", noType: "invoice.paid",
-	} {
-		inv, ok := errors.AsType[*hooks.InvalidError](err)
-		if !ok || !strings.Contains(inv.Detail, detail) || strings.Contains(err.Error(), detail) {
-			t.Errorf("error %v has the Detail %q; want %s there, and only there", err, inv.Detail, detail)
-		}
-	}
 }
 
 func TestHandlersAreListed(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 //
 // What a tenant publishes or puts is its own: leave Tenant empty in an [Event], an
 // [Endpoint] and a [Query]; another tenant's id there is an [*InvalidError]. Ids of events
-// and endpoints are shared by all tenants. So one that another tenant has chosen is taken:
-// let Publish and PutEndpoint make them.
+// and endpoints are shared by all tenants: with one that another tenant has chosen, an
+// endpoint is refused and an event is a duplicate. So let PutEndpoint and Publish make them.
 //
 // A function that takes a *Tenant cannot be given the operator's Hooks by mistake. Make
 // one with [Hooks.Tenant]; its methods are safe for concurrent use.
