@@ -48,6 +48,19 @@ func TestRecordsOfEveryFormAreRead(t *testing.T) {
 	}
 }
 
+// An endpoint that was put again says since when it exists, to the microsecond.
+func TestRecordsKeepSince(t *testing.T) {
+	const data = `{"form":2,"id":"x","url":"","events":null,"scheme":"v1","since":"2026-11-30T21:00:00.000001Z",` +
+		`"private":{"keys":[{"key":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}]}}`
+	e, err := unseal(nil, "x", Record{Data: []byte(data)}, nil)
+	if want := time.Date(2026, 11, 30, 21, 0, 0, 1000, time.UTC); err != nil || !e.since.Equal(want) {
+		t.Fatalf("unseal = since %v, %v; want %v", e.since, err, want)
+	}
+	if got, err := e.plain(); err != nil || string(got) != data {
+		t.Errorf("written again, it is\n%s, %v; want\n%s", got, err, data)
+	}
+}
+
 func TestAKeyPairOfTheFormerForm(t *testing.T) {
 	pair := signer.NewKeyPair()
 	public, _ := json.Marshal(pair.Public())

@@ -59,6 +59,8 @@ func TestListsRefuseFieldsThatTheyDoNotLookAt(t *testing.T) {
 	}
 }
 
+func second[T any](_ T, err error) error { return err }
+
 func third[T any](_ []T, _ string, err error) error { return err }
 
 // Types of a Query are patterns for Hooks, and exact names for its store.

@@ -353,6 +353,8 @@ func TestTheEmptyTenantIsNobody(t *testing.T) {
 			kit.WantInvalid(t, err, "Tenant", nil, "is empty")
 		}
 	}
+	_, err := e.h.Tenant("a\x00").Event(bg, "evt_1")
+	kit.WantInvalid(t, err, "Tenant", nil, "control character")
 }
 
 // What a tenant makes is its own, and it may change and delete that.
@@ -396,5 +398,3 @@ func TestTenantsManageTheirOwn(t *testing.T) {
 		t.Errorf("the event is %q's, %v; want acme's", got.Tenant, err)
 	}
 }
-
-func second[T any](_ T, err error) error { return err }

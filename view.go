@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"slices"
 )
@@ -26,9 +27,9 @@ import (
 type Tenant struct{ view }
 
 // Tenant returns the view of the tenant with an id. It asks nobody whether there is such a
-// tenant, and costs next to nothing, so make one for each request. An empty id is no
-// tenant's: then every method that returns an error returns an [*InvalidError], and Types
-// is empty.
+// tenant, and costs next to nothing, so make one for each request. An id is one line of at
+// most 128 bytes. An empty one is no tenant's: then every method that returns an error
+// returns an [*InvalidError], and Types is empty.
 func (h *Hooks) Tenant(id string) *Tenant { return &Tenant{view{h: h, tenant: id}} }
 
 // A view has the methods that [Hooks] and [Tenant] share. It shows everything, or what
@@ -44,7 +45,7 @@ func (v *view) check(ctx context.Context) error {
 	if v.isNobodys() {
 		return invalid("Tenant", "the tenant's id is empty; say whose data is meant")
 	}
-	return checkContext(ctx)
+	return cmp.Or(checkContext(ctx), checkText("Tenant", v.tenant, maxName))
 }
 
 func (v *view) isNobodys() bool { return !v.all && v.tenant == "" }
