@@ -65,7 +65,8 @@ const (
 		UNION ALL
 		SELECT m.lane, m.due, m.seq, '', '', '', m.tenant, m.ordering_key, 0::smallint, '',
 			m.due, 0, 0, 0, 0::bigint, m.due, m.due, 0, '',
-			0::bigint, '', '', '', m.due, '', '', NULL::pg_catalog.timestamptz, NULL::pg_catalog.timestamptz, NULL::pg_catalog.json, NULL::pg_catalog.bytea
+			0::bigint, '', '', '', m.due, '', '', NULL::pg_catalog.timestamptz, NULL::pg_catalog.timestamptz, NULL::pg_catalog.timestamptz,
+			NULL::pg_catalog.json, NULL::pg_catalog.bytea
 		FROM due m WHERE m.ordering_key <> ''`
 )
 

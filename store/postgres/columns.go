@@ -10,7 +10,8 @@ import (
 	"example.com/hooks/store/postgres/internal/batch"
 )
 
-// eventInput has the columns of hooks.events.
+// eventInput has the columns of hooks.events that an event is stored with. The column
+// fanout gets its default, because nobody reads it any more.
 var eventInput = batch.Input[insertion]{
 	batch.Text("id", func(i *insertion) string { return i.Event.ID }),
 	batch.Text("type", func(i *insertion) string { return i.Event.Type }),
@@ -20,8 +21,8 @@ var eventInput = batch.Input[insertion]{
 	batch.Text("idempotency_key", func(i *insertion) string { return i.Event.IdempotencyKey }),
 	batch.TimeOrNull("deliver_at", func(i *insertion) time.Time { return i.Event.DeliverAt }),
 	batch.TimeOrNull("expires_at", func(i *insertion) time.Time { return i.Event.ExpiresAt }),
+	batch.TimeOrNull("erased", func(i *insertion) time.Time { return i.Event.Erased }),
 	batch.JSON("metadata", func(i *insertion) string { return asJSON(i.Event.Metadata) }),
-	batch.Integer("fanout", func(i *insertion) int32 { return int32(len(i.Deliveries)) }),
 	batch.Timestamptz("stored", func(i *insertion) time.Time { return i.now }),
 	batch.Boolean("unheard", func(i *insertion) bool { return len(i.Deliveries) == 0 }),
 	batch.Bytea("data", func(i *insertion) []byte { return i.Event.Data }),
@@ -152,7 +153,7 @@ const (
 	deliveryColumnsSQL = `d.seq, d.event_id, d.subscriber, d.type, d.tenant, d.ordering_key, d.status, d.reason,
 		d.due, d.run, d.attempts, d.lost, d.token, d.created, d.updated, d.code, d.error`
 	eventColumnsSQL = `e.seq, e.id, e.type, e.tenant, e.time, e.ordering_key, e.idempotency_key, e.deliver_at,
-		e.expires_at, e.metadata, e.data`
+		e.expires_at, e.erased, e.metadata, e.data`
 )
 
 func deliveryFields(d *hooks.Delivery) []any {
@@ -165,7 +166,7 @@ func deliveryFields(d *hooks.Delivery) []any {
 func eventFields(ev *hooks.Event) []any {
 	return []any{
 		&ev.Seq, &ev.ID, &ev.Type, &ev.Tenant, &ev.Time, &ev.OrderingKey, &ev.IdempotencyKey,
-		(*zeroTime)(&ev.DeliverAt), (*zeroTime)(&ev.ExpiresAt), &ev.Metadata, (*[]byte)(&ev.Data),
+		(*zeroTime)(&ev.DeliverAt), (*zeroTime)(&ev.ExpiresAt), (*zeroTime)(&ev.Erased), &ev.Metadata, (*[]byte)(&ev.Data),
 	}
 }
 
@@ -195,7 +196,8 @@ func deliveryInUTC(d hooks.Delivery) hooks.Delivery {
 }
 
 func eventInUTC(ev hooks.Event) hooks.Event {
-	ev.Time, ev.DeliverAt, ev.ExpiresAt = ev.Time.UTC(), ev.DeliverAt.UTC(), ev.ExpiresAt.UTC()
+	ev.Time, ev.DeliverAt = ev.Time.UTC(), ev.DeliverAt.UTC()
+	ev.ExpiresAt, ev.Erased = ev.ExpiresAt.UTC(), ev.Erased.UTC()
 	return ev
 }
 

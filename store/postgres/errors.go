@@ -70,6 +70,7 @@ var causes = map[string]error{
 	"3F000": ErrNoTables,    // no such schema
 	"42P01": ErrNoTables,    // no such table
 	"42703": ErrNoTables,    // no such column: of an older version
+	"23502": ErrNoTables,    // or one that only an older version writes
 	"25006": ErrReadOnly,
 	"42501": ErrPermission,
 	"57014": ErrTimeout, // statement_timeout, or canceled

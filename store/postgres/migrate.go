@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,18 +16,25 @@ import (
 // Migrations hold one script for each version of the schema, in the folder
 // migrations and in order, for those who run them with a tool of their own, such
 // as goose, tern or atlas. They are written for the schema "hooks". Each is to be
-// run once, in a transaction. Those that were ever released never change, and
-// none takes away what the version before needs, so that old and new programs
-// work side by side while a fleet is updated.
+// run once, in a transaction, with a lock_timeout of some hundred milliseconds. Those that
+// were ever released never change, and none takes away what the version before needs, so
+// that old and new programs work side by side while a fleet is updated. One of the old that
+// is started when the scripts have run must not call [Store.Migrate], which returns
+// [hooks.ErrTooNew] there.
 //
 //go:embed migrations/*.sql
 var Migrations embed.FS
 
 const migrateLock = 0x686f6f6b73 // "hooks"
 
-// Migrate makes the tables, or brings them up to date, in one transaction. It
-// may be called by many processes at once, and whenever they start: where nothing
-// is missing it only looks.
+// Migrate makes the tables, or brings them up to date. Each version of the schema is made
+// in a transaction of its own, so that a process which dies leaves a whole version, and the
+// next call goes on from there. It may be called by many processes at once, and whenever
+// they start: where nothing is missing it only looks. Programs of the version before go on
+// publishing and delivering meanwhile.
+//
+// Migrate waits up to half a minute for transactions that use the tables, such as a
+// backup, and then returns [ErrTimeout]. Nobody else waits behind it for longer than 300 ms.
 //
 // It returns [hooks.ErrTooNew] where a later version has been, [hooks.ErrForeign]
 // where the schema holds something else, and leaves both as they are.
@@ -34,44 +42,78 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if ctx == nil {
 		return &hooks.InvalidError{Field: "Context", Problem: "it is nil; give context.Background()"}
 	}
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		return s.migrate(ctx, tx)
-	})
-	return explain(ctx, "migrate", err)
+	return explain(ctx, "migrate", s.migrate(ctx))
 }
 
-func (s *Store) migrate(ctx context.Context, tx pgx.Tx) error {
-	if err := s.suits(tx.Conn()); err != nil {
-		return err
+// migrate runs the scripts that are missing. One that has waited for a lock is rolled back
+// and run again, because whoever uses the table waits behind it.
+func (s *Store) migrate(ctx context.Context) error {
+	for giveUp := time.Now().Add(patience); ; {
+		done, err := s.runNext(ctx)
+		switch {
+		case err == nil && done:
+			return nil
+		case err == nil:
+			continue
+		case !isLocked(err) || time.Now().After(giveUp):
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(migratePause):
+		}
 	}
-	if _, err := tx.Exec(ctx, `SELECT pg_catalog.pg_advisory_xact_lock($1)`, int64(migrateLock)); err != nil {
-		return err
-	}
-	version, err := s.version(ctx, tx)
-	if err != nil {
-		return err
-	}
-	scripts, _ := fs.Glob(Migrations, "migrations/*.sql") // the pattern is sound
-	if version > len(scripts) {
-		return fmt.Errorf("%w: its schema is version %d, and this program knows %d", hooks.ErrTooNew, version, len(scripts))
-	}
-	for _, name := range scripts[version:] {
-		script, err := Migrations.ReadFile(name)
+}
+
+const (
+	// migrateWait is how long a script waits for a lock.
+	migrateWait = "300ms"
+	// migratePause is how long others can work before a script is run again.
+	migratePause = 700 * time.Millisecond
+)
+
+// runNext runs the first script that is missing, in a transaction. done reports that none is.
+func (s *Store) runNext(ctx context.Context) (done bool, err error) {
+	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		if err := s.suits(tx.Conn()); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `SELECT pg_catalog.pg_advisory_xact_lock($1)`, int64(migrateLock)); err != nil {
+			return err
+		}
+		version, err := s.version(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if err := s.runScript(ctx, tx, string(script)); err != nil {
+		scripts, _ := fs.Glob(Migrations, "migrations/*.sql") // the pattern is sound
+		if version > len(scripts) {
+			return fmt.Errorf("%w: its schema is version %d, and this program knows %d", hooks.ErrTooNew, version, len(scripts))
+		}
+		if done = version == len(scripts); done {
+			return nil
+		}
+		name := scripts[version]
+		if err := s.runScript(ctx, tx, name); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-	}
-	return nil
+		return nil
+	})
+	return done, err
 }
 
 // runScript runs a script in the store's schema. It does not create one that is
 // there, for that takes a right which whoever made it for us may have kept.
-func (s *Store) runScript(ctx context.Context, tx pgx.Tx, script string) error {
+func (s *Store) runScript(ctx context.Context, tx pgx.Tx, name string) error {
+	file, err := Migrations.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `SELECT pg_catalog.set_config('lock_timeout', $1, true)`, migrateWait); err != nil {
+		return err
+	}
 	var there bool
-	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`, s.schema).Scan(&there)
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`, s.schema).Scan(&there)
 	if err != nil {
 		return err
 	}
@@ -79,7 +121,7 @@ func (s *Store) runScript(ctx context.Context, tx pgx.Tx, script string) error {
 	if there {
 		create = ""
 	}
-	script = strings.ReplaceAll(script, "CREATE SCHEMA IF NOT EXISTS hooks;", create)
+	script := strings.ReplaceAll(string(file), "CREATE SCHEMA IF NOT EXISTS hooks;", create)
 	_, err = tx.Conn().PgConn().Exec(ctx, s.text(script)).ReadAll()
 	return err
 }
