@@ -61,6 +61,20 @@ var methods = []method{
 		}
 		return err
 	}},
+	{"Put that emits", true, func(ctx context.Context, s *postgres.Store) error {
+		_, err := s.Put(ctx, at(0), hooks.Record{Key: "action/1", Data: []byte("1")}, []hooks.Entry{entry("put", "crm")})
+		if errors.Is(err, hooks.ErrConflict) {
+			return nil // of the call before
+		}
+		return err
+	}},
+	{"Prune that erases", true, func(ctx context.Context, s *postgres.Store) error {
+		_, err := s.Prune(ctx, hooks.Cutoffs{Erase: []string{"evt_1", "put"}, Now: at(0)})
+		return err
+	}},
+	{"AddMinutes", true, func(ctx context.Context, s *postgres.Store) error {
+		return s.AddMinutes(ctx, []hooks.Minute{{Start: at(0), Succeeded: 1}})
+	}},
 	{"Prune", true, func(ctx context.Context, s *postgres.Store) error {
 		_, err := s.Prune(ctx, hooks.Cutoffs{Done: at(-3600), Limit: 10})
 		return err
@@ -79,6 +93,18 @@ var methods = []method{
 	}},
 	{"Deliveries", false, func(ctx context.Context, s *postgres.Store) error {
 		_, _, err := s.Deliveries(ctx, hooks.Query{Tenant: "acme"})
+		return err
+	}},
+	{"Events of a key, oldest first", false, func(ctx context.Context, s *postgres.Store) error {
+		_, _, err := s.Events(ctx, hooks.Query{Key: "k", OldestFirst: true})
+		return err
+	}},
+	{"Count", false, func(ctx context.Context, s *postgres.Store) error {
+		_, err := s.Count(ctx, hooks.Query{Statuses: []hooks.Status{hooks.Pending}, Errors: []string{"timeout"}}, 100)
+		return err
+	}},
+	{"Minutes", false, func(ctx context.Context, s *postgres.Store) error {
+		_, err := s.Minutes(ctx, hooks.Query{})
 		return err
 	}},
 	{"Attempts", false, func(ctx context.Context, s *postgres.Store) error {
@@ -127,6 +153,11 @@ func those(writing bool) []method {
 	return slices.DeleteFunc(slices.Clone(methods), func(m method) bool { return m.writes != writing })
 }
 
+// named selects methods by their names.
+func named(names ...string) []method {
+	return slices.DeleteFunc(slices.Clone(methods), func(m method) bool { return !slices.Contains(names, m.name) })
+}
+
 func TestErrorsOfADatabaseWithoutTables(t *testing.T) {
 	pool, _ := blank(t)
 	s := storeOn(t, pool)
@@ -136,9 +167,13 @@ func TestErrorsOfADatabaseWithoutTables(t *testing.T) {
 
 // Tables of a version before this one lack columns that it needs.
 func TestErrorsOfAnOldSchema(t *testing.T) {
-	pool := poolOn(t, database(t))
-	mustExec(t, pool, `ALTER TABLE hooks.events DROP COLUMN fanout`)
-	ailing(t, storeOn(t, pool), postgres.ErrNoTables, "42703", methods[0])
+	pool, config := blank(t)
+	runScripts(t, config, 1)
+	s := storeOn(t, pool)
+	ailing(t, s, postgres.ErrNoTables, "42703", named("Enqueue", "Claim", "Events", "Put that emits", "Prune that erases")...)
+	ailing(t, s, postgres.ErrNoTables, "42P01", named("AddMinutes", "Minutes")...)
+	mustExec(t, pool, `ALTER TABLE hooks.events ADD COLUMN erased timestamptz`) // as if only half had been run
+	ailing(t, s, postgres.ErrNoTables, "23502", named("Enqueue")...)
 }
 
 func TestErrorsOfAReadOnlyDatabase(t *testing.T) {

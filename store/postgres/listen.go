@@ -32,7 +32,8 @@ const heraldPause = 100 * time.Millisecond
 // written announces what a transaction wrote, unless its error says for certain that it
 // was not committed.
 func (h *herald) written(err error) {
-	if err == nil || batch.SQLState(err) == "" && !errors.Is(err, hooks.ErrNotFound) {
+	certain := errors.Is(err, hooks.ErrNotFound) || errors.Is(err, hooks.ErrConflict)
+	if err == nil || batch.SQLState(err) == "" && !certain {
 		h.owe()
 	}
 }

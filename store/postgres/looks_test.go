@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"crypto/rand"
 	"math"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 func TestLooksPassOverIdleSubscribers(t *testing.T) {
 	for name, meet := range map[string]func(*heldSnapshot, *postgres.Store){
 		"published to": func(h *heldSnapshot, s *postgres.Store) { h.publish(s, "idle", h.now) },
+		"emitted to":   func(h *heldSnapshot, s *postgres.Store) { h.put(s, linedUp("emitted", "idle", "", h.now)) },
 		"claimed":      func(h *heldSnapshot, s *postgres.Store) { h.claim(s, "idle", 1) },
 		"seen": func(h *heldSnapshot, s *postgres.Store) {
 			h.publish(storeOn(h.t, h.pool), "idle", h.now)
@@ -50,6 +52,7 @@ func TestLooksFollowTheClockBesideAHeldSnapshot(t *testing.T) {
 			}
 		},
 		"Claim": func(h *heldSnapshot, s *postgres.Store) { h.look(s) },
+		"Put":   func(h *heldSnapshot, s *postgres.Store) { h.put(s) },
 		// Nobody has told it for long, so that it asks; and the usual time is the right one.
 		"Backlog itself": func(h *heldSnapshot, s *postgres.Store) { s.ForgetTime() },
 	} {
@@ -76,6 +79,15 @@ func TestLooksFollowTheClockBesideAHeldSnapshot(t *testing.T) {
 				mustExec(t, h.pool, `DELETE FROM hooks.deliveries`)
 			}
 		})
+	}
+}
+
+// put writes a record that is new, with entries.
+func (h *heldSnapshot) put(s *postgres.Store, emit ...hooks.Entry) {
+	h.t.Helper()
+	r := hooks.Record{Key: rand.Text(), Data: []byte("1")}
+	if _, err := s.Put(h.t.Context(), h.now, r, emit); err != nil {
+		h.t.Fatal(err)
 	}
 }
 

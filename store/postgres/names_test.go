@@ -40,8 +40,8 @@ const plantedSQL = `DO $plant$ DECLARE f text; BEGIN
 		EXECUTE format('CREATE FUNCTION %%I.%%s LANGUAGE plpgsql AS $f$ BEGIN RAISE EXCEPTION ''planted''; END $f$', %[1]s, f);
 	END LOOP;
 	EXECUTE format('CREATE OPERATOR %%I.* (LEFTARG = numeric, RIGHTARG = int, FUNCTION = %%1$I.times)', %[1]s);
-	FOREACH f IN ARRAY ARRAY['jsonb_object_agg(text, timestamptz)', 'min(bigint)', 'lead(text)', 'count(*)'] LOOP
-		EXECUTE format('CREATE FUNCTION %%I.%%s RETURNS text LANGUAGE plpgsql AS $f$ BEGIN RAISE EXCEPTION ''planted''; END $f$',
+	FOREACH f IN ARRAY ARRAY['jsonb_object_agg(text, timestamptz)', 'min(bigint)', 'max(bigint)', 'lead(text)', 'count(*)'] LOOP
+		EXECUTE format('CREATE OR REPLACE FUNCTION %%I.%%s RETURNS text LANGUAGE plpgsql AS $f$ BEGIN RAISE EXCEPTION ''planted''; END $f$',
 			%[1]s, replace(regexp_replace(f, '\w+\(', 'step(text, '), ', *', ''));
 		EXECUTE format('CREATE AGGREGATE %%I.%%s (SFUNC = %%1$I.step, STYPE = text)', %[1]s, f);
 	END LOOP;

@@ -61,7 +61,7 @@ import (
 )
 
 // A Store is a [hooks.Store] in a PostgreSQL database. It is a [hooks.Waker], a
-// [hooks.Clock] and [hooks.Weak] as well. It needs no closing: the pool is the caller's, to be
+// [hooks.Clock], [hooks.Weak] and a [hooks.Reporter] as well. It needs no closing: the pool is the caller's, to be
 // closed when Run has returned and no other method is under way.
 type Store struct {
 	pool     *pgxpool.Pool
@@ -80,10 +80,11 @@ type Store struct {
 }
 
 var (
-	_ hooks.Store = (*Store)(nil)
-	_ hooks.Waker = (*Store)(nil)
-	_ hooks.Clock = (*Store)(nil)
-	_ hooks.Weak  = (*Store)(nil)
+	_ hooks.Store    = (*Store)(nil)
+	_ hooks.Waker    = (*Store)(nil)
+	_ hooks.Clock    = (*Store)(nil)
+	_ hooks.Weak     = (*Store)(nil)
+	_ hooks.Reporter = (*Store)(nil)
 )
 
 // A Config says where a [Store] keeps its tables and how it hears of news.

@@ -34,6 +34,9 @@ const (
 	pruneKeysSQL = `DELETE FROM hooks.keys WHERE ctid = ANY(ARRAY(
 		SELECT ctid FROM hooks.keys WHERE until >= $3 AND until < $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))
 		RETURNING until, key, ''`
+	pruneMinutesSQL = `DELETE FROM hooks.minutes WHERE ctid = ANY(ARRAY(
+		SELECT ctid FROM hooks.minutes WHERE start >= $3 AND start < $1 ORDER BY start LIMIT $2 FOR UPDATE SKIP LOCKED))
+		RETURNING start, subscriber, ''`
 )
 
 // The kinds of rows that are pruned.
@@ -42,6 +45,7 @@ const (
 	failedRows
 	unheardRows
 	keyRows
+	minuteRows
 	kinds
 )
 
@@ -65,10 +69,12 @@ func (p *pruned) set(times [kinds]time.Time) {
 	p.times = times
 }
 
-// Prune is [hooks.Store]'s. A limit that is not positive removes nothing.
+// Prune is [hooks.Store]'s. A limit that is not positive removes nothing, but does not
+// keep p.Erase from being erased. What was removed or erased stays in the server's files
+// until vacuum has been there, and in its WAL and backups.
 func (s *Store) Prune(ctx context.Context, p hooks.Cutoffs) (int, error) {
 	if p.Limit <= 0 {
-		p = hooks.Cutoffs{}
+		p = hooks.Cutoffs{Erase: p.Erase, Now: p.Now}
 	}
 	n, err := detached(ctx, func(ctx context.Context) (int, error) {
 		var c cut
@@ -93,7 +99,7 @@ type cut struct {
 	ctx context.Context
 	in  batch.Session
 
-	n                   int // rows removed
+	n                   int // rows removed, and events erased
 	events, subscribers []string
 	last                [kinds]time.Time // as in [pruned]
 	err                 error
@@ -114,6 +120,8 @@ func (c *cut) prune(p hooks.Cutoffs) {
 	none := func(string, string) {}
 	c.remove(unheardRows, pruneUnheardSQL, p.Done, p.Limit, none)
 	c.remove(keyRows, pruneKeysSQL, p.Keys, p.Limit, none)
+	c.remove(minuteRows, pruneMinutesSQL, p.Minutes, p.Limit, none)
+	c.erase(p.Erase, p.Now)
 }
 
 func (c *cut) run(list ...batch.Statement) {

@@ -2,12 +2,11 @@ package postgres
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"example.com/hooks"
 	"example.com/hooks/store/postgres/internal/batch"
@@ -27,9 +26,12 @@ const (
 // Events is [hooks.Store]'s. A page has at most 1,000 rows. A cursor that no
 // page returned is a [*hooks.InvalidError].
 func (s *Store) Events(ctx context.Context, q hooks.Query) (page []hooks.Event, next string, err error) {
-	p := pager{table: "hooks.events e", columns: eventColumnsSQL, row: "e"}
+	p := pager{table: "hooks.events e", columns: eventColumnsSQL, row: "e", oldestFirst: q.OldestFirst}
 	if q.Event != "" {
 		p.source = append(p.source, "e.id = "+p.arg(q.Event))
+	}
+	if q.Key != "" {
+		p.source = append(p.source, p.ofKey(q))
 	}
 	p.sourceArgs = len(p.args)
 	p.addCommon(q, "stored")
@@ -39,7 +41,37 @@ func (s *Store) Events(ctx context.Context, q hooks.Query) (page []hooks.Event, 
 // Deliveries is [hooks.Store]'s. A page has at most 1,000 rows. A cursor that no
 // page returned is a [*hooks.InvalidError].
 func (s *Store) Deliveries(ctx context.Context, q hooks.Query) (page []hooks.Delivery, next string, err error) {
-	p := pager{table: "hooks.deliveries d", columns: deliveryColumnsSQL, row: "d"}
+	p := pager{table: "hooks.deliveries d", columns: deliveryColumnsSQL, row: "d", oldestFirst: q.OldestFirst}
+	p.addDeliveries(q)
+	return fetch(ctx, s, p, q, scanDelivery, func(d hooks.Delivery) int64 { return d.Seq })
+}
+
+// A pager lists rows of a table by seq. The rows of source are found by an index, more or
+// less; of those it examines some, by filter.
+type pager struct {
+	table, columns, row string
+	source, filter      []string // terms of a WHERE clause
+	args                []any
+	sourceArgs          int  // how many of them, the first, are source's
+	oldestFirst         bool // the lowest seq comes first, and not the highest
+}
+
+// arg keeps a value and returns its place in the statement.
+func (p *pager) arg(value any) string {
+	p.args = append(p.args, value)
+	return "$" + strconv.Itoa(len(p.args))
+}
+
+// ofKey returns the condition of the event that has an idempotency key. Another one that
+// was stored later under the same id does not have it.
+func (p *pager) ofKey(q hooks.Query) string {
+	tenant, key := p.arg(q.Tenant), p.arg(q.Key)
+	return "e.id = (SELECT k.event_id FROM hooks.keys k WHERE k.tenant = " + tenant + " AND k.key = " + key +
+		") AND e.tenant = " + tenant + " AND e.idempotency_key = " + key
+}
+
+// addDeliveries adds the conditions of a list of deliveries.
+func (p *pager) addDeliveries(q hooks.Query) {
 	if q.Event != "" {
 		p.source = append(p.source, "d.event_id = "+p.arg(q.Event))
 	}
@@ -48,23 +80,8 @@ func (s *Store) Deliveries(ctx context.Context, q hooks.Query) (page []hooks.Del
 	}
 	p.sourceArgs = len(p.args)
 	p.addStatuses(q.Statuses)
+	p.addOutcomes(q)
 	p.addCommon(q, "created")
-	return fetch(ctx, s, p, q, scanDelivery, func(d hooks.Delivery) int64 { return d.Seq })
-}
-
-// A pager lists rows of a table, highest seq first. The rows of source are found
-// by an index, more or less; of those it examines some, by filter.
-type pager struct {
-	table, columns, row string
-	source, filter      []string // terms of a WHERE clause
-	args                []any
-	sourceArgs          int // how many of them, the first, are source's
-}
-
-// arg keeps a value and returns its place in the statement.
-func (p *pager) arg(value any) string {
-	p.args = append(p.args, value)
-	return "$" + strconv.Itoa(len(p.args))
 }
 
 // ofSubscriber is written for the index that serves: of one event the primary key,
@@ -82,17 +99,35 @@ func (p *pager) addStatuses(statuses []hooks.Status) {
 	switch {
 	case len(statuses) == 0:
 	case len(statuses) > 1:
-		list := make([]int16, len(statuses))
-		for i, st := range statuses {
-			list[i] = int16(st)
-		}
-		p.filter = append(p.filter, "d.status = ANY("+p.arg(list)+"::smallint[])")
+		p.filter = append(p.filter, p.ofStatuses(statuses))
 	case statuses[0] == hooks.Sending:
 		p.source = append(p.source, "d.status = 3 AND NOT d.parked AND d.status <= 3")
 	case statuses[0] == hooks.Failed:
 		p.source = append(p.source, "d.status = 5")
 	default:
 		p.filter = append(p.filter, "d.status = "+p.arg(int16(statuses[0]))+"::smallint")
+	}
+}
+
+func (p *pager) ofStatuses(statuses []hooks.Status) string {
+	list := make([]int16, len(statuses))
+	for i, st := range statuses {
+		list[i] = int16(st)
+	}
+	return "d.status = ANY(" + p.arg(list) + "::smallint[])"
+}
+
+// addOutcomes adds what no index serves.
+func (p *pager) addOutcomes(q hooks.Query) {
+	if len(q.Reasons) > 0 {
+		list := make([]string, len(q.Reasons))
+		for i, r := range q.Reasons {
+			list[i] = string(r)
+		}
+		p.filter = append(p.filter, "d.reason = ANY("+p.arg(list)+"::pg_catalog.text[])")
+	}
+	if len(q.Errors) > 0 {
+		p.filter = append(p.filter, "d.error = ANY("+p.arg(q.Errors)+"::pg_catalog.text[])")
 	}
 }
 
@@ -137,86 +172,59 @@ func fetch[T any](ctx context.Context, s *Store, p pager, q hooks.Query,
 	return page, "", nil
 }
 
-// examine bounds the rows of a page that begins below from: it returns how many
-// are to be examined, and the last of them. Where nothing is left to filter, the
-// page's limit is bound enough.
+// examine bounds the rows of a page that begins beyond from: it returns how many are to
+// be examined, and the last of them. Where nothing is left to filter, the page's limit is
+// bound enough.
 func (p pager) examine(ctx context.Context, s *Store, from int64) (examined, last int64, err error) {
 	if len(p.filter) == 0 {
-		return 0, 0, nil
+		return 0, p.end(), nil
 	}
 	p.args = slices.Clone(p.args[:p.sourceArgs])
-	terms := append(slices.Clone(p.source), p.row+".seq < "+p.arg(from))
-	query := fmt.Sprintf(`SELECT pg_catalog.count(*), coalesce(pg_catalog.min(seq), 0) FROM (
-		SELECT %s.seq FROM %s WHERE %s ORDER BY %[1]s.seq DESC LIMIT %[4]d) AS page`,
-		p.row, p.table, strings.Join(terms, " AND "), maxExamined)
+	beyond, _, order := p.direction()
+	terms := append(slices.Clone(p.source), p.row+".seq "+beyond+" "+p.arg(from))
+	query := fmt.Sprintf(`SELECT pg_catalog.count(*), pg_catalog.min(seq), pg_catalog.max(seq) FROM (
+		SELECT %s.seq FROM %s WHERE %s ORDER BY %[1]s.seq %[4]s LIMIT %[5]d) AS page`,
+		p.row, p.table, strings.Join(terms, " AND "), order, maxExamined)
+	var lowest, highest *int64 // nil if there are none
 	_, err = rows(ctx, s, "list", query, p.args, func(r batch.Row) (struct{}, error) {
-		return struct{}{}, r.Scan(&examined, &last)
+		return struct{}{}, r.Scan(&examined, &lowest, &highest)
 	})
-	return examined, last, err
+	switch {
+	case err != nil || examined == 0:
+		return 0, p.end(), err
+	case p.oldestFirst:
+		return examined, *highest, nil
+	}
+	return examined, *lowest, nil
+}
+
+// direction returns, in SQL, what a row's seq is to that of the row before its page, what
+// it is to that of the last row of its page, and the order of rows.
+func (p *pager) direction() (beyond, upTo, order string) {
+	if p.oldestFirst {
+		return ">", "<=", "ASC"
+	}
+	return "<", ">=", "DESC"
+}
+
+// end returns the seq that ends all pages.
+func (p *pager) end() int64 {
+	if p.oldestFirst {
+		return math.MaxInt64
+	}
+	return 0
 }
 
 // list returns the statement for a page, and keeps its arguments.
 func (p *pager) list(from, last int64, limit int) string {
+	beyond, upTo, order := p.direction()
 	terms := slices.Concat(p.source, p.filter,
-		[]string{p.row + ".seq < " + p.arg(from), p.row + ".seq >= " + p.arg(last)})
-	return fmt.Sprintf(`SELECT %s FROM %s WHERE %s ORDER BY %s.seq DESC LIMIT %s`,
-		p.columns, p.table, strings.Join(terms, " AND "), p.row, p.arg(limit))
+		[]string{p.row + ".seq " + beyond + " " + p.arg(from), p.row + ".seq " + upTo + " " + p.arg(last)})
+	return fmt.Sprintf(`SELECT %s FROM %s WHERE %s ORDER BY %s.seq %s LIMIT %s`,
+		p.columns, p.table, strings.Join(terms, " AND "), p.row, order, p.arg(limit))
 }
 
 // Attempts is [hooks.Store]'s.
 func (s *Store) Attempts(ctx context.Context, id hooks.DeliveryID) ([]hooks.Attempt, error) {
 	return rows(ctx, s, "attempts", attemptsSQL, []any{id.Event, id.Subscriber}, scanAttempt)
-}
-
-const (
-	// The row is locked until the transaction ends: versions commit in their order.
-	nextVersionSQL = `UPDATE hooks.meta SET record_version = record_version + 1 WHERE one`
-	putSQL         = `INSERT INTO hooks.records (key, version, data)
-		SELECT $1, m.record_version, $2 FROM hooks.meta m
-		WHERE m.one AND $3 = coalesce((SELECT CASE WHEN r.data IS NULL THEN 0 ELSE r.version END
-			FROM hooks.records r WHERE r.key = $1), 0)
-		ON CONFLICT (key) DO UPDATE SET version = excluded.version, data = excluded.data
-		RETURNING version`
-	// In the application's transaction a bytea may be written in two ways. A text that
-	// is null, of a record that was deleted, gives nil.
-	recordsSQL = `SELECT key, version, pg_catalog.encode(data, 'hex') FROM hooks.records WHERE version > $1 ORDER BY version`
-)
-
-// Put is [hooks.Store]'s. Dispatchers that listen hear of it at once.
-func (s *Store) Put(ctx context.Context, _ time.Time, r hooks.Record, emit []hooks.Entry) (version int64, err error) {
-	data := r.Data
-	if len(data) == 0 {
-		data = nil // deleted
-	}
-	version, err = detached(ctx, func(ctx context.Context) (version int64, err error) {
-		err = s.submit(ctx, func() []batch.Statement {
-			version = 0
-			return []batch.Statement{
-				{SQL: nextVersionSQL},
-				{SQL: putSQL, Args: []any{r.Key, data, r.Version}, Each: func(r batch.Row) error { return r.Scan(&version) }},
-			}
-		})
-		return version, err
-	}, nil)
-	switch {
-	case err != nil:
-		return 0, explain(ctx, "put "+r.Key, err)
-	case version == 0:
-		return 0, hooks.ErrConflict
-	}
-	s.herald.owe()
-	return version, nil
-}
-
-// Records is [hooks.Tx]'s.
-func (s *Store) Records(ctx context.Context, since int64) ([]hooks.Record, error) {
-	return rows(ctx, s, "records", recordsSQL, []any{since}, scanRecord)
-}
-
-func scanRecord(r batch.Row) (rec hooks.Record, err error) {
-	var data *string
-	if err = r.Scan(&rec.Key, &rec.Version, &data); err == nil && data != nil {
-		rec.Data, err = hex.DecodeString(*data)
-	}
-	return rec, err
 }

@@ -99,6 +99,7 @@ func (set setting) check(t *testing.T, config *pgx.ConnConfig, m pgx.QueryExecMo
 		}
 	}
 	set.checkApp(t, s, pool, plain, name)
+	checkReports(t, s, plain, name)
 }
 
 // checkApp does so in the application's transaction, of either kind.
@@ -259,7 +260,8 @@ func TestStatementTimeoutOfARole(t *testing.T) {
 		END $$;
 		CREATE TRIGGER see BEFORE INSERT OR UPDATE OR DELETE ON hooks.events FOR EACH STATEMENT EXECUTE FUNCTION see();
 		CREATE TRIGGER see BEFORE INSERT OR UPDATE OR DELETE ON hooks.deliveries FOR EACH STATEMENT EXECUTE FUNCTION see();
-		CREATE TRIGGER see BEFORE INSERT OR UPDATE OR DELETE ON hooks.records FOR EACH STATEMENT EXECUTE FUNCTION see()`)
+		CREATE TRIGGER see BEFORE INSERT OR UPDATE OR DELETE ON hooks.records FOR EACH STATEMENT EXECUTE FUNCTION see();
+		CREATE TRIGGER see BEFORE INSERT OR UPDATE OR DELETE ON hooks.minutes FOR EACH STATEMENT EXECUTE FUNCTION see()`)
 	pool := poolOn(t, config)
 	well(t, storeOn(t, pool), methods...)
 	if got := value[string](t, pool, `SELECT string_agg(DISTINCT timeout, ' ') FROM seen`); got != "0" {

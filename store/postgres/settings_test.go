@@ -30,7 +30,8 @@ const countdownSQL = `CREATE SEQUENCE countdown MINVALUE -1000000;
 	END $$;
 	CREATE TRIGGER fail BEFORE INSERT OR UPDATE OR DELETE ON hooks.events FOR EACH STATEMENT EXECUTE FUNCTION fail();
 	CREATE TRIGGER fail BEFORE INSERT OR UPDATE OR DELETE ON hooks.deliveries FOR EACH STATEMENT EXECUTE FUNCTION fail();
-	CREATE TRIGGER fail BEFORE INSERT OR UPDATE OR DELETE ON hooks.records FOR EACH STATEMENT EXECUTE FUNCTION fail()`
+	CREATE TRIGGER fail BEFORE INSERT OR UPDATE OR DELETE ON hooks.records FOR EACH STATEMENT EXECUTE FUNCTION fail();
+	CREATE TRIGGER fail BEFORE INSERT OR UPDATE OR DELETE ON hooks.minutes FOR EACH STATEMENT EXECUTE FUNCTION fail()`
 
 // script runs several statements.
 func script(t *testing.T, config *pgx.ConnConfig, sql string) {
@@ -104,7 +105,8 @@ const levelsSQL = `CREATE TABLE levels (level text);
 	END $$;
 	CREATE TRIGGER note BEFORE INSERT OR UPDATE OR DELETE ON hooks.events FOR EACH STATEMENT EXECUTE FUNCTION note();
 	CREATE TRIGGER note BEFORE INSERT OR UPDATE OR DELETE ON hooks.deliveries FOR EACH STATEMENT EXECUTE FUNCTION note();
-	CREATE TRIGGER note BEFORE INSERT OR UPDATE OR DELETE ON hooks.records FOR EACH STATEMENT EXECUTE FUNCTION note()`
+	CREATE TRIGGER note BEFORE INSERT OR UPDATE OR DELETE ON hooks.records FOR EACH STATEMENT EXECUTE FUNCTION note();
+	CREATE TRIGGER note BEFORE INSERT OR UPDATE OR DELETE ON hooks.minutes FOR EACH STATEMENT EXECUTE FUNCTION note()`
 
 // Whatever the database's default, the store's own transactions are READ
 // COMMITTED: those that publish the same do not get into each other's way.
@@ -195,6 +197,7 @@ func TestExecModes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := storeOn(t, poolOn(t, database(t), in))
 			checkRoundTrip(t, s)
+			checkReports(t, s, s, name)
 			well(t, s, methods...)
 			storetest.RunTx(t, func(t *testing.T) (hooks.Store, func() storetest.Transaction) {
 				pool := poolOn(t, database(t), in)
