@@ -1,8 +1,8 @@
 package postgres_test
 
-import "flag"
+import "example.com/hooks/internal/kit"
 
 // Flags of the tests of this package, as in
 //
 //	go test . -run TestKilledDispatchers -hooks.long -v
-var long = flag.Bool("hooks.long", false, "run the long forms of the tests that have one")
+var long = kit.Long

@@ -1,0 +1,151 @@
+package postgres_test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/hooks"
+	"example.com/hooks/internal/kit"
+	"example.com/hooks/keeper"
+)
+
+// fixtureKeys are those that the endpoints in testdata/v1.sql are encrypted with.
+const fixtureKeys = "2026-11:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+// psqlCommand is a line of a dump that is for psql, and not for the server.
+var psqlCommand = regexp.MustCompile(`(?m)^\\.*$`)
+
+// TestADatabaseOfVersion1IsRead migrates what the version before migration 2 has written,
+// as pg_dump --inserts has saved it. v1.txt is what that version read of it. This version
+// reads the same, delivers what was due, and reads it once more.
+func TestADatabaseOfVersion1IsRead(t *testing.T) {
+	pool, config := blank(t)
+	loadFixture(t, config)
+	if err := storeOn(t, pool).Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("testdata/v1.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, received := onFixture(t, config)
+	compareLines(t, kit.Describe(t, h), string(want))
+	if err := h.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	delivered := kit.Describe(t, h)
+	for subscriber, want := range map[string][]string{
+		"other":   {"evt_line_2"}, // the two before it are leased until 2076
+		"auditor": {"evt_nobody"},
+		"mailer":  nil, // the first of its line is leased until then, too
+	} {
+		if got := received[subscriber]; !slices.Equal(got, want) {
+			t.Errorf("%s received %v; want %v", subscriber, got, want)
+		}
+	}
+	lines := strings.Split(delivered, "\n")
+	for line := range strings.SplitSeq(string(want), "\n") {
+		changes := strings.Contains(line, " evt_line_2.other ") || strings.Contains(line, " evt_nobody.auditor ")
+		if !changes && !slices.Contains(lines, line) {
+			t.Errorf("after a delivery of others, this line is gone:\n%s", line)
+		}
+	}
+
+	before := value[string](t, pool, catalogSQL)
+	if err := storeOn(t, pool).Migrate(t.Context()); err != nil {
+		t.Fatalf("Migrate again = %v; want nil", err)
+	}
+	if after := value[string](t, pool, catalogSQL); after != before {
+		t.Errorf("Migrate again changed the schema from\n%s\nto\n%s", before, after)
+	}
+	again, _ := onFixture(t, config)
+	compareLines(t, kit.Describe(t, again), delivered)
+}
+
+// An idempotency key of that version is still taken, and names its event.
+func TestTheKeysOfVersion1AreFound(t *testing.T) {
+	pool, config := blank(t)
+	loadFixture(t, config)
+	s := storeOn(t, pool)
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for tenant, want := range map[string]int{"acme": 1, "": 0} {
+		page, _, err := s.Events(t.Context(), hooks.Query{Key: "key-1", Tenant: tenant})
+		if err != nil || len(page) != want || want > 0 && page[0].ID != "evt_1" {
+			t.Errorf("Events(key-1, tenant %q) = %v, %v; want evt_1 of acme alone", tenant, page, err)
+		}
+	}
+	now := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	e := keyed(entry("evt_again"), "key-1", now.AddDate(1, 0, 0))
+	e.Event.Tenant = "acme"
+	if r, err := s.Enqueue(t.Context(), now, []hooks.Entry{e}); err != nil || r[0] != (hooks.Receipt{EventID: "evt_1", Duplicate: true}) {
+		t.Errorf("Enqueue of another event with that key = %+v, %v; want a duplicate of evt_1", r, err)
+	}
+}
+
+func loadFixture(t *testing.T, config *pgx.ConnConfig) {
+	t.Helper()
+	dump, err := os.ReadFile("testdata/v1.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script(t, config, psqlCommand.ReplaceAllString(string(dump), ""))
+}
+
+// onFixture returns a Hooks that reads the fixture and delivers it to nobody else than the
+// test: received has the events by handler, and by the endpoint other.
+func onFixture(t *testing.T, config *pgx.ConnConfig) (h *hooks.Hooks, received map[string][]string) {
+	t.Helper()
+	keys, err := keeper.Parse(fixtureKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	received = make(map[string][]string)
+	const years = 100 * 365 * 24 * time.Hour
+	h = kit.New(t, hooks.Config{
+		Store: storeOn(t, poolOn(t, config)), Keeper: keys, Logger: kit.Silent, Retention: years, FailedRetention: years,
+		Concurrency: 1, // so that received needs no lock
+		Transport: kit.Exchange(func(r *http.Request) (*http.Response, error) {
+			received["other"] = append(received["other"], r.Header.Get("webhook-id"))
+			return kit.Answer(200, nil, ""), nil
+		}),
+	})
+	if err := h.Register(kit.OrderPlaced); err != nil {
+		t.Fatal(err)
+	}
+	for name, pattern := range map[string]string{"mailer": "invoice.paid", "auditor": "order.placed"} {
+		if err := h.Subscribe(hooks.Handler{
+			Name: name, Events: []string{pattern}, Ordered: name == "mailer",
+			Func: func(_ context.Context, ev hooks.Event) error {
+				received[name] = append(received[name], ev.ID)
+				return nil
+			},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h, received
+}
+
+// compareLines fails the test at the first line that differs.
+func compareLines(t *testing.T, got, want string) {
+	t.Helper()
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			t.Fatalf("line %d is read as\n%s\nwant\n%s", i+1, g[i], w[i])
+		}
+	}
+	if len(g) != len(w) {
+		t.Fatalf("%d lines are read; want %d", len(g), len(w))
+	}
+}
