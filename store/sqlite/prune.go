@@ -25,7 +25,8 @@ const (
 )
 
 // Prune is [hooks.Store]'s. A limit that is not positive removes nothing, but does not
-// keep p.Erase from being erased.
+// keep p.Erase from being erased. What is erased is overwritten with zeros in the file;
+// parts of it that earlier moves of a row have left behind stay until a VACUUM.
 func (s *Store) Prune(ctx context.Context, p hooks.Cutoffs) (n int, err error) {
 	if p.Limit <= 0 {
 		p = hooks.Cutoffs{Erase: p.Erase, Now: p.Now}
