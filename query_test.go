@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,14 +219,14 @@ func TestBacklogCountsByStatus(t *testing.T) {
 			Backlog(context.Context, hooks.Query) ([]hooks.Backlog, string, error)
 		}, q hooks.Query,
 		) string {
-			text := ""
+			var text strings.Builder
 			for b, err := range hooks.All(t.Context(), h.Backlog, q) {
-				text += fmt.Sprintf("%s %v %v %v, ", b.Subscriber, b.Pending, b.Retrying, b.Sending)
+				text.WriteString(fmt.Sprintf("%s %v %v %v, ", b.Subscriber, b.Pending, b.Retrying, b.Sending))
 				if err != nil || b.Subscriber != "a" && !b.Oldest.Equal(since) {
 					t.Errorf("%+v, %v; want it due since %v", b, err, since)
 				}
 			}
-			return text
+			return text.String()
 		}
 		for _, c := range []struct {
 			q    hooks.Query

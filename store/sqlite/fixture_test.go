@@ -138,7 +138,7 @@ func compareLines(t *testing.T, got, want string) {
 func untouched(t *testing.T, got, before string) {
 	t.Helper()
 	lines := strings.Split(got, "\n")
-	for _, line := range strings.Split(before, "\n") {
+	for line := range strings.SplitSeq(before, "\n") {
 		if strings.HasPrefix(line, "delivery") && (strings.Contains(line, " evt_line_") || strings.Contains(line, " evt_nobody.")) {
 			continue
 		}
