@@ -141,7 +141,7 @@ var errRecordTooNew = fmt.Errorf("it was written by a newer version of hooks; up
 // names differ in case only.
 type handlerRecord struct {
 	Form    int      `json:"form"`
-	Events  patterns `json:"events"`
+	Events  []string `json:"events"`
 	Ordered bool     `json:"ordered,omitempty"`
 }
 

@@ -42,18 +42,6 @@ func (p pattern) match(name string) bool {
 	}
 }
 
-// patterns are those of one subscriber.
-type patterns []string
-
-func (ps patterns) match(name string) bool {
-	for _, p := range ps {
-		if pattern(p).match(name) {
-			return true
-		}
-	}
-	return false
-}
-
 // maxPatterns is how many patterns one subscriber may have. Publish may have to try all
 // of them.
 const maxPatterns = 64
