@@ -27,6 +27,9 @@ var psqlCommand = regexp.MustCompile(`(?m)^\\.*$`)
 // as pg_dump --inserts has saved it. v1.txt is what that version read of it. This version
 // reads the same, delivers what was due, and reads it once more.
 func TestADatabaseOfVersion1IsRead(t *testing.T) {
+	if written := time.Date(2026, 11, 30, 20, 2, 15, 0, time.UTC); time.Now().Before(written) {
+		t.Skip("by this machine's clock, what was due then is not due yet")
+	}
 	pool, config := blank(t)
 	loadFixture(t, config)
 	if err := storeOn(t, pool).Migrate(t.Context()); err != nil {
