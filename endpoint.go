@@ -13,41 +13,40 @@ import (
 	"example.com/hooks/signer"
 )
 
-// An Endpoint is a URL that receives events as signed webhooks. It is
-// persisted, and known to every process on the store.
+// An Endpoint is a URL that receives events as signed webhooks. It is stored, and known to
+// every process on the store.
 type Endpoint struct {
 	// ID is its subscriber id: letters, digits, "_" and "-", at most 128.
 	// Empty: PutEndpoint makes one, "ep_" and a UUIDv7.
 	ID string
-	// Tenant is whose events it receives: exactly those of this tenant. The
-	// empty tenant is that of events without one, not of all. It cannot change.
+	// Tenant is the customer whose events it receives, and no others. Empty: it receives
+	// the events without a tenant, and not those of all tenants. It cannot change.
 	Tenant string
-	// URL is where to POST. [Config].Egress says which are allowed. It is
-	// read when an attempt starts, so mending it mends what waits.
+	// URL is where to POST. [Config].Egress says which are allowed. Each attempt reads
+	// it, so deliveries that wait go to the new URL when you change it.
 	URL string
-	// Events are patterns of the types it receives: names, with "*" for one
-	// segment and "**" for the rest, at most 64. Each must match a registered type.
+	// Events are patterns of the types it receives, at most 64: names, with "*" for one
+	// segment and "**" for the rest, such as "invoice.*". Each must match a registered
+	// type that is not private.
 	Events []string
 	// Description is for people to read: one line, at most 1,024 bytes.
 	Description string
-	// Secret signs the requests. It is for import only, and zero when an
-	// endpoint is read back. Zero: a new one is made for a new endpoint, and
-	// an existing one keeps what it has. Another one than before becomes the
-	// newest, and the one before signs beside it for 24 h; see
-	// [Hooks.RotateSecret]. It is encrypted in the store if there is a
-	// [Config].Keeper.
+	// Secret signs the requests. Zero: PutEndpoint generates one for a new endpoint and
+	// returns it; an existing endpoint keeps its own. Set it only to import one: it
+	// becomes the newest, and the one before signs beside it for 24 h; see
+	// [Hooks.RotateSecret]. An endpoint that is read has none here.
 	Secret signer.Secret
 	// Scheme is how the requests are signed. Empty: [SchemeHMAC]. When you change it,
 	// the old key signs beside the new one for 24 h.
 	Scheme Scheme
-	// PublicKey is the newest one of a [SchemeEd25519] endpoint, to be given to its
-	// owner. It is read only: what is put is ignored.
+	// PublicKey is what the owner of a [SchemeEd25519] endpoint verifies with: the newest
+	// one. PutEndpoint ignores it.
 	PublicKey signer.PublicKey
-	// Header is added to every request; at most 20 fields, 4 KiB in all. It
-	// cannot replace what hooks sends itself. Its values are kept like Secret.
+	// Header is added to every request; at most 20 fields, 4 KiB in all. It cannot replace
+	// a field that hooks sends itself. With a [Config].Keeper its values are encrypted in
+	// the store, as the secrets are.
 	Header Header
-	// Raw sends an event's data alone as the body, without the envelope of
-	// type and timestamp.
+	// Raw sends an event's Data alone as the body, without type and timestamp.
 	Raw bool
 	// Ordered makes events with the same OrderingKey come one after the
 	// other, each only when the one before is final.
@@ -58,7 +57,8 @@ type Endpoint struct {
 	// Timeout is how long one attempt may take, the response's body included.
 	// At most 24 h. Zero: [Config].Timeout.
 	Timeout time.Duration
-	// Retry is the waits between attempts, at most 50. Nil: [Config].Retry.
+	// Retry is the waits between attempts, at most 50. Nil: [Config].Retry. Empty and not
+	// nil: there is one attempt only.
 	Retry []time.Duration
 	// Version is that of the stored endpoint, set when it is read. Give it back to
 	// PutEndpoint to change exactly what you have read: if somebody has changed the
@@ -73,9 +73,8 @@ type Scheme string
 const (
 	// SchemeHMAC is HMAC-SHA256 with a secret that the receiver has as well.
 	SchemeHMAC Scheme = "v1"
-	// SchemeEd25519 is a signature of a key pair. Receivers have the public key, with
-	// which nobody can sign. The pair is generated here, and the private key never
-	// leaves.
+	// SchemeEd25519 is a signature with the private key of a pair, which hooks generates
+	// and never shows. Receivers verify with the public key, and cannot sign with it.
 	SchemeEd25519 Scheme = "v1a"
 )
 
@@ -102,29 +101,30 @@ type address struct {
 	tokens []string // see [urlTokens]
 }
 
-// PutEndpoint creates the endpoint, or changes the existing one with its ID to equal
-// it; equal content writes nothing. It takes effect at once in this process, and
-// within a second or so in others on the same store. What already waits for
-// the endpoint is sent as it now says.
+// PutEndpoint creates the endpoint e, or changes the stored one with the same ID so that it
+// equals e. To change some fields, read the endpoint first, and put it with those fields
+// changed. If nothing differs, nothing is written. The change takes effect at once in this
+// process, and within a second or so in others on the same store. Deliveries that wait are
+// sent by the new settings.
 //
-// What it returns is the endpoint as stored. Its Secret is set only if this
-// call generated one: show it to the endpoint's owner now, because it cannot be read
-// later. (If an error of the store leaves open whether the endpoint was
-// created, call RotateSecret.) A Secret that is given becomes the newest one; the
-// one before signs beside it for another 24 h, so that receivers can change over.
+// It returns the endpoint as stored. The Secret is set only if this call generated one:
+// show it to the endpoint's owner now, because it cannot be read later. (If an error of the
+// store leaves open whether the endpoint was created, call RotateSecret.) A Secret that you
+// give becomes the newest one, and the one before signs beside it for another 24 h, so that
+// receivers can change over. Give it once, to import it, and not with each start of the
+// program, because that would undo a rotation.
 //
-// Give a Secret once, to import it, and not with each start of the program: it would
-// undo a rotation.
+// An endpoint that is put with the id of a deleted one is a new one: it receives nothing
+// that was published for the old one.
 //
-// An endpoint that is put with the id of one that was deleted is a new one: it receives
-// nothing that was published for the old one.
+// Bad input is an [*InvalidError]; it wraps [ErrTaken] if the ID is another tenant's or a
+// handler's, and [ErrNoMatch] if a pattern matches no type. A Version that is not the stored
+// one is [ErrConflict].
 //
-// Bad input is an [*InvalidError]; one about an ID that is taken, by a handler or by an
-// endpoint of another tenant, wraps [ErrTaken]. An endpoint whose secrets cannot be decrypted is
-// [ErrUndecryptable], unless a Secret is given: that, and the Header with it, replaces what
-// was there at once. Read back, such an endpoint has a Header with "***" for each
-// value, which is refused. Without a [Config].Keeper nothing is written on a store
-// that has encrypted endpoints: that is [ErrUndecryptable], too.
+// An endpoint whose secrets cannot be decrypted is [ErrUndecryptable], unless you give a
+// Secret: then e, with its Secret and Header, replaces it at once. When such an endpoint is
+// read, its Header has "***" for each value, which PutEndpoint refuses. On a store with
+// encrypted endpoints, PutEndpoint without a [Config].Keeper is [ErrUndecryptable] too.
 func (v *view) PutEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 	if err := v.check(ctx); err != nil {
 		return Endpoint{}, err
@@ -264,10 +264,10 @@ func (e *endpoint) shown(made bool) Endpoint {
 	return shown
 }
 
-// DeleteEndpoint deletes an endpoint, or returns [ErrNotFound]. The dispatcher cancels what
-// waits for it, with [ReasonDeleted]; an attempt that is under way may still end. The id
-// is free then. An endpoint that is put with it later is a new one, which receives nothing
-// that was published for this one.
+// DeleteEndpoint deletes an endpoint, or returns [ErrNotFound]. The dispatcher cancels the
+// deliveries that wait for it, with [ReasonDeleted]; an attempt that is under way may still
+// end. Then the id is free. An endpoint that is put with the same id later is a new one. It
+// receives nothing that was published for the old one.
 func (v *view) DeleteEndpoint(ctx context.Context, id string) error {
 	if err := v.check(ctx); err != nil {
 		return err

@@ -8,14 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// An InvalidError says which input was refused, and what to do about it.
-// Whatever returned it has changed nothing. Its text, which is made of Field and
-// Problem, may be shown to whoever typed the input, a customer too; Detail may not.
+// An InvalidError says which input was refused, and what to do about it. The method that
+// returned it has changed nothing. Its text, which is made of Field and Problem, may be
+// shown to whoever typed the input, a customer too; Detail may not.
 type InvalidError struct {
 	Field   string // such as "Event.ID"
 	Problem string // in words, what is wrong and what would be right
 	Detail  string // for the operator: registered types, names of other tenants; may be empty
-	Err     error  // one of the sentinels below, an error of another package, or nil
+	Err     error  // such as [ErrNoMatch], or an error of another package; nil if there is none
 }
 
 func (e *InvalidError) Error() string { return "hooks: " + e.Field + ": " + e.Problem }
@@ -23,9 +23,10 @@ func (e *InvalidError) Error() string { return "hooks: " + e.Field + ": " + e.Pr
 // Unwrap returns e.Err.
 func (e *InvalidError) Unwrap() error { return e.Err }
 
-// Reasons for an [InvalidError] that a program may want to tell apart.
+// Causes of an [InvalidError] that a program may want to tell apart, with errors.Is. Run
+// returns ErrRunning by itself.
 var (
-	ErrUnknownType = errors.New("hooks: unknown event type")                   // publish or subscribe before Register
+	ErrUnknownType = errors.New("hooks: unknown event type")                   // published before Register
 	ErrNoMatch     = errors.New("hooks: pattern matches no registered type")   // a typo would swallow events
 	ErrTooLarge    = errors.New("hooks: payload too large")                    // over Config.MaxPayload
 	ErrTaken       = errors.New("hooks: subscriber id is taken")               // handlers and endpoints share one namespace

@@ -5,8 +5,8 @@
 // The application declares its event types and subscribers in code. Publish
 // saves an event, and one delivery for each subscriber, in a [Store] before
 // anything is sent; Run delivers what is stored. There is no broker and no
-// second deployment: memory for tests, SQLite for one machine, PostgreSQL
-// for several, or a Store of your own, which package storetest checks.
+// second deployment: the Store is memory for tests, SQLite for one machine, PostgreSQL
+// for several, or one of your own, which package storetest checks.
 //
 //	var InvoicePaid = hooks.EventType[Invoice]{Name: "invoice.paid"}
 //
@@ -25,6 +25,20 @@
 // Delivery is at least once: a crash between a request and the writing of its
 // outcome repeats the request, with the same webhook-id. Receivers verify and
 // deduplicate with the Standard Webhooks libraries, or package signer.
+//
+// # What an endpoint receives
+//
+// Each attempt is a POST with the headers webhook-id, webhook-timestamp and
+// webhook-signature of Standard Webhooks. The webhook-id is the event's ID. The body is
+// JSON, with the event's Time as timestamp, or the event's Data alone if [Endpoint].Raw is
+// set:
+//
+//	{"type":"invoice.paid","timestamp":"2026-11-30T09:15:00.000Z","data":{"number":"R-1001"}}
+//
+// Any status from 200 to 299 is a success. After 410 Gone the delivery has failed for
+// good, with [ReasonRejected]. Everything else, a redirect too, is a failed attempt, and
+// the retry policy says when the next one comes; if the status is 429 or 503, the next one
+// also waits for the time in Retry-After, up to 24 h.
 package hooks
 
 import (
@@ -40,9 +54,11 @@ import (
 // Version is the version of this library, as [Config].UserAgent tells it to receivers.
 const Version = "0.2.0"
 
-// Hooks publishes events and delivers them. Make one with [New]; its methods
-// are safe for concurrent use. A nil context is an [*InvalidError]. It is the operator's:
-// it sees the data of every tenant. [Hooks.Tenant] gives what one customer may have.
+// Hooks publishes events and delivers them. Make one with [New]; its methods are safe for
+// concurrent use. A nil context is an [*InvalidError].
+//
+// A Hooks is for the application and its operators: it shows the data of every tenant.
+// [Hooks.Tenant] returns a view of one customer's data.
 type Hooks struct {
 	view // the methods that it shares with Tenant
 
@@ -102,11 +118,13 @@ func New(c Config) (*Hooks, error) {
 	return h, nil
 }
 
-// Subscribe makes s receive events in this process. Call it before Run, and
-// before publishing: an event has the subscribers that are known when it is
-// published. Events that other processes publish reach it when Run has recorded
-// it. It is refused if its Name is taken, a pattern matches no registered type,
-// or Run has begun.
+// Subscribe makes s receive events in this process. Call it before Run and before you
+// publish, because Publish makes deliveries for the subscribers that it knows at that
+// moment. Other processes publish to s once Run of this process has recorded it in the
+// store.
+//
+// Bad input is an [*InvalidError]. It wraps [ErrTaken] if another subscriber has the Name,
+// [ErrNoMatch] if a pattern matches no registered type, and [ErrRunning] if Run has begun.
 func (h *Hooks) Subscribe(s Handler) error {
 	if err := s.check(); err != nil {
 		return err

@@ -18,16 +18,17 @@ const (
 // zero Rotation generates a new secret or key pair. What signed before signs beside it
 // for another 24 h, so that receivers can change over.
 type Rotation struct {
-	// Secret becomes the newest one. Zero: one is generated; or a key pair, if the
-	// endpoint's Scheme is [SchemeEd25519], which takes no Secret.
+	// Secret becomes the newest one. Zero: one is generated. If the endpoint's Scheme is
+	// [SchemeEd25519], leave it zero: a key pair is generated.
 	Secret signer.Secret
-	// Overlap is how long the newest one so far signs beside it, at most 30 days; older
-	// ones keep the end that they already had. Zero means 24 h. A negative Overlap ends
-	// all older ones now, because one of them has leaked.
+	// Overlap is how long the secret or key pair that was the newest until now signs
+	// beside the new one, at most 30 days; older ones keep the end that they already had.
+	// Zero means 24 h. If one of them has leaked, give a negative Overlap: it ends all of
+	// them now.
 	Overlap time.Duration
-	// Version is that of the Endpoint as it was read: if somebody has changed it since,
-	// the rotation is [ErrConflict], so that a form which is sent twice rotates once.
-	// Zero: whatever is there.
+	// Version is the Version of the Endpoint that you have read. If somebody has changed
+	// the endpoint since, RotateSecret returns [ErrConflict], so a form that is sent twice
+	// rotates once. Zero rotates whatever is there.
 	Version int64
 }
 
@@ -36,13 +37,12 @@ type Rotation struct {
 // the endpoint as PutEndpoint does: the Secret is set if this call generated it, and
 // cannot be read later; PublicKey is the new one if its Scheme is [SchemeEd25519].
 //
-// At most five sign at a time: another one ends the oldest. A Secret that is the
-// newest already stays it, and a negative Overlap ends the others. If an
-// error of the store leaves open whether it was written, call it again: one
-// that was generated and never shown ends with the next rotation's overlap.
+// At most five secrets or key pairs sign at a time: a sixth one ends the oldest. If
+// r.Secret is the newest one already, it stays the newest, and a negative Overlap ends the
+// others. If an error of the store leaves open whether the rotation was written, call it
+// again: a secret that was generated and never shown ends with the overlap of that call.
 //
-// An id that does not exist is [ErrNotFound]; what is wrong with r is an
-// [*InvalidError]. An endpoint whose secrets cannot be decrypted is [ErrUndecryptable],
+// An id that does not exist is [ErrNotFound], and a bad r is an [*InvalidError]. An endpoint whose secrets cannot be decrypted is [ErrUndecryptable],
 // unless Overlap is negative: that discards the secrets and the headers that cannot be
 // decrypted. Put the Header again then.
 func (v *view) RotateSecret(ctx context.Context, id string, r Rotation) (Endpoint, error) {
