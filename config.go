@@ -28,16 +28,15 @@ type Config struct {
 	// handler may call every method of [Hooks] but Run and Flush. A line at which it
 	// panics is dropped. Nil: slog.Default().
 	Logger *slog.Logger
-	// Trace is told what happens, as it happens.
+	// Trace has functions that are called when events are published and delivered.
 	Trace Trace
 
-	// Retry says when a failed delivery is tried again, for subscribers that
-	// do not say so themselves. Nil: [retry.Standard], ten attempts in about
-	// three days; it is also used when a policy panics. [retry.Jitter] is added to
-	// every wait.
+	// Retry says when a failed delivery is tried again, for subscribers whose own Retry is
+	// nil. Nil: [retry.Standard], ten attempts in about three days; it is also used when a
+	// policy panics. [retry.Jitter] is added to every wait.
 	Retry retry.Policy
-	// Timeout is how long an attempt may take, the response's body included,
-	// for subscribers that do not say so themselves. Zero: 15 s.
+	// Timeout is how long an attempt may take, the response's body included, for
+	// subscribers whose own Timeout is zero. Zero means 15 s.
 	Timeout time.Duration
 	// Concurrency is how many attempts may be under way at once in this
 	// process. Zero means 64. At most half of it goes to subscribers that have
@@ -45,54 +44,61 @@ type Config struct {
 	// or one under way is late. Late means longer than 250 ms and longer than
 	// twice the time that the subscriber usually takes.
 	//
-	// First attempts that are late do not count, so that those who answer need
-	// not wait for them; but no first attempt begins while 4 × Concurrency of them
-	// are under way. So there are never more than 5 × Concurrency attempts.
+	// First attempts that are late do not count, so that subscribers that answer need not
+	// wait for them. But no first attempt begins while 4 × Concurrency late ones are under
+	// way. So there are never more than 5 × Concurrency attempts.
 	Concurrency int
-	// SubscriberConcurrency is how many of them may be for one subscriber that
-	// does not say so itself. Zero means 4. A subscriber begins with one at a
-	// time after each start of the process. Each success adds one, and each
-	// attempt that times out, or gets the status 502, 503 or 504, halves it.
+	// SubscriberConcurrency is how many attempts may be under way at once for one
+	// subscriber whose own Concurrency is zero. Zero means 4. After each start of the
+	// process a subscriber begins with one attempt at a time. Each success adds one, and
+	// each attempt that times out, or gets the status 502, 503 or 504, halves the number.
 	SubscriberConcurrency int
 	// DrainTimeout is how long Run waits for attempts under way when its
-	// context ends, before it cancels them. Zero: 20 s.
+	// context ends, before it cancels them. Zero means 20 s.
 	DrainTimeout time.Duration
 
 	// TenantEndpoints is how many endpoints a tenant may have when it makes another one
-	// through its [Tenant]. Zero: 100. It does not bind the operator's PutEndpoint. If
+	// through its [Tenant]. Zero means 100. The PutEndpoint of Hooks ignores it. If
 	// several processes make some at the same moment, there may be a few more.
 	TenantEndpoints int
-	// MaxPayload is the size of an event's Data in bytes. Zero: 256 KiB.
+	// MaxPayload is the most bytes that an event's Data may have. Zero means 256 KiB.
 	MaxPayload int
-	// IdempotencyWindow is how long an IdempotencyKey excludes another event
-	// with the same one. Zero: 24 h.
+	// IdempotencyWindow is how long an event's IdempotencyKey makes another event with the
+	// same key a duplicate. Zero means 24 h.
 	IdempotencyWindow time.Duration
 	// Retention is how long succeeded and canceled deliveries are kept, and
-	// FailedRetention the failed ones. Zero: 30 and 90 days. Run prunes.
+	// FailedRetention the failed ones. Zero means 30 and 90 days. Run removes what is
+	// older, see [Hooks.Prune].
 	Retention, FailedRetention time.Duration
 
-	// Egress says which URLs may be called. Zero: https to addresses that are
-	// publicly routable, nothing else.
+	// Egress says which URLs may be called. Zero means https to addresses that are
+	// publicly routable, and nothing else.
 	Egress egress.Policy
-	// Transport sends the requests. Nil: [egress.NewTransport] with the policy
-	// above, which is what keeps requests out of the internal network. Set
-	// another in tests, or to go through an egress proxy: NewTransport with the
-	// same policy and a Proxy. A panic in it fails the attempt; one in a goroutine
-	// that it starts, such as net/http's that dials, ends the process all the same.
-	// Run closes the idle connections of the default when it ends, and never those of
-	// a Transport that is given. A request without an Idempotency-Key of the endpoint's
-	// has one without values, which net/http does not send; see docs/guarantees.md. What
-	// net/http says of an [http.Transport] goes to the standard logger; that of
-	// NewTransport keeps the words of receivers from it.
+	// Transport sends the requests. Nil: [egress.NewTransport] with the policy above,
+	// which keeps requests out of the internal network.
+	//
+	// Set another one to go through an egress proxy: NewTransport with the same policy and
+	// a Proxy. Or set a fake in tests, which needs no network: URLs are checked by Egress
+	// all the same, but no name is looked up.
+	//
+	// A panic in a Transport fails the attempt. A panic in a goroutine that it starts, such
+	// as the one of net/http that dials, ends the process. Run closes the idle connections
+	// of the default when it ends, and never those of a Transport that you set. An
+	// [http.Transport] that is not from NewTransport may write what a receiver sends to
+	// the standard logger.
+	//
+	// A request has the field Idempotency-Key without values, unless the endpoint's Header
+	// sets it: so net/http may repeat the request on another connection, see
+	// docs/guarantees.md. net/http does not send a field without values.
 	Transport http.RoundTripper
 	// UserAgent is the User-Agent of every request: printable ASCII. Empty:
 	// "hooks/" and [Version].
 	UserAgent string
 
 	// Keeper encrypts the secrets and header values of endpoints before the Store
-	// sees them; every process on the store needs it. Package keeper has one. Nil:
-	// they lie there in plain text, and the log and [Hooks.Health] say so. A Keeper
-	// may call only some methods of Hooks; see there.
+	// sees them; every process on the store needs it. Package keeper has one. Nil: they
+	// are stored in plain text, and the log and [Hooks.Health] warn of that. A Keeper may
+	// call only some methods of Hooks, see [Keeper].
 	Keeper Keeper
 
 	// Instance names this process in the history of attempts. Empty: the host's

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A DeliveryID names a delivery. It is unique by construction: an event
-// reaches a subscriber once.
+// A DeliveryID names a delivery: by its event and its subscriber, because there is one
+// delivery of an event to a subscriber.
 type DeliveryID struct {
 	Event      string `json:"event"`
 	Subscriber string `json:"subscriber"`
@@ -36,18 +36,18 @@ type Delivery struct {
 	Type        string    `json:"type"`                   // the event's
 	Tenant      string    `json:"tenant,omitempty"`       // the event's
 	OrderingKey string    `json:"ordering_key,omitempty"` // the event's, when the subscriber is ordered; else empty
-	Seq         int64     `json:"seq"`                    // its place in the line, set by the store; zero until it is read back
+	Seq         int64     `json:"seq"`                    // lists go by it; a replay gets a new one
 	Status      Status    `json:"status"`
 	Reason      Reason    `json:"reason,omitempty"` // why it failed, or was canceled
 	Due         time.Time `json:"due,omitzero"`     // when the next attempt may start; while Sending, when the lease ends
 	Run         int       `json:"run"`              // 1, and one more with each replay
-	Attempts    int       `json:"attempts"`         // finished and charged, in this run
+	Attempts    int       `json:"attempts"`         // in this run, as the retry policy counts them
 	Lost        int       `json:"lost,omitempty"`   // leases that ended without an outcome, in this run
-	Token       int64     `json:"-"`                // the fence: one more with every change
+	Token       int64     `json:"-"`                // one more with every change, see [Store]
 	Created     time.Time `json:"created"`
 	Updated     time.Time `json:"updated"`         // of the last outcome or decision; when final, since when
 	Code        int       `json:"code,omitempty"`  // the last attempt's HTTP status; 0 without one
-	Error       string    `json:"error,omitempty"` // the last attempt's class of failure; "lost" if the process ended meanwhile
+	Error       string    `json:"error,omitempty"` // the last attempt's; "lost" if the process ended in it
 }
 
 // A Status is where a delivery stands.
@@ -60,7 +60,7 @@ const (
 	Sending   Status = 3 // leased by a dispatcher until Due
 	Succeeded Status = 4 // final: the subscriber took it
 	Failed    Status = 5 // final: given up, see [Reason]; a replay starts it again
-	Canceled  Status = 6 // final: somebody decided so, or the subscriber is gone
+	Canceled  Status = 6 // final: by [Hooks.Cancel], or because the subscriber was deleted
 )
 
 // states is the one table of what a status is called and what may follow it.
@@ -101,20 +101,21 @@ func (s *Status) UnmarshalText(text []byte) error {
 // Final reports whether nothing more happens to a delivery by itself.
 func (s Status) Final() bool { return s == Succeeded || s == Failed || s == Canceled }
 
-// A Reason is why a delivery failed for good, or was canceled.
+// A Reason is why a delivery failed for good, or was canceled. It is empty for a delivery
+// that [Hooks.Cancel] ended, and for those that have neither failed nor been canceled.
 type Reason string
 
-// The texts are stored, and stable.
+// The texts are stored: they stay as they are.
 const (
 	ReasonExhausted Reason = "exhausted" // the retry policy gave up
-	ReasonRejected  Reason = "rejected"  // the subscriber said never to try again
+	ReasonRejected  Reason = "rejected"  // the endpoint answered 410 Gone, or the handler [Permanent]
 	ReasonExpired   Reason = "expired"   // its event's ExpiresAt has passed
-	ReasonLost      Reason = "lost"      // the process died during each attempt, the last time while nothing else was running
-	ReasonDeleted   Reason = "deleted"   // canceled, because the subscriber is gone
+	ReasonLost      Reason = "lost"      // the process ended during each attempt
+	ReasonDeleted   Reason = "deleted"   // canceled, because the subscriber was deleted
 )
 
-// A StatusError says that a delivery cannot go from one status to another,
-// such as a succeeded one that shall be canceled.
+// A StatusError says that a delivery cannot go from one status to another: one that has
+// succeeded cannot be canceled, for example. It may be shown to a customer.
 type StatusError struct {
 	ID       DeliveryID
 	From, To Status
@@ -147,21 +148,33 @@ func (d Delivery) waiting() Status {
 	return Pending
 }
 
-// An Attempt is one try at a delivery, as it is kept for people to read. It
-// succeeded if Error is empty. A handler's has neither URL nor Code.
+// An Attempt is one try at a delivery, kept for people to read. An attempt of a handler has
+// neither URL nor Code.
+//
+// Error is empty if the attempt succeeded. Otherwise it is the class of the failure:
+//
+//   - a response that is no success: "status",
+//   - no response, or not all of it: "timeout", "dns", "connection refused",
+//     "connection reset", "connection closed", "unreachable", "tls", "certificate",
+//     "protocol",
+//   - no request, because [Config].Egress, its proxy or the number of connections to the
+//     host forbade it: "destination not allowed", "proxy", "too many connections",
+//   - a handler: "error" or "timeout",
+//   - a handler or a [Config].Transport that panicked or ended its goroutine: "panic",
+//     "goexit".
 type Attempt struct {
-	Run, Number int       // of the delivery's run, and in it, from 1
-	Token       int64     // of the lease it was made under
+	Run, Number int       // the delivery's run, and the attempt's number in it, both from 1
+	Token       int64     // the delivery's at that time
 	Start       time.Time // when it began
-	// DNS, Connect and TLS are what the connection cost, zero when an idle one
-	// was used; Wait is from the request being written to the first byte of
-	// the response. If the request was sent again within the attempt, they are
-	// those of the last sending. Took is the whole attempt.
+	// DNS, Connect and TLS are how long making the connection took: zero if an idle one
+	// was used. Wait is the time from the end of the request to the first byte of the
+	// response. If the request was sent again within the attempt, they are those of the
+	// last sending. Took is the whole attempt.
 	DNS, Connect, TLS, Wait, Took time.Duration
 	URL                           string        // as called, without its query, and long segments of its path masked; empty for handlers
 	Code                          int           // HTTP status; 0 when there was no response
 	Error                         string        // class of failure, such as "timeout"; empty on success
-	RetryAfter                    time.Duration // what the subscriber asked for
+	RetryAfter                    time.Duration // how long the subscriber asked to wait
 	Header                        http.Header   // of the response
 	Body                          []byte        // of the response, or the handler's error text; at most 4 KiB
 	BodyCut                       bool          // the response was longer than Body

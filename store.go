@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// A Store keeps events, deliveries and records. [Hooks] decides, a Store
-// remembers: it knows nothing of HTTP, retries or signatures, and the whole
-// of its duty is checked by the suite in package storetest.
+// A Store keeps events, deliveries and records. It decides nothing, and has nothing to do
+// with HTTP, retries or signatures. Package storetest checks all that it must do.
+//
+// Applications do not call the methods of a Store: they give it to [New].
 //
 // # Words
 //
@@ -18,8 +19,8 @@ import (
 // future; it ends by an Update, or by itself when Due has passed. The Token
 // of a delivery is its fence: every change of the row increments it, and a
 // change that names an older one alters nothing. Seq is a number that the store gives to
-// each event and delivery, increasing in the order of writing; lists go by it, and so do
-// ties.
+// each event and delivery, increasing in the order of writing; lists go by it, and claims
+// do among deliveries that are due at the same time.
 //
 // # Rules for every method
 //
@@ -27,7 +28,7 @@ import (
 //   - Times come from the caller, in UTC, truncated to microseconds. A store reads no
 //     clock, unless it is asked for the time as a [Clock].
 //   - A write happens whole or not at all.
-//   - The context only stops the waiting: a write whose caller has gone may still happen.
+//   - A context that ends stops the waiting and not the write, which may still happen.
 //   - An error that is one of the sentinels of this package, or an [*InvalidError], is
 //     certain: nothing was changed. Any other error means that the outcome is unknown,
 //     and the caller repeats the call.
@@ -45,7 +46,7 @@ import (
 // the parts of the contract that are the same in every store. Run storetest from the
 // beginning, and write the methods in the order in which its rules turn green:
 //
-//  1. Enqueue, Events and Deliveries: an insert of all or nothing, and lists by Seq.
+//  1. Enqueue, Events and Deliveries: write all entries or none, and list by Seq.
 //  2. Claim, Update and Backlog: leases and their fence, one index (subscriber, due, seq)
 //     of what is unfinished.
 //  3. Put and Records: compare-and-set, and versions in the order of commits.
@@ -85,32 +86,35 @@ type Store interface {
 	Claim(ctx context.Context, now time.Time, lanes []ClaimLane) ([]Entry, error)
 
 	// Update writes deliveries back: outcomes, replays, cancellations, leases
-	// given back. Written are Status, Reason, Due, Run, Attempts, Lost,
-	// Updated, Code and Error, as they stand in the change; Token is
-	// incremented; a Run higher than the row's gives it a new Seq, at the end
-	// of the line. A change whose Token is not the row's, or that has no row,
-	// changes nothing, and its delivery is returned, in the order of changes.
+	// given back.
+	//
+	//   - It writes Status, Reason, Due, Run, Attempts, Lost, Updated, Code and Error as
+	//     they are in the change, and increments Token.
+	//   - A Run higher than the row's gives the row a new Seq, higher than all others.
+	//   - A change whose Token is not the row's, or that has no row, is stale: it changes
+	//     nothing, and Update returns the delivery's id. These are in the order of changes.
 	Update(ctx context.Context, now time.Time, changes []Change) (stale []DeliveryID, err error)
 
-	// Backlog lists the subscribers with unfinished deliveries and when Claim
-	// could next lease one of theirs, ends of leases included; deliveries that
-	// wait for another of their ordering key do not count once Claim has met
-	// them. It costs a seek per subscriber, never a scan.
+	// Backlog lists the subscribers with unfinished deliveries, and when Claim could next
+	// lease one of theirs: at its Due, or when its lease ends. Deliveries that wait for
+	// another one of their ordering key do not count once Claim has met them. It costs a
+	// seek per subscriber, never a scan.
 	//
-	// Where Claim may miss something, see there, Backlog may for as long tell an
-	// earlier Due in the future than there still is, or leave out a subscriber of whom
-	// nothing is due yet.
+	// For as long as Claim may miss something, Backlog may return a Due in the future that
+	// is too early, or leave out a subscriber of whom nothing is due yet.
 	Backlog(ctx context.Context) ([]BacklogLane, error)
 
-	// Put writes a record if the version of its key is still r.Version (0: it
-	// does not exist, or is deleted), else it returns [ErrConflict]. Empty
-	// Data deletes and leaves a tombstone, which Records shows. The entries of emit are
-	// enqueued in the same write, by the rules of Enqueue: if the record is not written,
-	// or one of them fails, neither is.
+	// Put writes a record.
+	//
+	//   - If the version of its key is not r.Version any more, Put returns [ErrConflict].
+	//     Version 0 means that the record does not exist, or is deleted.
+	//   - Empty Data deletes the record and leaves a tombstone, which Records returns.
+	//   - The entries of emit are enqueued in the same write, by the rules of Enqueue. If
+	//     one of them cannot be, the record is not written either.
 	Put(ctx context.Context, now time.Time, r Record, emit []Entry) (version int64, err error)
 
-	// Events and Deliveries list by Seq, newest first unless q says otherwise. A page may be short,
-	// even empty, for a store bounds what one call examines; only an empty
+	// Events and Deliveries list by Seq, newest first unless q says otherwise. A page may
+	// be short, even empty, because a store bounds what one call examines. Only an empty
 	// next says that there is no more. A Cursor that no page returned is an
 	// [*InvalidError].
 	Events(ctx context.Context, q Query) (page []Event, next string, err error)
@@ -120,24 +124,25 @@ type Store interface {
 	// runs. A delivery that does not exist has none.
 	Attempts(ctx context.Context, id DeliveryID) ([]Attempt, error)
 
-	// Prune removes at most c.Limit final deliveries with their attempts, and
-	// the events that no delivery refers to any more. It also erases the events that
-	// c.Erase names: their Data becomes null, their Metadata and the Header and Body of
-	// their attempts nil, and Erased c.Now, unless they are erased already. It
-	// counts what it removed and erased, deliveries, events, keys and minutes; 0 says
-	// that it is done.
+	// Prune removes what c says: at most c.Limit final deliveries with their attempts, the
+	// events that no delivery refers to any more, keys and minutes. It also erases the
+	// events of c.Erase that are not erased yet: it sets Erased to c.Now, Data to null,
+	// and Metadata, and the Header and Body of their attempts, to nil.
+	//
+	// n is how many deliveries, events, keys and minutes it removed, and how many events
+	// it erased. If n is 0, nothing is left to do.
 	Prune(ctx context.Context, c Cutoffs) (n int, err error)
 }
 
-// A Tx is the part of a Store that works inside the application's own
-// transaction. A store hands one out in a method of its own, by convention
-// Tx, that takes the transaction it can work in.
+// A Tx is the part of a Store that works inside the application's own transaction. A
+// store has a method that returns one for a transaction, by convention with the name Tx;
+// give that to [Hooks.PublishTx].
 type Tx interface {
 	// Enqueue saves all entries or none, and has saved them when it returns
 	// nil. An event whose ID is stored already, or whose IdempotencyKey is
 	// taken in its tenant until after now, is a duplicate: nothing of it is
 	// written, and its Receipt says so. Receipts are in the order of entries.
-	// The store sets Seq, and keeps the rest as it is given.
+	// The store sets Seq, and writes everything else as it is in the entries.
 	Enqueue(ctx context.Context, now time.Time, entries []Entry) ([]Receipt, error)
 
 	// Records returns the records whose version is above since, by version.
@@ -188,9 +193,9 @@ type Waker interface {
 // then PublishTx asks there, and needs no second connection while the
 // application's transaction holds one.
 type Clock interface {
-	// Now returns the present moment, in any time zone: also in a transaction,
-	// not when that began. It is taken to be the time half way between call
-	// and return.
+	// Now returns the present time, in any time zone. In a transaction it does not return
+	// the time at which the transaction began. Hooks takes the result to be the time half
+	// way between call and return.
 	Now(ctx context.Context) (time.Time, error)
 }
 
@@ -207,8 +212,9 @@ type Weak interface {
 	Weaknesses(ctx context.Context) ([]string, error)
 }
 
-// A Reporter store counts, and keeps counters by minute. Without it [Hooks] counts by
-// paging, to 1,000, and has no [Minute] to show. Optional.
+// A Reporter store counts deliveries, and keeps counters of attempts by minute. With
+// another store, [Hooks] counts by reading pages, to 1,000, and has no [Minute] to show.
+// Optional.
 type Reporter interface {
 	// Count returns how many deliveries match q, but at most most. It looks at the same
 	// fields of q as Deliveries does, but not at Limit, Cursor and OldestFirst.
@@ -216,13 +222,13 @@ type Reporter interface {
 	// AddMinutes adds to the counters of the same Start and Subscriber. After an error
 	// nobody repeats the call, so that the numbers of these rows are lost.
 	AddMinutes(ctx context.Context, ms []Minute) error
-	// Minutes returns the counters of q.Subscriber (empty: of all together) whose Start
-	// is at or after q.From and before q.To, by Start.
+	// Minutes returns the counters whose Start is at or after q.From and before q.To, by
+	// Start: those of q.Subscriber, or those of all together if that is empty.
 	Minutes(ctx context.Context, q Query) ([]Minute, error)
 }
 
-// A Minute is what attempts came to: of all subscribers together in one minute, or of
-// one subscriber in five.
+// A Minute counts the attempts that ended in one minute, of all subscribers together; or
+// those that ended in five minutes, of one subscriber.
 type Minute struct {
 	Start      time.Time `json:"start"`
 	Subscriber string    `json:"subscriber,omitempty"` // empty: all of them
@@ -233,21 +239,22 @@ type Minute struct {
 	Took [13]int `json:"took"`
 }
 
-// Errors of every store, beside the contract they belong to. They are
-// certain: a call that returned one of them has changed nothing.
+// Errors of every store, and so of the methods of [Hooks] that call it; errors.Is finds
+// them. A call that returned one of them has changed nothing.
 var (
-	// ErrConflict: a record or delivery was changed by somebody else.
+	// ErrConflict: somebody else has changed the endpoint, record or delivery.
 	ErrConflict = errors.New("hooks: changed meanwhile; read it again")
-	// ErrLocked: an Exclusive store has a dispatcher already.
+	// ErrLocked: the store is [Exclusive], and Run or Flush of another Hooks has it.
 	ErrLocked = errors.New("hooks: another process runs the dispatcher of this store; stop it, or use PostgreSQL")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("hooks: store is closed")
-	// ErrTooNew: a later version of this library wrote the store, which was
-	// left as it is.
+	// ErrTooNew: a later version of this library wrote the store. Nothing in it was
+	// changed.
 	ErrTooNew = errors.New("hooks: store was written by a newer version of hooks; upgrade this program")
-	// ErrForeign: the database holds something else, and was left as it is.
+	// ErrForeign: the database holds something else. Nothing in it was changed.
 	ErrForeign = errors.New("hooks: not a hooks store")
-	// ErrNotFound: there is no such event, delivery or subscriber.
+	// ErrNotFound: there is no such event, delivery or subscriber, or a [Tenant] may not
+	// see it.
 	ErrNotFound = errors.New("hooks: not found")
 )
 
@@ -255,19 +262,20 @@ var (
 type Entry struct {
 	Event      Event
 	Deliveries []Delivery
-	// KeyUntil ends the time in which the event's IdempotencyKey excludes
-	// another event with the same one. Without a key it is zero.
+	// KeyUntil is when another event may have the same IdempotencyKey. Without a key it
+	// is zero.
 	KeyUntil time.Time
-	// Add says that the event is stored already, and that those deliveries
-	// shall be added which it does not have. An unknown event is ErrNotFound.
+	// Add says that the event is stored already. Enqueue adds those of Deliveries that it
+	// does not have. An unknown event is [ErrNotFound].
 	Add bool
 }
 
 // A Receipt says what became of one event.
 type Receipt struct {
-	// EventID is the event's, or the first event's when Duplicate.
+	// EventID is the event's ID. For a duplicate it is that of the event stored already.
 	EventID string `json:"event_id"`
-	// Deliveries is how many were written for it; of a duplicate, none.
+	// Deliveries is how many deliveries were written. For a duplicate it is 0. A [Tenant]
+	// is told of those to endpoints only.
 	Deliveries int `json:"deliveries"`
 	// Duplicate reports that nothing was written because this event, or another one
 	// with its idempotency key, is stored already.
@@ -291,51 +299,64 @@ type BacklogLane struct {
 	Due        time.Time // the earliest
 }
 
-// A Change is one delivery as it shall be.
+// A Change is a delivery as Update shall write it.
 type Change struct {
-	Delivery Delivery // Token as it was read
-	Attempt  *Attempt // appended; nil when nothing was sent
-	Emit     []Entry  // enqueued in the same write, unless stale; if one fails, Update returns its error
+	Delivery Delivery // with the Token that was read
+	Attempt  *Attempt // is added to the delivery's; nil when nothing was sent
+	// Emit is enqueued in the same write, unless the change is stale. If an entry cannot
+	// be, Update returns the error and has changed nothing.
+	Emit []Entry
 }
 
-// A Record is a versioned value of Hooks' own, such as an endpoint or a handler.
-// Stores do not look inside.
+// A Record is a versioned value that Hooks keeps in the store, such as an endpoint or a
+// handler. A store does not look into Data.
 type Record struct {
 	Key     string // such as "endpoint/crm" or "handler/audit"
 	Version int64  // unique in the store, increasing in the order of commits
 	Data    []byte // nil when deleted
 }
 
-// A Query selects what a list returns. Its zero fields select any. A field that a list
-// does not look at must be zero: [Hooks] refuses the others with an [*InvalidError],
-// because a condition that is ignored in silence selects too much. Events and Deliveries
-// look at Tenant, Types, From, To, OldestFirst, Limit and Cursor; Events also at Event and
-// Key, Deliveries at Event, Subscriber, Statuses, Reasons and Errors.
+// A Query selects what a list returns: rows that match all of its fields. A zero field
+// matches any row. The list's doc names the fields that it looks at. If another field is
+// set, [Hooks] returns an [*InvalidError], because a list that ignored a condition would
+// return too much.
+//
+// In a Store, Events and Deliveries look at Tenant, Types, From, To, OldestFirst, Limit and
+// Cursor; Events also at Event and Key, Deliveries also at Event, Subscriber, Statuses,
+// Reasons and Errors.
 type Query struct {
-	Event      string   `json:"event,omitempty"` // an event's id
-	Subscriber string   `json:"subscriber,omitempty"`
-	Tenant     string   `json:"tenant,omitempty"`
-	Types      []string `json:"types,omitempty"`    // exact names for a Store; patterns too for Hooks
-	Statuses   []Status `json:"statuses,omitempty"` // any of them; so are the following
-	Reasons    []Reason `json:"reasons,omitempty"`
-	Errors     []string `json:"errors,omitempty"` // classes of failure
-	// Key is an event's IdempotencyKey: the event that has it, of Tenant exactly. A key whose
-	// window has ended is found until another event takes it, or Prune removes it.
+	Event      string `json:"event,omitempty"` // an event's id
+	Subscriber string `json:"subscriber,omitempty"`
+	Tenant     string `json:"tenant,omitempty"`
+	// Types, Statuses, Reasons and Errors match any of their values. Types are names, or
+	// patterns such as "invoice.*", which Hooks turns into names for the Store. Errors are
+	// classes of failure, see [Attempt].
+	Types    []string `json:"types,omitempty"`
+	Statuses []Status `json:"statuses,omitempty"`
+	Reasons  []Reason `json:"reasons,omitempty"`
+	Errors   []string `json:"errors,omitempty"`
+	// Key is an IdempotencyKey. It matches the event of exactly this Tenant that has the
+	// key. When the window has ended, it still does so until another event takes the key
+	// or Prune removes it.
 	Key         string    `json:"key,omitempty"`
 	From        time.Time `json:"from,omitzero"` // stored at or after
 	To          time.Time `json:"to,omitzero"`   // stored before
 	OldestFirst bool      `json:"oldest_first,omitempty"`
-	Limit       int       `json:"-"` // rows a page; not positive: 50
+	Limit       int       `json:"-"` // rows a page at most; 0 or less: 50
 	Cursor      string    `json:"-"` // next of the page before; empty: the first page
 }
 
-// Cutoffs say what Prune may forget. A zero time keeps everything.
+// Cutoffs say what Prune removes and erases. A zero time removes nothing.
 type Cutoffs struct {
-	Done    time.Time // succeeded and canceled deliveries final before, and events stored before that nobody subscribed to
-	Failed  time.Time // failed deliveries final before
-	Keys    time.Time // idempotency keys whose time ended before
-	Minutes time.Time // counters of a [Reporter] that start before
-	Erase   []string  // ids of events to erase, at most 100, whatever Limit is; an id that is not stored is passed over
+	// Done removes succeeded and canceled deliveries that have been final since before it,
+	// and events without deliveries that were stored before it.
+	Done    time.Time
+	Failed  time.Time // removes failed deliveries that have been final since before it
+	Keys    time.Time // removes idempotency keys whose time ended before it
+	Minutes time.Time // removes counters of a [Reporter] that start before it
+	Erase   []string  // ids of events to erase, at most 100; unknown ones are passed over
 	Now     time.Time // the time of the erasing
-	Limit   int       // deliveries at most, and as many keys, minutes and unsubscribed events
+	// Limit is how many deliveries to remove at most, and how many keys, minutes and
+	// events without deliveries. It does not bound Erase.
+	Limit int
 }
