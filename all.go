@@ -10,10 +10,10 @@ import (
 //
 //	for d, err := range hooks.All(ctx, h.Deliveries, q) {
 //
-// list is a method such as [Hooks.Deliveries], and q.Limit the size of the pages that are
-// read. The last pair has the error of list, or of ctx when that has ended, and no row. If
-// there is no such pair, every row came. Rows that are written meanwhile may come or not;
-// no row comes twice, except for one that was replayed meanwhile.
+// list is a method such as [Hooks.Deliveries] or [Tenant.Endpoints]. q.Limit is the size
+// of the pages that are read. If list fails, or ctx ends, the last pair has that error and
+// no row. If no pair has an error, every row came. Rows that are written meanwhile may come
+// or not; no row comes twice, except for one that was replayed meanwhile.
 func All[T any](
 	ctx context.Context, list func(context.Context, Query) (page []T, next string, err error), q Query,
 ) iter.Seq2[T, error] {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A Backlog is what is unfinished of one subscriber.
+// A Backlog says how many deliveries of one subscriber are unfinished.
 type Backlog struct {
 	Subscriber string    `json:"subscriber"`
 	Pending    Count     `json:"pending"`
@@ -19,8 +19,8 @@ type Backlog struct {
 	Oldest     time.Time `json:"oldest,omitzero"` // the earliest Due of all
 }
 
-// A Count is how many there are. It is exact up to a bound; if there are more, N is the
-// bound and More is set. The bound is 10,000 if the store is a [Reporter], and else 1,000.
+// A Count is a number of rows, exact up to a bound. If there are more, N is the bound and
+// More is set. The bound is 10,000 if the store is a [Reporter], otherwise 1,000.
 type Count struct {
 	N    int  `json:"n"`
 	More bool `json:"more,omitempty"`
@@ -47,10 +47,10 @@ func (c Count) String() string {
 // countUpTo returns the count of n rows, of which no more than most+1 were looked for.
 func countUpTo(n, most int) Count { return Count{min(n, most), n > most} }
 
-// Backlog lists the subscribers with unfinished deliveries by id, how many there are, and
-// since when the oldest is due, or when the first one will be. It looks at Subscriber,
-// Tenant, Limit and Cursor of q. With a Tenant, it counts the deliveries of that tenant's
-// events, and leaves out whom none of them waits for. A [Tenant] sees its own endpoints.
+// Backlog lists the subscribers with unfinished deliveries, in the order of their ids, with
+// the number of these deliveries and the earliest Due. It looks at Subscriber, Tenant, Limit
+// and Cursor of q. With q.Tenant it counts only deliveries of that tenant's events, and
+// lists only subscribers that have some. A [Tenant] sees its own endpoints.
 func (v *view) Backlog(ctx context.Context, q Query) (page []Backlog, next string, err error) {
 	if err := v.check(ctx); err != nil {
 		return nil, "", err

@@ -12,10 +12,10 @@ import (
 // defaultLimit is how many rows a page has if its Query does not say.
 const defaultLimit = 50
 
-// Position returns the number at which the page of q begins: its rows have a Seq below
-// that number, the highest first, or with OldestFirst a Seq above it, the lowest first.
-// Without a Cursor that is every row. A Cursor that [Cursor] did not return is an
-// [*InvalidError].
+// Position is for stores. It returns the number at which the page of q begins: the rows of
+// the page have a Seq below that number, the highest first, or with OldestFirst a Seq above
+// it, the lowest first. If q has no Cursor, every row is there. A Cursor that the function
+// [Cursor] did not return is an [*InvalidError].
 func (q Query) Position() (bound int64, err error) {
 	switch {
 	case q.Cursor == "" && q.OldestFirst:
@@ -34,8 +34,8 @@ func (q Query) Position() (bound int64, err error) {
 	return bound, nil
 }
 
-// PageSize returns how many rows the page of q has at most: Limit, or 50 if Limit is not
-// positive. most is the store's own bound.
+// PageSize is for stores. It returns how many rows the page of q has at most: Limit, or 50
+// if Limit is not positive, but never more than most, the store's own bound.
 func (q Query) PageSize(most int) int {
 	if q.Limit <= 0 {
 		return min(defaultLimit, most)
@@ -43,22 +43,23 @@ func (q Query) PageSize(most int) int {
 	return min(q.Limit, most)
 }
 
-// Cursor returns the next of a page whose last row has the number seq: the Cursor of the
-// Query for the page that follows. A store that ends a page because it has examined
-// enough rows gives the number of the last row that it examined.
+// Cursor is for stores. It returns what a list returns as next, after a page whose last row
+// has the number seq. A store that ends a page because it has examined enough rows gives
+// the number of the last row that it examined.
 func Cursor(seq int64) string { return strconv.FormatInt(seq, 10) }
 
-// Released returns d as it is when its lease has ended without an outcome: Retrying if it
-// has Attempts, else Pending, and due at now. All else is as before. Whoever writes it back
-// counts it as Lost if the lease was not given back, but ended by itself.
+// Released is for stores. It returns d as it is when its lease has ended without an
+// outcome: Retrying if it has Attempts, otherwise Pending, and due at now. It changes
+// nothing else. If the lease was not given back but ended by itself, the caller increments
+// Lost.
 func (d Delivery) Released(now time.Time) Delivery {
 	d.Status, d.Due = d.waiting(), now
 	return d
 }
 
-// GroupByEvent returns deliveries as [Store].Claim does: one entry for each event, in the
-// order in which the events come first in list, with its deliveries in the order of list.
-// Of each Event only the ID is set. The entries use the memory of list.
+// GroupByEvent is for stores. It returns deliveries as [Store].Claim does: one entry for
+// each event, in the order in which the events come first in list, with its deliveries in
+// the order of list. Of each Event only the ID is set. The entries use the memory of list.
 func GroupByEvent(list []Delivery) []Entry {
 	entries := make([]Entry, 0, len(list))
 	place := make(map[string]int, len(list))

@@ -14,8 +14,9 @@ type Event struct {
 	ID string `json:"id"`
 	// Type is the name of a registered [EventType].
 	Type string `json:"type"`
-	// Tenant is the customer whose event it is. Endpoints of exactly this
-	// tenant receive it; the empty tenant is that of events without one.
+	// Tenant is the customer whose event it is. Only endpoints of this tenant receive it;
+	// those of no other. Empty: endpoints without a tenant receive it. Handlers receive
+	// events of every tenant.
 	Tenant string `json:"tenant,omitempty"`
 	// Time is when it happened. Zero means now.
 	Time time.Time `json:"time"`
@@ -31,14 +32,13 @@ type Event struct {
 	IdempotencyKey string `json:"idempotency_key,omitempty"`
 	// DeliverAt is when the first attempt may start. Zero means at once.
 	DeliverAt time.Time `json:"deliver_at,omitzero"`
-	// ExpiresAt is when delivering the event becomes useless: then its remaining
-	// deliveries fail. Zero means never.
+	// ExpiresAt is when delivering the event becomes useless: deliveries that are not final
+	// then fail, with [ReasonExpired]. Zero means never.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// Metadata is kept with the event for the application. It is not sent.
 	Metadata map[string]string `json:"metadata,omitempty"`
 
-	// Seq is the event's place among all events. The store sets it, so that it is zero until
-	// the event is read back.
+	// Seq is the event's place among all events. The store sets it; Publish ignores it.
 	Seq int64 `json:"seq,omitempty"`
 	// Erased is when its Data and Metadata were erased. Zero: they were not.
 	Erased time.Time `json:"erased_at,omitzero"`

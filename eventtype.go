@@ -15,27 +15,27 @@ import (
 //
 //	var InvoicePaid = hooks.EventType[Invoice]{Name: "invoice.paid"}
 //
-// It is a plain value: nothing knows of it until it is given to [Hooks.Register]. Only
-// Name is required.
+// It is a plain value: give it to [Hooks.Register] before you publish. Only Name is
+// required.
 type EventType[T any] struct {
 	// Name is segments of letters, digits and "_", separated by dots, such as
 	// "invoice.paid"; at most 128 bytes. Names that begin with "hooks." are the
 	// library's own.
 	Name string
-	// Private events are for handlers only: no pattern of an endpoint matches them, and
-	// no text that a customer may see names the type.
+	// Private keeps the events from endpoints: only handlers receive them, no pattern of an
+	// endpoint matches the type, and no text that a customer may see names it.
 	Private bool
 	// Description is for people who look for the type in a list: one line, at most
 	// 1,024 bytes.
 	Description string
-	// Example is what the data of such an event may look like, for lists and test
-	// events. The zero value of T means that there is none.
+	// Example is data of such an event, for lists and test events. The zero value of T
+	// means that there is none.
 	Example T
 }
 
-// New returns an event of this type with data encoded as JSON. If data
-// cannot be encoded, publishing the event returns the error. If its MarshalJSON
-// panics, so does New, as json.Marshal does. A json.RawMessage is taken as it is.
+// New returns an event of this type with data encoded as JSON; a json.RawMessage is taken as
+// it is. If data cannot be encoded, Publish returns the error. New panics if a MarshalJSON
+// of data does.
 func (t EventType[T]) New(data T) Event {
 	b, err := encode(data)
 	return Event{Type: t.Name, Data: b, err: err}
@@ -48,7 +48,8 @@ func encode(data any) (json.RawMessage, error) {
 	return json.Marshal(data)
 }
 
-// Decode returns the data of an event of this type.
+// Decode returns the data of an event of this type. An event of another type, and data that
+// does not decode, are errors.
 func (t EventType[T]) Decode(ev Event) (T, error) {
 	var data T
 	if ev.Type != t.Name {
@@ -60,9 +61,9 @@ func (t EventType[T]) Decode(ev Event) (T, error) {
 	return data, nil
 }
 
-// Handler returns a [Handler] of events of this type, to be given to
-// [Hooks.Subscribe]; its other fields are the caller's to set. Data that does
-// not decode fails the delivery at once, for trying again cannot mend it.
+// Handler returns a [Handler] of events of this type. Set other fields of it, such as
+// Timeout, if you need them, and give it to [Hooks.Subscribe]. If the data of an event does
+// not decode, its delivery fails at once, because trying again cannot mend it.
 func (t EventType[T]) Handler(name string, f func(context.Context, Event, T) error) Handler {
 	if f == nil {
 		return Handler{Name: name, Events: []string{t.Name}} // Subscribe refuses it
@@ -76,8 +77,7 @@ func (t EventType[T]) Handler(name string, f func(context.Context, Event, T) err
 	}}
 }
 
-// AnyEventType is an [EventType] of any data, as [Hooks.Register] takes it.
-// No other type satisfies it.
+// AnyEventType is an [EventType] with data of any Go type. No other type satisfies it.
 type AnyEventType interface{ declare() declaration }
 
 // A TypeInfo is an [EventType] without its Go type, as [Hooks.Types] lists it.
@@ -149,10 +149,10 @@ func checkType(name string) error {
 // isOwn reports whether a type is one of the library's own, or a pattern means those.
 func isOwn(name string) bool { return strings.HasPrefix(name, "hooks.") }
 
-// Register makes event types known. Events of other types cannot be
-// published, and patterns must match one that is known. Registering the same type
-// again does nothing; a type of the same name that differs, in the Go type of its data
-// or in another field, is an [*InvalidError], and then none of types is registered.
+// Register makes event types known to this Hooks. Events of other types cannot be published,
+// and each pattern must match a registered type. Registering the same type again does
+// nothing. A type that has the name of a registered one, but another Go type or another
+// field that differs, is an [*InvalidError]. After an error none of types is registered.
 func (h *Hooks) Register(types ...AnyEventType) error {
 	known := make(map[string]declaration)
 	for _, t := range types {
@@ -191,7 +191,7 @@ func (d declaration) agrees(known map[string]declaration) error {
 	return nil
 }
 
-// Types lists the registered event types by name. A [Tenant] has no private ones.
+// Types lists the registered event types by name. A [Tenant] does not see private ones.
 func (v *view) Types() []TypeInfo {
 	if v.isNobodys() {
 		return nil

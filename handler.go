@@ -19,15 +19,17 @@ type Handler struct {
 	// Name is its subscriber id: letters, digits, "_" and "-", at most 128.
 	// Deliveries are stored under it, so it must stay the same over restarts.
 	Name string
-	// Events are patterns of the types it receives: names, with "*" for one
-	// segment and "**" for the rest, at most 64. Each must match a registered type.
+	// Events are patterns of the types it receives, at most 64: names, with "*" for one
+	// segment and "**" for the rest, such as "invoice.*". Each must match a registered
+	// type.
 	Events []string
-	// Func is called once per attempt, possibly by several goroutines. An
-	// error makes it be called again later; see [Permanent] and [RetryAfter]. A panic
-	// counts as an error, also one in err.Error(), as a nil pointer returned as an
-	// error may cause.
-	// An event may come more than once (after a crash, say), and its ID is
-	// then the same. ctx ends with the attempt's time.
+	// Func is called for each attempt, from several goroutines at once. If it returns an
+	// error, it is called again later; see [Permanent] and [RetryAfter]. A panic counts as
+	// an error, and so does one in the error's method Error, which a nil pointer that is
+	// returned as an error may cause.
+	//
+	// An event may come more than once, after a crash for example; it has the same ID
+	// then. ctx ends when Timeout has passed. It has the delivery, see [DeliveryFrom].
 	Func func(ctx context.Context, ev Event) error
 	// Concurrency is how many calls may run at once in this process, at most
 	// [Config].Concurrency. Zero: [Config].SubscriberConcurrency.
@@ -51,9 +53,9 @@ func Permanent(err error) error {
 	return &advice{err, verdict{permanent: true}}
 }
 
-// RetryAfter wraps err to say when to try again: not earlier than wait from now.
-// Waits above 24 h are cut to 24 h. The attempt counts as any other that failed.
-// RetryAfter(nil, wait) is nil.
+// RetryAfter wraps err to say when to try again: not earlier than wait from now, and not
+// earlier than the retry policy says. Waits above 24 h are cut to 24 h. The attempt counts
+// as any other that failed. RetryAfter(nil, wait) is nil.
 func RetryAfter(err error, wait time.Duration) error {
 	if err == nil {
 		return nil
@@ -71,9 +73,9 @@ func (a *advice) Unwrap() error { return a.error }
 
 type deliveryKey struct{}
 
-// DeliveryFrom returns the delivery that a handler's context belongs to. Its
-// Attempts counts the finished ones, so that the present one is number
-// Attempts+1 of its run. ok is false for any other context.
+// DeliveryFrom returns the delivery for which a handler was called with ctx. Its Attempts
+// does not count the attempt under way, which has the number Attempts+1 in its run. ok is
+// false for any other context.
 func DeliveryFrom(ctx context.Context) (d Delivery, ok bool) {
 	if ctx == nil {
 		return Delivery{}, false
@@ -156,7 +158,7 @@ type listener struct {
 	record Record
 }
 
-// A HandlerInfo is what is known of a handler, of this program or another one.
+// A HandlerInfo describes a handler of this process or of another program.
 type HandlerInfo struct {
 	Name    string   `json:"name"`
 	Events  []string `json:"events"` // patterns
@@ -177,9 +179,9 @@ func (h *Hooks) Handlers(ctx context.Context) ([]HandlerInfo, error) {
 }
 
 // DeleteHandler deletes the record of a handler that no program has any more, or returns
-// [ErrNotFound]. The dispatcher cancels what waits for it, with [ReasonDeleted]. A handler
-// of this process is refused with an [*InvalidError], because Run would record it again;
-// so does Run of another process that still has it, when that starts.
+// [ErrNotFound]. The dispatcher cancels the deliveries that wait for it, with
+// [ReasonDeleted]. A handler of this process is an [*InvalidError], because Run would record
+// it again. Another process that still has the handler records it again when its Run begins.
 func (h *Hooks) DeleteHandler(ctx context.Context, name string) error {
 	if err := checkContext(ctx); err != nil {
 		return err

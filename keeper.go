@@ -13,7 +13,8 @@ import (
 //   - associated is authenticated and not encrypted, as in [crypto/cipher.AEAD]. It is the
 //     endpoint's id, so that a ciphertext that was moved to another endpoint does not decrypt.
 //   - A Keeper does not keep or change the bytes that it gets.
-//   - The call that has something to write returns the error of Encrypt.
+//   - An error of Encrypt is returned by the method that wanted to write, such as
+//     PutEndpoint. Nothing is written.
 //   - An error of Decrypt makes the endpoint wait. While Run runs, Decrypt is called again
 //     every second or so until it succeeds.
 //   - No error may quote the plain text. A panic counts as an error, and may not quote it

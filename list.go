@@ -82,10 +82,9 @@ func first[T any](
 }
 
 // Deliveries lists deliveries, newest first, or the oldest first if q says so. It looks at
-// every field of q but Key; any other than those is an [*InvalidError], and so is a pattern
-// in Types that matches no registered type. next goes into q.Cursor for the page that
-// follows, and is empty at the end; pages before may be short, even empty. [All] reads all
-// pages.
+// every field of q but Key. A pattern in Types that matches no registered type is an
+// [*InvalidError]. Put next into q.Cursor for the page that follows; it is empty at the end.
+// A page before the end may be short, even empty. [All] reads all pages.
 func (v *view) Deliveries(ctx context.Context, q Query) (page []Delivery, next string, err error) {
 	if err := v.begin(ctx); err != nil {
 		return nil, "", err
@@ -97,8 +96,8 @@ func (v *view) Deliveries(ctx context.Context, q Query) (page []Delivery, next s
 	return shown(v, page, v.showsDelivery), next, err
 }
 
-// Attempts lists the attempts of a delivery over all its runs, oldest first. A delivery
-// that does not exist is [ErrNotFound].
+// Attempts lists the attempts of a delivery over all its runs, oldest first, or returns
+// [ErrNotFound].
 func (v *view) Attempts(ctx context.Context, id DeliveryID) ([]Attempt, error) {
 	if _, err := v.Delivery(ctx, id); err != nil {
 		return nil, err

@@ -5,14 +5,18 @@ import (
 	"fmt"
 )
 
-// Replay sends a delivery now. A final one starts again: another run with a full budget of
-// attempts, the same event id, the history kept; one whose event has expired ends again at
-// once. One that waits is due now, in its present run.
+// Replay sends a delivery now, and returns it as it then stands.
 //
-// One that is being sent is a [StatusError]: wait for its outcome, or cancel it. One whose
-// subscriber was deleted is an [*InvalidError] that wraps [ErrNotFound], also if there is
-// an endpoint with the same id now, because that is another one. Other errors are those of
-// Delivery.
+//   - A final delivery starts another run, with as many attempts as a new one. The event's
+//     ID stays the same, and so the webhook-id; earlier attempts stay in the history. If
+//     the event has expired, the delivery fails again at once.
+//   - A delivery that waits becomes due now, in its present run.
+//   - A delivery that is being sent is a [*StatusError]: wait for its outcome, or cancel it.
+//   - A delivery whose subscriber was deleted is an [*InvalidError] that wraps
+//     [ErrNotFound]. So it is if there is an endpoint with the same id now, because that is
+//     another one.
+//
+// Other errors are those of Delivery.
 func (v *view) Replay(ctx context.Context, id DeliveryID) (Delivery, error) {
 	if err := v.check(ctx); err != nil {
 		return Delivery{}, err
@@ -36,9 +40,9 @@ func (v *view) Replay(ctx context.Context, id DeliveryID) (Delivery, error) {
 	})
 }
 
-// Cancel ends a delivery that is not final; a final one is a [StatusError]. An attempt that
-// is under way is not called back, but its outcome counts no more. Other errors are those
-// of Delivery.
+// Cancel ends a delivery that is not final, and returns it; a final one is a [*StatusError].
+// An attempt that is under way goes on, but its outcome is not stored any more. Other errors
+// are those of Delivery.
 func (v *view) Cancel(ctx context.Context, id DeliveryID) (Delivery, error) {
 	return v.decide(ctx, id, func(d Delivery) (Delivery, error) {
 		return d.move(Canceled, v.h.now())

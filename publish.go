@@ -14,9 +14,9 @@ import (
 // error is nil, they are stored and will be delivered. The receipt says how many
 // deliveries there are, or that the event was stored before.
 //
-// If the error is an [InvalidError] or one of the store's sentinels, nothing was stored.
-// After any other error nobody knows. Then call Publish again with the same event, whose
-// ID or IdempotencyKey was set before the first call.
+// If the error is an [*InvalidError] or one of the store's, such as [ErrClosed], nothing was
+// stored. After any other error it is unknown whether the event was stored. If ev has an ID
+// or an IdempotencyKey, publish it again: if it is stored already, that is a duplicate.
 func (v *view) Publish(ctx context.Context, ev Event) (Receipt, error) {
 	receipts, err := v.PublishBatch(ctx, []Event{ev})
 	if err != nil {
@@ -52,9 +52,10 @@ func (v *view) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error)
 }
 
 // PublishTx publishes inside the application's own transaction. The events and their
-// deliveries exist if and when the transaction commits. tx is what the store's Tx method
-// returns. Call [Hooks.Wake] after the commit, so that delivery begins at once. If the
-// program ends before that call, nothing is lost. Errors are those of Publish; after an
+// deliveries exist if and when the transaction commits. tx is what the method Tx of
+// [Config].Store returns for the transaction; that of another store is not noticed, and the
+// events go there. Call [Hooks.Wake] after the commit, so that delivery begins at once. If
+// the program ends before that call, nothing is lost. Errors are those of Publish; after an
 // error, roll back.
 func (v *view) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, error) {
 	if err := v.check(ctx); err != nil {

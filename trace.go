@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// A Trace is told what happens, in the manner of [net/http/httptrace]: every
-// function may be nil. They are called from the goroutines that do the work,
-// several at once, and hold them up while they run. They may call every method of
-// [Hooks] but Run and Flush, because they are called while no lock is held. A panic in
-// one is logged, and ends nothing.
+// A Trace has functions that are called when something happens, as in
+// [net/http/httptrace]. Each may be nil. They are called from the goroutines that do the
+// work, several at once, and these wait for them. They may call every method of [Hooks] but
+// Run and Flush, because they are called while no lock is held. A panic in one is logged,
+// and ends nothing.
 type Trace struct {
 	// Publishing is called for each event that is given to Publish, PublishBatch or
 	// PublishTx, before it is checked. It may set entries of ev.Metadata, such as the
 	// traceparent of what ctx belongs to. Other changes of ev are ignored. Metadata is a
 	// copy, and nil if the event has none. ctx is the caller's.
 	Publishing func(ctx context.Context, ev *Event)
-	// Published is called when an event is stored, or turned out to be a
-	// duplicate (then ev was not stored, and r names the first), before the first
-	// attempt that Publish hands over. In PublishTx the event is written, and not
-	// committed yet. ctx is the caller's.
+	// Published is called when an event was stored, before its first attempt if that begins
+	// in this process. If r.Duplicate, ev was not stored, and r.EventID is the event that
+	// was stored before. In PublishTx the event is written, and not committed yet. ctx is
+	// the caller's.
 	Published func(ctx context.Context, ev Event, r Receipt)
-	// Started is called when an attempt begins. d.Attempts counts those before. It
+	// Started is called when an attempt begins; d.Attempts does not count it yet. Started
 	// returns the context of the attempt, made from ctx, with a span of its own for
-	// example; nil stands for ctx. Only the values of what it returns count: the attempt
-	// ends when ctx does.
+	// example; nil stands for ctx. Only the values of that context count: the attempt ends
+	// when ctx does.
 	Started func(ctx context.Context, d Delivery) context.Context
 	// Finished is called when an attempt has ended and its outcome is stored:
 	// d is the delivery as it now stands. If it will be tried again, d.Due
@@ -34,10 +34,10 @@ type Trace struct {
 	// returned, and does not end.
 	Finished func(ctx context.Context, d Delivery, a Attempt)
 	// Ended is called when a delivery becomes final without an attempt: because
-	// it expired, was lost, or its subscriber is gone. ctx has the values of Run's.
+	// it expired, was lost, or its subscriber was deleted. ctx has the values of Run's.
 	Ended func(ctx context.Context, d Delivery)
-	// StoreError is called when the dispatcher's store fails. The dispatcher will try
-	// again after wait.
+	// StoreError is called when a call of the store by Run or Flush fails. They try again
+	// after wait.
 	StoreError func(ctx context.Context, err error, wait time.Duration)
 }
 

@@ -6,30 +6,35 @@ import (
 	"slices"
 )
 
-// A Tenant is what one customer may see and do. Its methods are those that it shares with
-// [Hooks], and they show:
+// A Tenant is a view of one customer's data, to build a portal on. It has those methods of
+// [Hooks] that are for customers too. They show:
 //
 //   - the endpoints of this tenant,
 //   - its events, if their type is registered here and not private,
 //   - deliveries of such events to endpoints, never to handlers, and their attempts.
 //
-// Whatever else an id names is [ErrNotFound], in the same words as an id that names
-// nothing. A page may be short, even empty, because rows that are not shown were left out
-// of it; only an empty next says that there is no more.
+// An id of anything else is [ErrNotFound], in the same words as an id that does not exist.
+// A page may be short, even empty, because rows that are not shown were left out of it; only
+// an empty next says that there is no more.
 //
-// What a tenant publishes or puts is its own: leave Tenant empty in an [Event], an
-// [Endpoint] and a [Query]; another tenant's id there is an [*InvalidError]. Ids of events
-// and endpoints are shared by all tenants: with one that another tenant has chosen, an
-// endpoint is refused and an event is a duplicate. So let PutEndpoint and Publish make them.
+// The methods set the Tenant of what they publish, put and list: leave it empty in an
+// [Event], an [Endpoint] and a [Query]. Another tenant's id there is an [*InvalidError]. All
+// tenants share the ids of events and endpoints. If another tenant has an id already, an
+// endpoint with it is refused, and an event with it is a duplicate. So leave ids empty, and
+// PutEndpoint and Publish make them.
 //
-// A function that takes a *Tenant cannot be given the operator's Hooks by mistake. Make
-// one with [Hooks.Tenant]; its methods are safe for concurrent use.
+// The texts of these errors may be shown to the customer: [*InvalidError], [*StatusError],
+// [ErrNotFound] and [ErrConflict]. A handler of HTTP may answer them with the statuses 400,
+// 409, 404 and 409; look for the two types first. Other errors are for the operator.
+//
+// A function that takes a *Tenant cannot be given a *Hooks by mistake. [Hooks.Tenant] makes
+// one; its methods are safe for concurrent use.
 type Tenant struct{ view }
 
-// Tenant returns the view of the tenant with an id. It asks nobody whether there is such a
-// tenant, and costs next to nothing, so make one for each request. An id is one line of at
-// most 128 bytes. An empty one is no tenant's: then every method that returns an error
-// returns an [*InvalidError], and Types is empty.
+// Tenant returns the view of the tenant with an id, such as the customer's in your database.
+// It is one line of at most 128 bytes. Hooks keeps no list of tenants, so it need not be
+// known before. Tenant costs next to nothing, so make one for each request. If id is empty,
+// every method of the view returns an [*InvalidError], and Types returns nothing.
 func (h *Hooks) Tenant(id string) *Tenant { return &Tenant{view{h: h, tenant: id}} }
 
 // A view has the methods that [Hooks] and [Tenant] share. It shows everything, or what

@@ -40,13 +40,12 @@ const (
 	WarnNoHandler WarningCode = "no-handler"
 )
 
-// Health says whether the store answers, with its error, and of what else the
-// operator should know: nothing, if all is well. It reads the subscribers, the
-// backlog and the store's weaknesses, and costs the store a few milliseconds.
+// Health returns what the operator should mend; nothing, if all is well. If the store does
+// not answer, it returns the store's error. It reads the subscribers, the backlog and the
+// store's weaknesses, and costs the store a few milliseconds.
 //
-// Which subscribers fail is what Run and Flush of this Hooks have seen since New. A
-// process that only publishes knows of none, and each process of a fleet knows what
-// its own attempts showed: ask those that call Run.
+// That a subscriber fails is known from the attempts of Run and Flush of this Hooks since
+// New. So a process that only publishes does not know it: call Health where you call Run.
 func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
 	if err := checkContext(ctx); err != nil {
 		return nil, err
