@@ -18,10 +18,10 @@ type Trace struct {
 	// traceparent of what ctx belongs to. Other changes of ev are ignored. Metadata is a
 	// copy, and nil if the event has none. ctx is the caller's.
 	Publishing func(ctx context.Context, ev *Event)
-	// Published is called when an event was stored, before its first attempt if that begins
-	// in this process. If r.Duplicate, ev was not stored, and r.EventID is the event that
-	// was stored before. In PublishTx the event is written, and not committed yet. ctx is
-	// the caller's.
+	// Published is called when an event was stored, and before Publish hands its deliveries
+	// over to Run. If r.Duplicate, ev was not stored, and r.EventID is the event that was
+	// stored before. In PublishTx the event is written, and not committed yet. ctx is the
+	// caller's.
 	Published func(ctx context.Context, ev Event, r Receipt)
 	// Started is called when an attempt begins; d.Attempts does not count it yet. Started
 	// returns the context of the attempt, made from ctx, with a span of its own for

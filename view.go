@@ -33,8 +33,8 @@ type Tenant struct{ view }
 
 // Tenant returns the view of the tenant with an id, such as the customer's in your database.
 // It is one line of at most 128 bytes. Hooks keeps no list of tenants, so it need not be
-// known before. Tenant costs next to nothing, so make one for each request. If id is empty,
-// every method of the view returns an [*InvalidError], and Types returns nothing.
+// known before. Tenant costs next to nothing, so make one for each request. If id is
+// empty, every method of the view returns an [*InvalidError], and Types returns nothing.
 func (h *Hooks) Tenant(id string) *Tenant { return &Tenant{view{h: h, tenant: id}} }
 
 // A view has the methods that [Hooks] and [Tenant] share. It shows everything, or what

@@ -9,7 +9,7 @@ import (
 	"example.com/hooks"
 )
 
-// Claim is [hooks.Store]'s.
+// Claim implements [hooks.Store].
 func (s *Store) Claim(
 	ctx context.Context, now time.Time, lanes []hooks.ClaimLane,
 ) ([]hooks.Entry, error) {
@@ -66,7 +66,7 @@ func (s *Store) due(now time.Time, l hooks.ClaimLane) (due []*delivery) {
 	return due
 }
 
-// Backlog is [hooks.Store]'s. What waits for another of its ordering key
+// Backlog implements [hooks.Store]. What waits for another of its ordering key
 // never counts. The list is in the order of subscribers.
 func (s *Store) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
 	if err := s.enter(ctx); err != nil {

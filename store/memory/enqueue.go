@@ -9,7 +9,7 @@ import (
 	"example.com/hooks"
 )
 
-// Enqueue is [hooks.Tx]'s. It copies what it is given.
+// Enqueue implements [hooks.Tx]. It copies what it is given.
 func (s *Store) Enqueue(
 	ctx context.Context, now time.Time, entries []hooks.Entry,
 ) ([]hooks.Receipt, error) {

@@ -4,11 +4,11 @@
 //	store := memory.New()
 //	h, err := hooks.New(hooks.Config{Store: store})
 //
-// It holds what its retention lets it hold ([hooks.Config] says for how
-// long), and nothing outlives the process.
+// Final deliveries and their events use memory until they are pruned: after 30 or 90
+// days, unless Retention and FailedRetention of [hooks.Config] say otherwise.
 //
-// A memory store belongs to one [hooks.Hooks]. It is no [hooks.Waker], so a
-// second one that publishes to the same store would not wake the first.
+// Give a memory store to one [hooks.Hooks] only. It is no [hooks.Waker], so a
+// second Hooks that publishes to the same store would not wake the first.
 package memory
 
 import (
@@ -19,13 +19,16 @@ import (
 	"example.com/hooks"
 )
 
-// A Store is a [hooks.Store], [hooks.Exclusive] and [hooks.Reporter]. It is its own [hooks.Tx]
-// as well, so that code which publishes in a transaction can be tested with
-// it; but it has no transactions, and takes nothing back.
+// A Store is a [hooks.Store], [hooks.Exclusive], [hooks.Ephemeral] and [hooks.Reporter]. Make
+// one with [New].
 //
-// Methods are safe for concurrent use and wait for nothing but each other. A
-// context that has ended before a call makes it return the context's error,
-// having done nothing. Make one with [New].
+// It is a [hooks.Tx] as well, so that code which publishes in a transaction can
+// be tested: give the Store itself to PublishTx. But it has no transactions:
+// what is published stays, whether the application commits or not.
+//
+// Methods are safe for concurrent use and wait for nothing but each other. If
+// the context has ended before a call, the method does nothing and returns the
+// context's error.
 type Store struct {
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -74,7 +77,7 @@ func New() *Store {
 	}
 }
 
-// Ephemeral is [hooks.Ephemeral]'s: nothing is on disk.
+// Ephemeral implements [hooks.Ephemeral]: nothing is on disk.
 func (s *Store) Ephemeral() {}
 
 // Close makes every later call return [hooks.ErrClosed]. It returns nil.
@@ -107,8 +110,7 @@ func (s *Store) next() int64 {
 	return s.seq
 }
 
-// Lock makes the caller the one dispatcher of this store, or returns
-// [hooks.ErrLocked]. Calling unlock again does nothing.
+// Lock implements [hooks.Exclusive]. Calling unlock again does nothing.
 func (s *Store) Lock(ctx context.Context, now time.Time) (unlock func() error, err error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err

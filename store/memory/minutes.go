@@ -15,7 +15,7 @@ type minuteID struct {
 	start      time.Time // in UTC, as all times that a store is given
 }
 
-// AddMinutes is [hooks.Reporter]'s.
+// AddMinutes implements [hooks.Reporter].
 func (s *Store) AddMinutes(ctx context.Context, ms []hooks.Minute) error {
 	if err := s.enter(ctx); err != nil {
 		return err
@@ -34,7 +34,7 @@ func (s *Store) AddMinutes(ctx context.Context, ms []hooks.Minute) error {
 	return nil
 }
 
-// Minutes is [hooks.Reporter]'s.
+// Minutes implements [hooks.Reporter].
 func (s *Store) Minutes(ctx context.Context, q hooks.Query) (list []hooks.Minute, err error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err

@@ -7,7 +7,7 @@ import (
 	"example.com/hooks"
 )
 
-// Prune is [hooks.Store]'s. A limit that is not positive removes nothing, but does not
+// Prune implements [hooks.Store]. A limit that is not positive removes nothing, but does not
 // keep p.Erase from being erased.
 func (s *Store) Prune(ctx context.Context, p hooks.Cutoffs) (n int, err error) {
 	if err := s.enter(ctx); err != nil {

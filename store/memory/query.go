@@ -11,7 +11,7 @@ import (
 // maxExamined bounds the rows that one call looks at, because others wait meanwhile.
 const maxExamined = 10_000
 
-// Events is [hooks.Store]'s. A cursor that no page returned is a
+// Events implements [hooks.Store]. A cursor that no page returned is a
 // [*hooks.InvalidError].
 func (s *Store) Events(
 	ctx context.Context, q hooks.Query,
@@ -48,7 +48,7 @@ func (s *Store) eventWithKey(id keyID) *journal[*event] {
 	return &j
 }
 
-// Deliveries is [hooks.Store]'s. A cursor that no page returned is a
+// Deliveries implements [hooks.Store]. A cursor that no page returned is a
 // [*hooks.InvalidError].
 func (s *Store) Deliveries(
 	ctx context.Context, q hooks.Query,
@@ -64,7 +64,7 @@ func (s *Store) Deliveries(
 	return page, next, err
 }
 
-// Count is [hooks.Reporter]'s.
+// Count implements [hooks.Reporter].
 func (s *Store) Count(ctx context.Context, q hooks.Query, most int) (n int, err error) {
 	if err := s.enter(ctx); err != nil {
 		return 0, err
@@ -141,7 +141,7 @@ func within(t time.Time, q hooks.Query) bool {
 	return (q.From.IsZero() || !t.Before(q.From)) && (q.To.IsZero() || t.Before(q.To))
 }
 
-// Attempts is [hooks.Store]'s.
+// Attempts implements [hooks.Store].
 func (s *Store) Attempts(ctx context.Context, id hooks.DeliveryID) ([]hooks.Attempt, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err

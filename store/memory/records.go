@@ -8,7 +8,7 @@ import (
 	"example.com/hooks"
 )
 
-// Put is [hooks.Store]'s. When an entry of emit cannot be enqueued, it returns
+// Put implements [hooks.Store]. When an entry of emit cannot be enqueued, it returns
 // [hooks.ErrNotFound] and has changed nothing at all.
 func (s *Store) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (version int64, err error) {
 	if err := s.enter(ctx); err != nil {
@@ -50,7 +50,7 @@ func contents(data []byte) []byte {
 	return bytes.Clone(data)
 }
 
-// Records is [hooks.Tx]'s.
+// Records implements [hooks.Tx].
 func (s *Store) Records(ctx context.Context, since int64) ([]hooks.Record, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err

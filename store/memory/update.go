@@ -7,7 +7,7 @@ import (
 	"example.com/hooks"
 )
 
-// Update is [hooks.Store]'s. When an entry of an Emit cannot be enqueued, it
+// Update implements [hooks.Store]. When an entry of an Emit cannot be enqueued, it
 // returns [hooks.ErrNotFound] and has changed nothing at all.
 func (s *Store) Update(
 	ctx context.Context, now time.Time, changes []hooks.Change,

@@ -21,8 +21,8 @@ import (
 // [*pgconn.PgError], beside them. When the cause is gone the store works again,
 // without being made anew.
 //
-// None of them is certain in the sense of [example.com/hooks.Store]: repeat the
-// call with the same ids.
+// After one of them it is unknown whether the write happened. Repeat the call with
+// the same ids: what is stored already is not stored twice.
 var (
 	// ErrUnavailable: no connection could be had, or the one in use was lost. The
 	// server is not there, is starting or stopping, or has no connection free; or

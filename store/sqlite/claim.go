@@ -11,7 +11,7 @@ import (
 	"example.com/hooks"
 )
 
-// Claim is [hooks.Store]'s. It meets no delivery that waits for another of its
+// Claim implements [hooks.Store]. It meets no delivery that waits for another of its
 // ordering key, for those are parked when they are written.
 func (s *Store) Claim(
 	ctx context.Context, now time.Time, lanes []hooks.ClaimLane,
@@ -133,7 +133,7 @@ const backlogSQL = `WITH RECURSIVE waiting (subscriber) AS (
 		ORDER BY d.due LIMIT 1)
 	FROM leased WHERE subscriber IS NOT NULL`
 
-// Backlog is [hooks.Store]'s. Deliveries that wait for another of their
+// Backlog implements [hooks.Store]. Deliveries that wait for another of their
 // ordering key never count. The list is in the order of subscribers.
 func (s *Store) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
 	list, err := read(ctx, s, "backlog", func(rows *sql.Rows) (w hooks.BacklogLane, err error) {

@@ -11,7 +11,7 @@ import (
 	"example.com/hooks"
 )
 
-// Enqueue is [hooks.Tx]'s.
+// Enqueue implements [hooks.Tx].
 func (s *Store) Enqueue(
 	ctx context.Context, now time.Time, entries []hooks.Entry,
 ) ([]hooks.Receipt, error) {

@@ -18,8 +18,8 @@ import (
 // them, if there is one. When the cause is gone the store works again, without
 // being reopened; only ErrReplaced stays.
 //
-// None of them is certain in the sense of [example.com/hooks.Store]: repeat
-// the call with the same ids.
+// After one of them it is unknown whether the write happened. Repeat the call
+// with the same ids: what is stored already is not stored twice.
 var (
 	// ErrBusy: another connection or process held the write lock for longer
 	// than busy_timeout. If that is 0, as it is unless the DSN sets it, nothing
@@ -31,7 +31,7 @@ var (
 	ErrDeferred = errors.New("the transaction began deferred and another write came between" +
 		" its first read and this; open the database with _txlock=immediate," +
 		" or publish before reading")
-	// ErrFull: the disk, a quota or max_page_count.
+	// ErrFull: the disk is full, or a quota or max_page_count is reached.
 	ErrFull = errors.New("no space left for the database; free some and try again")
 	// ErrIO: the operating system could not read or write the file.
 	ErrIO = errors.New("the database file cannot be read or written; check the disk," +

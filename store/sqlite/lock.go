@@ -17,7 +17,7 @@ type lock struct {
 	held bool
 }
 
-// Lock is [hooks.Exclusive]'s. It locks a file beside the database's, with "-lock"
+// Lock implements [hooks.Exclusive]. It locks a file beside the database's, with "-lock"
 // added to its name. The operating system ends that lock with the process. The file may
 // stay. A database in memory belongs to one Store, so no file is locked for it. Calling
 // unlock again does nothing.

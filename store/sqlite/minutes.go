@@ -21,7 +21,7 @@ const (
 		SELECT subscriber, start FROM hooks_minutes WHERE start < ? ORDER BY start LIMIT ?)`
 )
 
-// AddMinutes is [hooks.Reporter]'s.
+// AddMinutes implements [hooks.Reporter].
 func (s *Store) AddMinutes(ctx context.Context, ms []hooks.Minute) error {
 	_, err := write(ctx, &s.writer, "add minutes", func(t *tx) (none struct{}, err error) {
 		for _, m := range ms {
@@ -49,7 +49,7 @@ func (t *tx) addMinute(m hooks.Minute) error {
 	return err
 }
 
-// Minutes is [hooks.Reporter]'s.
+// Minutes implements [hooks.Reporter].
 func (s *Store) Minutes(ctx context.Context, q hooks.Query) ([]hooks.Minute, error) {
 	return read(ctx, s, "minutes", func(rows *sql.Rows) (m hooks.Minute, err error) {
 		err = rows.Scan(&m.Subscriber, (*stamp)(&m.Start), &m.Succeeded, &m.Failed, fromJSON{&m.Took})

@@ -24,7 +24,7 @@ const (
 		SELECT tenant, key FROM hooks_keys WHERE until < ? ORDER BY until LIMIT ?)`
 )
 
-// Prune is [hooks.Store]'s. A limit that is not positive removes nothing, but does not
+// Prune implements [hooks.Store]. A limit that is not positive removes nothing, but does not
 // keep p.Erase from being erased. What is erased is overwritten with zeros in the file;
 // parts of it that earlier moves of a row have left behind stay until a VACUUM.
 func (s *Store) Prune(ctx context.Context, p hooks.Cutoffs) (n int, err error) {

@@ -22,7 +22,7 @@ const (
 		FROM hooks_attempts WHERE event_id = ? AND subscriber = ? ORDER BY id`
 )
 
-// Events is [hooks.Store]'s. A page has at most 1,000 rows. A cursor that no
+// Events implements [hooks.Store]. A page has at most 1,000 rows. A cursor that no
 // page returned is a [*hooks.InvalidError].
 func (s *Store) Events(
 	ctx context.Context, q hooks.Query,
@@ -40,7 +40,7 @@ func (s *Store) Events(
 const keySQL = `id = (SELECT event_id FROM hooks_keys WHERE tenant = ? AND key = ?)
 	AND tenant = ? AND idempotency_key = ?`
 
-// Deliveries is [hooks.Store]'s. A page has at most 1,000 rows. A cursor that
+// Deliveries implements [hooks.Store]. A page has at most 1,000 rows. A cursor that
 // no page returned is a [*hooks.InvalidError].
 func (s *Store) Deliveries(
 	ctx context.Context, q hooks.Query,
@@ -50,7 +50,7 @@ func (s *Store) Deliveries(
 	return fetch(ctx, s, p, q, scanDelivery, func(d hooks.Delivery) int64 { return d.Seq })
 }
 
-// Count is [hooks.Reporter]'s.
+// Count implements [hooks.Reporter].
 func (s *Store) Count(ctx context.Context, q hooks.Query, most int) (int, error) {
 	source, filter := deliveryTerms(q)
 	where := strings.Join(slices.Concat(source.terms, filter.terms, []string{"true"}), " AND ")
@@ -89,7 +89,7 @@ func numbers(statuses []hooks.Status) (list []int64) {
 	return list
 }
 
-// Attempts is [hooks.Store]'s.
+// Attempts implements [hooks.Store].
 func (s *Store) Attempts(ctx context.Context, id hooks.DeliveryID) ([]hooks.Attempt, error) {
 	return read(ctx, s, "attempts", scanAttempt, attemptsSQL, id.Event, id.Subscriber)
 }

@@ -16,7 +16,7 @@ const (
 	recordsSQL = `SELECT key, version, data FROM hooks_records WHERE version > ? ORDER BY version`
 )
 
-// Put is [hooks.Store]'s. When an entry of emit cannot be enqueued, it returns
+// Put implements [hooks.Store]. When an entry of emit cannot be enqueued, it returns
 // [hooks.ErrNotFound] and has changed nothing at all.
 func (s *Store) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (version int64, err error) {
 	version, err = write(ctx, &s.writer, "put "+r.Key, func(t *tx) (int64, error) {
@@ -58,7 +58,7 @@ func contents(data []byte) any {
 	return data
 }
 
-// Records is [hooks.Tx]'s.
+// Records implements [hooks.Tx].
 func (s *Store) Records(ctx context.Context, since int64) ([]hooks.Record, error) {
 	return read(ctx, s, "records", scanRecord, recordsSQL, since)
 }

@@ -17,21 +17,25 @@
 //	...
 //	tx, err := db.BeginTx(ctx, nil)
 //	...
-//	receipt, err := h.PublishTx(ctx, store.Tx(tx), event)
+//	receipts, err := h.PublishTx(ctx, store.Tx(tx), event)
 //	...
 //	err = tx.Commit()
+//	h.Wake(ctx)
+//
+// The import of this package registers the driver "sqlite", modernc.org/sqlite.
 //
 // Each of the three parameters is needed: busy_timeout lets a transaction wait
 // until another one has ended; immediate transactions wait where a deferred one
-// that has read would fail at once; and a write-ahead log lets reading go on
-// beside writing. They belong in the DSN because a PRAGMA that is executed
+// that has read would fail at once; and a write-ahead log lets others read
+// during a write. They belong in the DSN because a PRAGMA that is executed
 // reaches only one connection of the pool.
 //
 // A call that writes returns when its write is on the disk: the file is synced
 // with every commit (synchronous=FULL), and writes that come at the same time
-// share one. There is one dispatcher to a file, see [Store.Lock]; any number
-// of processes may publish to it, but SQLite's write lock is not fair: beside
-// one that writes without pause, another may get [ErrBusy]. All tables have names that begin with hooks_.
+// share one sync. One process at a time may call Run on a file, see [Store.Lock];
+// any number of processes may publish to it, if all of them open it as shared, see
+// [OpenShared] and [Config]. SQLite's write lock is not fair: beside a process that writes without
+// pause, another may get [ErrBusy]. All tables have names that begin with hooks_.
 //
 // The file and its log beside it must stay where they are while a Store uses
 // them. When they are removed or replaced, all methods return [ErrReplaced].
@@ -79,24 +83,24 @@ var (
 // A Config says how a database is used. The zero Config is for a database that no other
 // process writes to.
 type Config struct {
-	// Shared says that other processes write to the database too. A dispatcher then looks
-	// 20 times a second whether they did; else it would find what they publish only when it
-	// looks for another reason.
+	// Shared says that other processes write to the database too. Then the dispatcher looks
+	// 20 times a second whether they did. Otherwise it finds what they publish only when
+	// it looks for another reason.
 	Shared bool
 }
 
 // readers is how many queries may run at once in a file of our own.
 const readers = 4
 
-// Open opens the file at path, or creates it, readable by its owner only. Any
-// characters may be in path. It stands for a file always: for a store in
-// memory, use package memory.
+// Open opens the file at path, or creates it, readable by its owner only. path
+// may have any characters, and always names a file: for a store in memory, use
+// package memory.
 //
-// It returns a [*hooks.InvalidError] for a path that cannot be a file's,
-// [hooks.ErrForeign] for a file with something else in it, and
-// [hooks.ErrTooNew] for one of a later version, and leaves them as they are;
-// and [ErrReadOnly] where nothing may be written. Symbolic links are followed
-// once, now: pointing one elsewhere later changes nothing for this Store.
+// It returns a [*hooks.InvalidError] if path cannot be a file's,
+// [hooks.ErrForeign] if the file has something else in it, [hooks.ErrTooNew] if
+// a later version wrote it, and [ErrReadOnly] if it may not be written; none of
+// these changes the file. Symbolic links are followed now: if one points
+// elsewhere later, this Store keeps the file that it has.
 //
 // A dispatcher on this Store does not look for what other processes write to the file;
 // with [OpenShared] it does.

@@ -149,16 +149,16 @@ func prepare(db *sql.DB, queries []string) (map[string]*sql.Stmt, error) {
 }
 
 // Tx returns the part of the store that works inside the application's own
-// transaction tx, for [hooks.Hooks.PublishTx]. What it writes is visible, and
-// delivered, when tx commits, and never was when it rolls back. tx may belong
+// transaction tx, for [hooks.Hooks.PublishTx]. Events are there, and are
+// delivered, once tx commits; if it rolls back, they never were. tx may belong
 // to any *sql.DB of this package's driver on the same file.
 //
-// A transaction that began deferred, which is the default, and has read before
-// fails with [ErrDeferred] at once if anybody wrote in between. Open the
-// database with _txlock=immediate, or publish first and read afterwards.
+// Transactions begin deferred unless the DSN says otherwise. Such a transaction
+// that has read fails with [ErrDeferred] at once if anybody has written since.
+// Open the database with _txlock=immediate, or publish first and read afterwards.
 //
-// The dispatcher of this store notices the commit within about 20 ms; call
-// [hooks.Hooks.Wake] after it to save even those.
+// The dispatcher of this store notices the commit within about 20 ms; after
+// [hooks.Hooks.Wake] it does so at once.
 func (s *Store) Tx(tx *sql.Tx) hooks.Tx { return appTx{s, tx} }
 
 // An appTx is the store inside a transaction of the application's.
@@ -167,7 +167,7 @@ type appTx struct {
 	sql   *sql.Tx
 }
 
-// Enqueue is [hooks.Tx]'s. On an error the transaction stands as before, and
+// Enqueue implements [hooks.Tx]. On an error the transaction stands as before, and
 // may go on.
 func (a appTx) Enqueue(
 	ctx context.Context, now time.Time, entries []hooks.Entry,
@@ -186,7 +186,7 @@ func (a appTx) Enqueue(
 	return receipts, nil
 }
 
-// Records is [hooks.Tx]'s. It takes the write lock, for it is the beginning
+// Records implements [hooks.Tx]. It takes the write lock, for it is the beginning
 // of a publishing, and a transaction that only reads could write no more when
 // somebody else has.
 func (a appTx) Records(ctx context.Context, since int64) (records []hooks.Record, err error) {

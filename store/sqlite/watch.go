@@ -33,10 +33,10 @@ const (
 	txLooks     = int(time.Minute / txPause)
 )
 
-// Wait is [hooks.Waker]'s, for one caller at a time. It looks into the file in two cases
-// only: every 20 ms for a minute after each Enqueue in a transaction of the application's,
-// which may commit; and every 50 ms if the file is shared. Else it reads nothing and sets
-// no timer.
+// Wait implements [hooks.Waker], for one caller at a time. It looks into the file in two
+// cases: every 20 ms for a minute after each Enqueue in a transaction of the application's,
+// because that may commit; and every 50 ms if the file is shared. Otherwise it reads nothing
+// and sets no timer.
 func (s *Store) Wait(ctx context.Context) error {
 	if err := check(ctx); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (s *Store) Wait(ctx context.Context) error {
 	}
 }
 
-// Wake is [hooks.Waker]'s. It does nothing, because Wait sees what transactions of the
+// Wake implements [hooks.Waker]. It does nothing, because Wait sees what transactions of the
 // application's have committed, in this process and, if the file is shared, in others.
 func (s *Store) Wake(ctx context.Context) error {
 	select {

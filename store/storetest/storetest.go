@@ -1,6 +1,6 @@
 // Package storetest checks that a [hooks.Store] keeps its contract.
 //
-// A store's own test hands itself over, and is done:
+// A test of the store calls [Run]:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) hooks.Store {
@@ -14,14 +14,15 @@
 //	}
 //
 // [Run] is for every store, [RunDurable] for those that outlive the process,
-// [RunTx] for those that write in the application's transactions, [RunWaker] for those
-// that tell other processes of their writes. Each rule
-// is a subtest, named with the sentence that a store breaks when it fails.
-// With -short and under the race detector those that need many rows are
-// smaller, and those that compare times are left out.
+// [RunTx] for those that write in the application's transactions, [RunWaker] for
+// those that tell other processes of their writes. Each rule is a subtest, and its
+// name is the sentence of the contract that it checks. With -short and under the
+// race detector, rules that need many rows take fewer, and rules that compare times
+// are skipped.
 //
 // The last rule compares the store with a naive model on random operations.
-// A failure names its seed. To run one seed alone, and to run many others:
+// A failure names its seed. To run one seed alone, and to run many others, give
+// the name of your own test:
 //
 //	go test -run 'TestStore/random/seed_17$'
 //	go test -run 'TestStore/random' -storetest.seed 1000 -storetest.seeds 500
