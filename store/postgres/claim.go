@@ -11,7 +11,7 @@ import (
 	"example.com/hooks/store/postgres/internal/bounds"
 )
 
-// Claim is [hooks.Store]'s. Of deliveries with an ordering key it parks those that are
+// Claim implements [hooks.Store]. Of deliveries with an ordering key it parks those that are
 // blocked, some thousands at a time, so it may return fewer than are due. It passes over
 // what another dispatcher is claiming. If ctx ends while it is at work, it gives back what
 // it has leased.
@@ -235,7 +235,7 @@ const (
 	readSQL = `SELECT coalesce(pg_catalog.pg_stat_get_xact_tuples_returned(pg_catalog.to_regclass('hooks.deliveries_due')), 0)`
 )
 
-// Backlog is [hooks.Store]'s. Deliveries that wait for another of their ordering key do
+// Backlog implements [hooks.Store]. Deliveries that wait for another of their ordering key do
 // not count once a claim has met them. While dead rows cannot be cleaned up, Backlog and
 // Claim find late what others commit late, see [Store.Weaknesses].
 func (s *Store) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {

@@ -82,7 +82,7 @@ func TestPublishTxNeedsOneConnection(t *testing.T) {
 // An hourAhead is a store whose database is an hour ahead of this machine.
 type hourAhead struct{ *postgres.Store }
 
-// Now is [hooks.Clock]'s.
+// Now implements [hooks.Clock].
 func (s hourAhead) Now(ctx context.Context) (time.Time, error) {
 	now, err := s.Store.Now(ctx)
 	return now.Add(time.Hour), err

@@ -10,7 +10,7 @@ import (
 	"example.com/hooks/store/postgres/internal/batch"
 )
 
-// Enqueue is [hooks.Tx]'s. Calls that come at the same time share a transaction. One
+// Enqueue implements [hooks.Tx]. Calls that come at the same time share a transaction. One
 // that names an event or idempotency key which somebody's open transaction has
 // written waits for that one, for about three seconds, and then is [ErrTimeout].
 func (s *Store) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {

@@ -81,7 +81,7 @@ func (s *Store) announce() {
 	_, _ = s.pool.Exec(ctx, announceSQL, s.channel(), s.name)
 }
 
-// Wake is [hooks.Waker]'s: one NOTIFY, in a transaction of its own, that makes the Wait
+// Wake implements [hooks.Waker]: one NOTIFY, in a transaction of its own, that makes the Wait
 // of other stores on the same tables return. It does nothing if [Config].PollOnly is
 // set. What the store's own methods have written is announced without it, unless the
 // pool is closed within a moment: they announce from a goroutine, after they have
@@ -105,7 +105,7 @@ type listener struct {
 	conn *pgx.Conn
 }
 
-// Wait is [hooks.Waker]'s, for one caller at a time: others wait for it. It keeps
+// Wait implements [hooks.Waker], for one caller at a time: others wait for it. It keeps
 // a connection of its own from one call to the next, made with the pool's
 // configuration, until the context of the call that made it ends. It returns when
 // another store has announced what its own methods wrote, or its Wake was called, and

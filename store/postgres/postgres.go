@@ -169,7 +169,7 @@ var weaknesses = map[string]string{
 const weakSQL = `SELECT name FROM pg_catalog.unnest(ARRAY['fsync', 'full_page_writes', 'synchronous_commit']) AS name
 	WHERE pg_catalog.current_setting(name) = 'off'`
 
-// Weaknesses is [hooks.Weak]'s: it reports, in sentences, which settings make the
+// Weaknesses implements [hooks.Weak]: it reports, in sentences, which settings make the
 // store's promises weaker than PostgreSQL's defaults do: what is set, what it risks and
 // what to do. It returns none when all is well. It asks one of the pool's connections.
 //

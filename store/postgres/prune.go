@@ -69,7 +69,7 @@ func (p *pruned) set(times [kinds]time.Time) {
 	p.times = times
 }
 
-// Prune is [hooks.Store]'s. A limit that is not positive removes nothing, but does not
+// Prune implements [hooks.Store]. A limit that is not positive removes nothing, but does not
 // keep p.Erase from being erased. What was removed or erased stays in the server's files
 // until vacuum has been there, and in its WAL and backups.
 func (s *Store) Prune(ctx context.Context, p hooks.Cutoffs) (int, error) {

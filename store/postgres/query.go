@@ -23,7 +23,7 @@ const (
 		FROM hooks.attempts WHERE event_id = $1 AND subscriber = $2 ORDER BY id`
 )
 
-// Events is [hooks.Store]'s. A page has at most 1,000 rows. A cursor that no
+// Events implements [hooks.Store]. A page has at most 1,000 rows. A cursor that no
 // page returned is a [*hooks.InvalidError].
 func (s *Store) Events(ctx context.Context, q hooks.Query) (page []hooks.Event, next string, err error) {
 	p := pager{table: "hooks.events e", columns: eventColumnsSQL, row: "e", oldestFirst: q.OldestFirst}
@@ -38,7 +38,7 @@ func (s *Store) Events(ctx context.Context, q hooks.Query) (page []hooks.Event, 
 	return fetch(ctx, s, p, q, scanEvent, func(ev hooks.Event) int64 { return ev.Seq })
 }
 
-// Deliveries is [hooks.Store]'s. A page has at most 1,000 rows. A cursor that no
+// Deliveries implements [hooks.Store]. A page has at most 1,000 rows. A cursor that no
 // page returned is a [*hooks.InvalidError].
 func (s *Store) Deliveries(ctx context.Context, q hooks.Query) (page []hooks.Delivery, next string, err error) {
 	p := pager{table: "hooks.deliveries d", columns: deliveryColumnsSQL, row: "d", oldestFirst: q.OldestFirst}
@@ -224,7 +224,7 @@ func (p *pager) list(from, last int64, limit int) string {
 		p.columns, p.table, strings.Join(terms, " AND "), p.row, order, p.arg(limit))
 }
 
-// Attempts is [hooks.Store]'s.
+// Attempts implements [hooks.Store].
 func (s *Store) Attempts(ctx context.Context, id hooks.DeliveryID) ([]hooks.Attempt, error) {
 	return rows(ctx, s, "attempts", attemptsSQL, []any{id.Event, id.Subscriber}, scanAttempt)
 }

@@ -24,7 +24,7 @@ const (
 	recordsSQL = `SELECT key, version, pg_catalog.encode(data, 'hex') FROM hooks.records WHERE version > $1 ORDER BY version`
 )
 
-// Put is [hooks.Store]'s. Dispatchers that listen hear of it at once. While it waits for
+// Put implements [hooks.Store]. Dispatchers that listen hear of it at once. While it waits for
 // somebody's open transaction that has written an event or idempotency key of emit, other
 // calls of Put wait behind it; after about three seconds it is [ErrTimeout].
 func (s *Store) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (version int64, err error) {
@@ -92,7 +92,7 @@ func putStatements(r hooks.Record, version *int64) []batch.Statement {
 	}
 }
 
-// Records is [hooks.Tx]'s.
+// Records implements [hooks.Tx].
 func (s *Store) Records(ctx context.Context, since int64) ([]hooks.Record, error) {
 	return rows(ctx, s, "records", recordsSQL, []any{since}, scanRecord)
 }

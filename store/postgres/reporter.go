@@ -13,7 +13,7 @@ import (
 	"example.com/hooks/store/postgres/internal/batch"
 )
 
-// Count is [hooks.Reporter]'s. What is unfinished or failed it finds by an index that has
+// Count implements [hooks.Reporter]. What is unfinished or failed it finds by an index that has
 // nothing else. Otherwise it examines all deliveries, of one event or subscriber if q names
 // one, until it has found most.
 func (s *Store) Count(ctx context.Context, q hooks.Query, most int) (n int, err error) {
@@ -101,7 +101,7 @@ func addedSQL() string {
 	return strings.Join(list, ", ")
 }
 
-// AddMinutes is [hooks.Reporter]'s.
+// AddMinutes implements [hooks.Reporter].
 func (s *Store) AddMinutes(ctx context.Context, ms []hooks.Minute) error {
 	if len(ms) == 0 {
 		return ctx.Err()
@@ -141,7 +141,7 @@ func summed(ms []hooks.Minute) []hooks.Minute {
 // endOfTime is later than all counters.
 var endOfTime = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
-// Minutes is [hooks.Reporter]'s.
+// Minutes implements [hooks.Reporter].
 func (s *Store) Minutes(ctx context.Context, q hooks.Query) ([]hooks.Minute, error) {
 	to := q.To
 	if to.IsZero() {

@@ -54,7 +54,7 @@ type appTx struct{ in batch.Session }
 
 var _ hooks.Clock = appTx{}
 
-// Enqueue is [hooks.Tx]'s.
+// Enqueue implements [hooks.Tx].
 func (a appTx) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (a appTx) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry
 	return receipts, explain(ctx, "enqueue", err)
 }
 
-// Records is [hooks.Tx]'s.
+// Records implements [hooks.Tx].
 func (a appTx) Records(ctx context.Context, since int64) (list []hooks.Record, err error) {
 	err = a.read(ctx, batch.Statement{SQL: recordsSQL, Args: []any{since}, Each: func(r batch.Row) error {
 		rec, err := scanRecord(r)
@@ -73,7 +73,7 @@ func (a appTx) Records(ctx context.Context, since int64) (list []hooks.Record, e
 	return list, explain(ctx, "records", err)
 }
 
-// Now is [hooks.Clock]'s.
+// Now implements [hooks.Clock].
 func (a appTx) Now(ctx context.Context) (now time.Time, err error) {
 	err = a.read(ctx, batch.Statement{SQL: clockSQL, Each: func(r batch.Row) (err error) {
 		now, err = scanTime(r)
@@ -142,7 +142,7 @@ func (q sqlTx) suitsApp(ctx context.Context) error {
 // clockSQL is a number, because a time is written in as many ways as DateStyle has.
 const clockSQL = `SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000.0)::bigint`
 
-// Now is [hooks.Clock]'s: the database's time.
+// Now implements [hooks.Clock]: the database's time.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	times, err := rows(ctx, s, "clock", clockSQL, nil, scanTime)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"example.com/hooks/store/postgres/internal/batch"
 )
 
-// Update is [hooks.Store]'s. Calls that come at the same time share a
+// Update implements [hooks.Store]. Calls that come at the same time share a
 // transaction, with each other and with those of Enqueue.
 func (s *Store) Update(ctx context.Context, now time.Time, changes []hooks.Change) ([]hooks.DeliveryID, error) {
 	s.told(now)
