@@ -11,11 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// A Header is the fields that are added to an endpoint's requests, by name. Its
-// values are treated as secrets: they print as "***" through package fmt with any
-// verb, log/slog and encoding/json; read the map to see them. (Printers that work by
-// reflection see them, and so does fmt inside another struct's unexported field.) A composite literal of
-// type map[string]string can be assigned to it.
+// A Header is the fields that are added to an endpoint's requests, by name. A composite
+// literal of type map[string]string can be assigned to it.
+//
+// Its values are treated as secrets: package fmt with any verb, log/slog and encoding/json
+// write "***" for them; read the map to see them. Printers that work by reflection show
+// them, and so does fmt if the Header is in an unexported field of another struct.
 type Header map[string]string
 
 const hidden = "***"

@@ -14,9 +14,9 @@ const (
 	mostKeys       = 5 // that sign one request, however often they are changed
 )
 
-// A Rotation says how to change what an endpoint's requests are signed with. The
-// zero Rotation generates a new secret or key pair. What signed before signs beside it
-// for another 24 h, so that receivers can change over.
+// A Rotation says how to change what an endpoint's requests are signed with. The zero
+// Rotation generates a new secret or key pair; the one before signs beside it for another
+// 24 h, so that receivers can change over.
 type Rotation struct {
 	// Secret becomes the newest one. Zero: one is generated. If the endpoint's Scheme is
 	// [SchemeEd25519], leave it zero: a key pair is generated.

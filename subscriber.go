@@ -99,12 +99,13 @@ func (h *Hooks) connect(e *endpoint) {
 	}
 }
 
-// CheckURL reports whether an endpoint may have this URL: nil, or an
-// [*egress.Error] whose Rule and Reason say what is wrong with it and what to do.
-// Its text may be shown to whoever typed the URL; the fields are for the operator,
-// for the Reason may speak of an address. A host name passes whatever it resolves
-// to: that is decided at each attempt, which then fails with "destination not
-// allowed". It asks no name server.
+// CheckURL returns nil if an endpoint may have this URL, and otherwise an [*egress.Error].
+// The error's text may be shown to whoever typed the URL. Its fields Rule and Reason say
+// more, but are for the operator, because the Reason may name an address.
+//
+// CheckURL asks no name server, so it accepts a host name whatever it resolves to. Each
+// attempt checks the address, and fails with "destination not allowed" if it must not be
+// called.
 func (v *view) CheckURL(raw string) error {
 	if err := v.check(context.Background()); err != nil {
 		return err
