@@ -10,7 +10,7 @@
 //	isolation, newcomer        subscribers that hang or are slow delay no other
 //	overload, ordering         more is published than can be delivered; order
 //	fleet, wake, clock_faults  several processes share a store and its clock
-//	failing, weak              the operator hears of what is wrong
+//	failing, weak, explain     the operator hears of what is wrong, and where a delivery stands
 //	leak, seal, sealed         secrets, and keys that are missing
 //	bench                      the benchmarks
 //	hostile/                   receivers that do their worst
