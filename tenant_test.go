@@ -184,6 +184,27 @@ var probes = map[string][]probe{
 	"Attempts": {func(t *hooks.Tenant, n names) string { return found(t.Attempts(bg, n.delivery())) }},
 	"Replay":   {func(t *hooks.Tenant, n names) string { return found(t.Replay(bg, n.delivery())) }},
 	"Cancel":   {func(t *hooks.Tenant, n names) string { return found(t.Cancel(bg, n.delivery())) }},
+	"Request":  {func(t *hooks.Tenant, n names) string { return found(t.Request(bg, n.delivery())) }},
+	"ExplainDelivery": {func(t *hooks.Tenant, n names) string {
+		return found(t.ExplainDelivery(bg, n.delivery()))
+	}},
+	"ExplainEvent": {
+		func(t *hooks.Tenant, n names) string {
+			return said(t.ExplainEvent(bg, hooks.Event{Type: n.typ, Data: []byte("1")}))
+		},
+		func(t *hooks.Tenant, n names) string {
+			return said(t.ExplainEvent(bg, hooks.Event{Type: "invoice.paid", Tenant: n.tenant, Data: []byte("1")}))
+		},
+	},
+	"SendTest": {
+		func(t *hooks.Tenant, n names) string {
+			return found(t.SendTest(bg, n.endpoint, hooks.Event{Type: "invoice.paid", Data: []byte("1")}))
+		},
+		func(t *hooks.Tenant, n names) string { return said(t.SendTest(bg, "mine", hooks.Event{Type: n.typ})) },
+		func(t *hooks.Tenant, n names) string {
+			return said(t.SendTest(bg, "mine", hooks.Event{Type: "invoice.paid", Tenant: n.tenant, Data: []byte("1")}))
+		},
+	},
 	"Backlog": {
 		func(t *hooks.Tenant, n names) string { return listed(t.Backlog, hooks.Query{Subscriber: n.endpoint}) },
 		func(t *hooks.Tenant, n names) string { return listed(t.Backlog, hooks.Query{Tenant: n.tenant}) },
@@ -305,6 +326,33 @@ func ids[T any](t *testing.T, list func(context.Context, hooks.Query) ([]T, stri
 		all = append(all, id(row))
 	}
 	return all
+}
+
+// Of what is its own a tenant is told all.
+func TestTenantsUnderstandTheirOwn(t *testing.T) {
+	e := newEstate(t)
+	ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
+	routes, err := e.acme.ExplainEvent(bg, ev)
+	if got := described(routes); err != nil || got != "mine+pattern" {
+		t.Errorf("ExplainEvent = %s, %v; want mine+pattern", got, err)
+	}
+	if _, err := e.acme.PutEndpoint(bg, hooks.Endpoint{ID: "other", URL: kit.AnyURL, Events: []string{"invoice.*"}}); err != nil {
+		t.Fatal(err)
+	}
+	routes, err = e.acme.ExplainEvent(bg, ev)
+	if got := described(routes); err != nil || got != "mine+pattern other+pattern" {
+		t.Errorf("ExplainEvent = %s, %v; want mine+pattern other+pattern", got, err)
+	}
+	id := hooks.DeliveryID{Event: e.own, Subscriber: "mine"}
+	if x, err := e.acme.ExplainDelivery(bg, id); err != nil || x.Code != "final" {
+		t.Errorf("ExplainDelivery = %+v, %v; want final", x, err)
+	}
+	if r, err := e.acme.Request(bg, id); err != nil || r.Header.Get("Webhook-Id") != e.own {
+		t.Errorf("Request = %+v, %v; want the event's", r, err)
+	}
+	if a, err := e.acme.SendTest(bg, "mine", ev); err != nil || a.Code != 200 {
+		t.Errorf("SendTest = %+v, %v; want status 200", a, err)
+	}
 }
 
 // An id that somebody else has is taken, and the text does not say by whom.

@@ -87,6 +87,7 @@ func readsNoEndpoint(method string) bool {
 	return notRun(method) && !slices.Contains([]string{
 		"Publish", "PublishBatch", "PublishTx", "PutEndpoint", "Endpoint", "Endpoints",
 		"DeleteEndpoint", "RotateSecret", "Handlers", "DeleteHandler", "Backlog", "Replay", "Reseal", "Health",
+		"SendTest", "Request", "ExplainEvent", "ExplainDelivery",
 	}, method)
 }
 
