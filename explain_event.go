@@ -116,7 +116,7 @@ func (r *router) because(e *endpoint) string {
 	switch {
 	case e.Tenant != r.ev.Tenant:
 		return becauseTenant
-	case r.private && patterns(e.Events).match(r.ev.Type):
+	case r.private && slices.ContainsFunc(e.Events, func(p string) bool { return pattern(p).match(r.ev.Type) }):
 		return becausePrivate
 	}
 	return becausePattern
