@@ -35,10 +35,10 @@
 //
 //	{"type":"invoice.paid","timestamp":"2026-11-30T09:15:00.000Z","data":{"number":"R-1001"}}
 //
-// Any status from 200 to 299 is a success. After 410 Gone the delivery has failed for
-// good, with [ReasonRejected]. Everything else, a redirect too, is a failed attempt, and
-// the retry policy says when the next one comes; if the status is 429 or 503, the next one
-// also waits for the time in Retry-After, up to 24 h.
+// Any status from 200 to 299 is a success, unless the response breaks off. After 410 Gone
+// the delivery has failed for good, with [ReasonRejected]. Everything else, a redirect too,
+// is a failed attempt, and the retry policy says when the next one comes. If the status is
+// 429 or 503, the next one also waits for the time in Retry-After, up to 24 h.
 package hooks
 
 import (

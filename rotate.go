@@ -42,9 +42,9 @@ type Rotation struct {
 // others. If an error of the store leaves open whether the rotation was written, call it
 // again: a secret that was generated and never shown ends with the overlap of that call.
 //
-// An id that does not exist is [ErrNotFound], and a bad r is an [*InvalidError]. An endpoint whose secrets cannot be decrypted is [ErrUndecryptable],
-// unless Overlap is negative: that discards the secrets and the headers that cannot be
-// decrypted. Put the Header again then.
+// An id that does not exist is [ErrNotFound], and a bad r is an [*InvalidError]. An endpoint
+// whose secrets cannot be decrypted is [ErrUndecryptable], unless Overlap is negative: that
+// discards the secrets and the headers that cannot be decrypted. Then put the Header again.
 func (v *view) RotateSecret(ctx context.Context, id string, r Rotation) (Endpoint, error) {
 	if err := v.check(ctx); err != nil {
 		return Endpoint{}, err
