@@ -19,10 +19,10 @@ import (
 // A Config says how a [Hooks] works. Only Store is required; the zero value
 // of every other field stands for the default that its comment names.
 type Config struct {
-	// Store keeps everything. Hooks does not close it. Give each Store value to one
-	// Hooks: a second Hooks on the same value is not told what this one leaves for it in
-	// the store, and finds it by its next poll, within about a second; stores for one
-	// dispatcher, as memory and SQLite, are not polled, so call [Hooks.Wake] there.
+	// Store keeps everything. Hooks does not close it. Give each Store value to one Hooks
+	// only. A second Hooks on the same value finds what the first one has stored by its
+	// next poll, within about a second; if the store is [Exclusive], as memory and SQLite
+	// are, it does not poll: then call its [Hooks.Wake].
 	Store Store
 	// Logger is told what an operator should know; docs/design.md lists the lines. Its
 	// handler may call every method of [Hooks] but Run and Flush. A line at which it

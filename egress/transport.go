@@ -63,9 +63,9 @@ type Config struct {
 	// the environment's HTTP_PROXY and HTTPS_PROXY are never obeyed.
 	//
 	// The proxy resolves the receivers' names, so Policy cannot see what they
-	// resolve to: the rule about addresses is the proxy's to keep. Each request's URL is still checked by
-	// [Policy.CheckURL], literal addresses included, and AllowLoopback does not
-	// count, for the loopback would be the proxy's.
+	// resolve to: the rule about addresses is the proxy's to keep. Each request's
+	// URL is still checked by [Policy.CheckURL], literal addresses included, and
+	// AllowLoopback does not count, because the loopback would be the proxy's.
 	Proxy *url.URL
 }
 

@@ -115,7 +115,8 @@ var schemaForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 // stand in the way; claiming and reading one for each call; a dispatcher listens on
 // one more, outside of the pool. The store follows the pool's settings, its
 // DefaultQueryExecMode included; with another one than the driver's default, or with a
-// Tracer, it sends no group ahead, and publishes somewhat slower. An error is a [*hooks.InvalidError].
+// Tracer, it sends no group ahead, and publishes somewhat slower. An error is a
+// [*hooks.InvalidError].
 //
 // A program that publishes and then ends calls [Store.Wake] before it closes the pool, or
 // dispatchers find its events only by polling.
