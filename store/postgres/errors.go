@@ -38,8 +38,8 @@ var (
 	// ErrPermission: the role may not use the tables.
 	ErrPermission = errors.New("the role may not use the tables of hooks;" +
 		" grant it usage of the schema, and all privileges on its tables and sequences")
-	// ErrTimeout: a lock that somebody's transaction has held for long; or, in the
-	// application's transaction, statement_timeout or lock_timeout.
+	// ErrTimeout: somebody's transaction has held a lock for too long. In the application's
+	// transaction: statement_timeout or lock_timeout has ended a statement.
 	ErrTimeout = errors.New("a statement or a lock took too long; look for transactions" +
 		" that stay open, and at statement_timeout")
 	// ErrSerialization: other transactions stood in the way, and trying again did

@@ -105,12 +105,12 @@ type listener struct {
 	conn *pgx.Conn
 }
 
-// Wait implements [hooks.Waker], for one caller at a time: others wait for it. It keeps
-// a connection of its own from one call to the next, made with the pool's
-// configuration, until the context of the call that made it ends. It returns when
-// another store has announced what its own methods wrote, or its Wake was called, and
-// when it has connected, because it may have missed something before. When the
-// connection is lost it returns the error, and connects anew when it is called again.
+// Wait implements [hooks.Waker], for one caller at a time: a second caller waits until the
+// first call has returned. The first call connects, with the pool's configuration but
+// outside of the pool, and returns when it has, because something may have happened before.
+// The connection is kept for later calls, until the context of the call that made it ends.
+// They return when another store has announced a write, or its Wake was called. When the
+// connection is lost, Wait returns the error, and the next call connects again.
 func (s *Store) Wait(ctx context.Context) error {
 	if s.pollOnly {
 		<-ctx.Done()

@@ -13,20 +13,21 @@
 // # How it works
 //
 // Writes that come at the same time share a transaction: a group of them is a
-// handful of statements, however many they are, and one group is sent while the
-// server does another. A group takes its events for new. When one is not, the server
-// refuses it, which its log shows as a duplicate key, with the key; and the store
-// looks before it writes for the next second. In the application's transaction it
-// always looks. A claim takes its rows with SKIP LOCKED, so dispatchers do not wait
-// for each other, and touches finished rows never. Ordering keys are serialized by
-// advisory transaction locks.
+// handful of statements, however many writes there are, and one group is sent while the
+// server does another. A group inserts its events without looking whether they are there,
+// because nearly all events are new. If one is a duplicate, the server refuses the group,
+// and its log shows an error about a duplicate key, with the key. The store writes the group
+// again with statements that look first, and uses those for the next second. In the
+// application's transaction it always uses those. A claim takes its rows with SKIP LOCKED,
+// so dispatchers do not wait for each other, and never reads finished rows. Advisory
+// transaction locks keep the order of ordering keys.
 //
-// What is published is announced with NOTIFY, in a statement of its own and at most ten
-// times a second; dispatchers listen on one connection of their own, outside the pool.
-// That is a hint and saves up to a second: they look into the database every second
-// whatever they hear. What is published in the application's transaction is announced by
-// [Store.Wake] only, because commits that notify wait for each other. Time is the
-// database's, which all processes agree on.
+// The store announces what it has written with NOTIFY, in a statement of its own and at most
+// ten times a second. A dispatcher listens on one connection of its own, outside the pool.
+// That saves up to a second: it looks into the database every second in any case. Only
+// [Store.Wake] announces what was published in the application's transaction, because
+// commits that notify wait for each other. All times are the database's, so that all
+// processes agree on them.
 //
 // A call may outlast its context by up to a second, to know what became of what it
 // has begun. Errors say what ails the database, see [ErrUnavailable] and those after
@@ -60,9 +61,9 @@ import (
 	"example.com/hooks/store/postgres/internal/bounds"
 )
 
-// A Store is a [hooks.Store] in a PostgreSQL database. It is a [hooks.Waker], a
-// [hooks.Clock], [hooks.Weak] and a [hooks.Reporter] as well. It needs no closing: the pool is the caller's, to be
-// closed when Run has returned and no other method is under way.
+// A Store is a [hooks.Store] in a PostgreSQL database. It is a [hooks.Waker],
+// [hooks.Clock], [hooks.Weak] and [hooks.Reporter] as well. It needs no closing. Close the
+// pool when Run has returned and no other method is under way.
 type Store struct {
 	pool     *pgxpool.Pool
 	schema   string
@@ -111,11 +112,11 @@ var schemaForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 // New returns a store on the pool's database. It does not connect; the tables
 // must be there before the first call of another method, see [Store.Migrate].
 //
-// Writing borrows one connection of the pool, up to five when transactions of others
-// stand in the way; claiming and reading one for each call; a dispatcher listens on
-// one more, outside of the pool. The store follows the pool's settings, its
-// DefaultQueryExecMode included; with another one than the driver's default, or with a
-// Tracer, it sends no group ahead, and publishes somewhat slower. An error is a
+// All writes together borrow one connection of the pool, or up to five while they wait for
+// other transactions. Each claim and each read borrows one. A dispatcher listens on one
+// more, outside of the pool. The store follows the pool's settings. With another
+// DefaultQueryExecMode than the driver's default, or with a Tracer, it publishes somewhat
+// slower, because it sends no group while the server does another. An error is a
 // [*hooks.InvalidError].
 //
 // A program that publishes and then ends calls [Store.Wake] before it closes the pool, or

@@ -13,9 +13,9 @@ import (
 	"example.com/hooks/store/postgres/internal/batch"
 )
 
-// Count implements [hooks.Reporter]. What is unfinished or failed it finds by an index that has
-// nothing else. Otherwise it examines all deliveries, of one event or subscriber if q names
-// one, until it has found most.
+// Count implements [hooks.Reporter]. It finds unfinished and failed deliveries by an index
+// that has no others. For other statuses it reads the deliveries of the event or subscriber
+// that q names, or all, until it has found most.
 func (s *Store) Count(ctx context.Context, q hooks.Query, most int) (n int, err error) {
 	if most <= 0 {
 		return 0, ctx.Err()

@@ -14,8 +14,8 @@ import (
 )
 
 // Tx returns the part of the store that works inside the application's own
-// transaction tx, for [hooks.Hooks.PublishTx]. What it writes is visible, and
-// delivered, when tx commits, and never was when it rolls back. Call
+// transaction tx, for [hooks.Hooks.PublishTx]. Events are there, and are delivered,
+// once tx commits; if it rolls back, they never were. Call
 // [hooks.Hooks.Wake] after the commit, so that delivery begins at once: the database
 // tells nobody of it.
 //
@@ -32,10 +32,10 @@ func (s *Store) Tx(tx pgx.Tx) hooks.Tx {
 	return appTx{pgxTx{batch.Pgx(tx, s.appText), tx, s}}
 }
 
-// SQLTx is [Store.Tx] for a transaction of database/sql, with any driver for
-// PostgreSQL. What it returns asks the server once for client_encoding, before its first
-// statement. With another one than UTF8 the server would store other characters than it is
-// given, so that is a [*hooks.InvalidError], and tx is as it was.
+// SQLTx is [Store.Tx] for a transaction of database/sql, with any driver for PostgreSQL.
+// Before the first statement it asks the server for client_encoding. With another one than
+// UTF8 the server would store other characters than it is given, so PublishTx returns a
+// [*hooks.InvalidError] then, and has written nothing.
 func (s *Store) SQLTx(tx *sql.Tx) hooks.Tx {
 	return appTx{sqlTx{batch.SQL(tx, s.appText), tx, new(atomic.Bool)}}
 }
