@@ -40,8 +40,8 @@ type Event struct {
 
 	// Seq is the event's place among all events. The store sets it; Publish ignores it.
 	Seq int64 `json:"seq,omitempty"`
-	// Erased is when its Data and Metadata were erased. Zero: they were not. Leave it zero
-	// when you publish.
+	// Erased is when its Data and Metadata were erased. Zero: they were not. The store sets
+	// it; Publish ignores it.
 	Erased time.Time `json:"erased_at,omitzero"`
 
 	err error // why New could not encode Data; Publish returns it

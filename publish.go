@@ -122,6 +122,7 @@ func (v *view) complete(ev Event) (_ Event, err error) {
 	}
 	ev.Time, ev.DeliverAt, ev.ExpiresAt = micro(ev.Time), micro(ev.DeliverAt), micro(ev.ExpiresAt)
 	ev.Metadata = maps.Clone(ev.Metadata)
+	ev.Seq, ev.Erased = 0, time.Time{} // an event that was read may be published again
 	if err := v.checkEvent(ev); err != nil {
 		return ev, err
 	}

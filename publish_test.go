@@ -316,3 +316,15 @@ func TestRunBeginsWhileAnEventIsBeingStored(t *testing.T) {
 		}
 	})
 }
+
+// What a store sets is not taken from the publisher: an event that is published with a time
+// of erasing could never be erased.
+func TestPublishIgnoresWhatTheStoreSets(t *testing.T) {
+	h := kit.New(t, hooks.Config{})
+	ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
+	ev.Seq, ev.Erased = 1<<40, time.Now()
+	kit.Publish(t, h, ev)
+	if got := kit.Events(t, h)[0]; got.Seq == ev.Seq || !got.Erased.IsZero() {
+		t.Errorf("stored with Seq %d, erased %v; want what the store sets", got.Seq, got.Erased)
+	}
+}
