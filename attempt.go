@@ -136,7 +136,7 @@ func (j job) conclude(a Attempt, v verdict, p retry.Policy, at time.Time, random
 // reports whether one of these is so:
 //
 //   - The subscriber must not have it, for good: it is canceled.
-//   - The event has expired: it has failed.
+//   - The event has expired, or the hold of a disabled endpoint is over: it has failed.
 //   - There is another obstacle, attempts may not start, or the lease is too short for
 //     one that takes timeout: it is given back.
 func (d *dispatcher) endUnstarted(j job, s subscriber, timeout time.Duration) (end outcome, ended bool) {
@@ -147,7 +147,7 @@ func (d *dispatcher) endUnstarted(j job, s subscriber, timeout time.Duration) (e
 	switch expires := j.event.ExpiresAt; {
 	case obstacle.forGood():
 		o.Delivery.Status, o.Delivery.Reason = Canceled, ReasonDeleted
-	case !expires.IsZero() && !at.Before(expires):
+	case !expires.IsZero() && !at.Before(expires), s.holdIsOver(at):
 		o.Delivery.Status, o.Delivery.Reason = Failed, ReasonExpired
 	case obstacle != noObstacle, !d.mayStart(j, timeout):
 		return d.givenBack(j), true

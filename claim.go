@@ -45,7 +45,8 @@ func (d *dispatcher) claim(ctx context.Context) (again time.Time, err error) {
 }
 
 // read reads the subscribers and the backlog. It returns which claims follow for
-// lanes, and sweeps: claims of what deleted subscribers have left.
+// lanes, and sweeps: claims of what deleted subscribers have left, and of what disabled
+// endpoints have been held for too long.
 func (d *dispatcher) read(ctx context.Context) (claims []lanes.Claim, sweeps []ClaimLane, err error) {
 	if err := d.refresh(ctx); err != nil {
 		return nil, nil, err
@@ -82,7 +83,8 @@ func (d *dispatcher) refresh(ctx context.Context) error {
 
 // sortBacklog returns the lanes that have something due, the sweeps to make, and
 // when the next of the other deliveries becomes due, by this process's clock. It
-// leaves out subscribers that this process cannot call now.
+// leaves out subscribers that this process cannot call now. For those of them that are
+// held, next is also when that ends, or when the next hold is over.
 func (d *dispatcher) sortBacklog(backlog []BacklogLane) (due []lanes.Lane, sweeps []ClaimLane, next time.Time) {
 	clock, at := time.Now(), d.h.now()
 	for _, w := range backlog {
@@ -95,14 +97,23 @@ func (d *dispatcher) sortBacklog(backlog []BacklogLane) (due []lanes.Lane, sweep
 			continue
 		}
 		delete(d.swept, w.Subscriber)
+		look := w.Due
 		switch {
+		case s.obstacle == held:
+			d.returnQueued(w.Subscriber)
+			if sweep, ok := s.overdue(w.Due, at); ok {
+				sweeps = append(sweeps, sweep)
+				continue
+			}
+			look = s.nextLook(w.Due)
 		case !s.servable():
+			continue
 		case !w.Due.After(at):
 			due = append(due, s.lane())
-		default:
-			if t := clock.Add(w.Due.Sub(at)); next.IsZero() || t.Before(next) {
-				next = t
-			}
+			continue
+		}
+		if t := clock.Add(look.Sub(at)); next.IsZero() || t.Before(next) {
+			next = t
 		}
 	}
 	return due, sweeps, next
@@ -200,8 +211,8 @@ func (d *dispatcher) take(claims []lanes.Claim, sweeps []ClaimLane, entries []En
 		d.lanes.Claimed(c, got[c.ID])
 	}
 	for _, s := range sweeps {
-		if got[s.Subscriber] == 0 {
-			d.swept[s.Subscriber] = true // nothing is left but what is under way
+		if got[s.Subscriber] == 0 && s.Before.Equal(farFuture) {
+			d.swept[s.Subscriber] = true // deleted, and nothing is left but what is under way
 		}
 		d.lanes.Recheck() // there may be more to end
 	}

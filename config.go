@@ -56,6 +56,9 @@ type Config struct {
 	// DrainTimeout is how long Run waits for attempts under way when its
 	// context ends, before it cancels them. Zero means 20 s.
 	DrainTimeout time.Duration
+	// Hold is how long a delivery may be held for a disabled endpoint that does not say
+	// so itself; see [Hooks.DisableEndpoint]. Zero: 72 h. At most 30 days.
+	Hold time.Duration
 
 	// TenantEndpoints is how many endpoints a tenant may have when it makes another one
 	// through its [Tenant]. Zero means 100. The PutEndpoint of Hooks ignores it. If
@@ -136,6 +139,7 @@ func (c Config) check() error {
 	}{
 		{"Timeout", c.Timeout},
 		{"DrainTimeout", c.DrainTimeout},
+		{"Hold", c.Hold},
 		{"IdempotencyWindow", c.IdempotencyWindow},
 		{"Retention", c.Retention},
 		{"FailedRetention", c.FailedRetention},
@@ -159,6 +163,9 @@ func (c Config) check() error {
 	}
 	if c.Timeout > day {
 		errs = append(errs, invalid("Config.Timeout", "%v: at most 24 h, and zero for the default", c.Timeout))
+	}
+	if c.Hold > maxHold {
+		errs = append(errs, invalid("Config.Hold", "%v: at most 30 days, and zero for the default", c.Hold))
 	}
 	if !isUserAgent(c.UserAgent) {
 		errs = append(errs, invalid("Config.UserAgent", "%q: write printable ASCII without spaces around it, such as shop/1.0", c.UserAgent))
@@ -206,6 +213,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.Concurrency, 64)
 	orDefault(&c.SubscriberConcurrency, 4)
 	orDefault(&c.DrainTimeout, 20*time.Second)
+	orDefault(&c.Hold, defaultHold)
 	orDefault(&c.TenantEndpoints, 100)
 	orDefault(&c.MaxPayload, 256<<10)
 	orDefault(&c.IdempotencyWindow, keyWindow)

@@ -109,7 +109,7 @@ type Reason string
 const (
 	ReasonExhausted Reason = "exhausted" // the retry policy gave up
 	ReasonRejected  Reason = "rejected"  // the endpoint answered 410 Gone, or the handler [Permanent]
-	ReasonExpired   Reason = "expired"   // its event's ExpiresAt has passed
+	ReasonExpired   Reason = "expired"   // its event's ExpiresAt has passed, or it was held too long, see [Hooks.DisableEndpoint]
 	ReasonLost      Reason = "lost"      // the process ended during each attempt
 	ReasonDeleted   Reason = "deleted"   // canceled, because the subscriber was deleted
 )

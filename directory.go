@@ -29,6 +29,7 @@ type directory struct {
 	handlers  map[string]listener // of this process, and those that have a record
 	routes    routes              // the patterns of handlers
 	former    map[string]kinds    // what each id has been, as far as records tell
+	health    map[string]*health  // of endpoints that have a health record, by id
 
 	undecryptable chan struct{} // wakes [dispatcher.reopen]; holds one
 }
@@ -44,6 +45,7 @@ func newDirectory(log *slog.Logger, k Keeper, connect func(*endpoint)) *director
 		endpoints: newRoster(),
 		handlers:  make(map[string]listener),
 		former:    make(map[string]kinds),
+		health:    make(map[string]*health),
 
 		undecryptable: make(chan struct{}, 1),
 	}
@@ -217,6 +219,8 @@ func (dir *directory) applyOne(e edit) error {
 		dir.setEndpoint(id, e.endpoint)
 	case "handler":
 		return dir.applyHandler(id, e.Record)
+	case "health":
+		return dir.applyHealth(id, e.Record)
 	}
 	return nil
 }

@@ -57,6 +57,10 @@ type Endpoint struct {
 	// Timeout is how long one attempt may take, the response's body included.
 	// At most 24 h. Zero: [Config].Timeout.
 	Timeout time.Duration
+	// Hold is how long a delivery may be held while the endpoint is disabled, before it
+	// ends as [Failed] with [ReasonExpired]; see [Hooks.DisableEndpoint]. At most 30 days.
+	// Zero: [Config].Hold.
+	Hold time.Duration
 	// Retry is the waits between attempts, at most 50. Nil: [Config].Retry. Empty and not
 	// nil: there is one attempt only.
 	Retry []time.Duration
@@ -85,6 +89,7 @@ type endpoint struct {
 	address
 	policy retry.Policy // what Retry says; nil: [Config].Retry
 	sender sender       // made by [Hooks.connect]
+	seen   *seen        // what attempts of this process showed; set by the roster
 
 	// since is zero, unless another subscriber had the id and was deleted. Then deliveries
 	// that were created before belong to that one, and are not sent to this one.
@@ -280,7 +285,11 @@ func (v *view) DeleteEndpoint(ctx context.Context, id string) error {
 		if e == nil {
 			return fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
 		}
-		return v.h.deleteRecord(ctx, id, e.record)
+		if err := v.h.deleteRecord(ctx, id, e.record); err != nil {
+			return err
+		}
+		v.h.deleteHealth(ctx, id)
+		return nil
 	})
 }
 
@@ -345,6 +354,8 @@ func (h *Hooks) checkEndpoint(e Endpoint) error {
 		return invalid("Endpoint.Concurrency", "%d is negative; leave it zero for the default", e.Concurrency)
 	case e.Timeout < 0 || e.Timeout > day:
 		return invalid("Endpoint.Timeout", "%v: at most 24 h, and zero for the default", e.Timeout)
+	case e.Hold < 0 || e.Hold > maxHold:
+		return invalid("Endpoint.Hold", "%v: at most 30 days, and zero for the default", e.Hold)
 	case e.Scheme != SchemeHMAC && e.Scheme != SchemeEd25519:
 		return invalid("Endpoint.Scheme", "%q: write v1 for HMAC-SHA256, v1a for Ed25519, or leave it empty for v1", e.Scheme)
 	case len(e.Retry) > maxWaits:

@@ -34,6 +34,7 @@ type endpointForm struct {
 	Ordered     bool             `json:"ordered,omitempty"`
 	Concurrency int              `json:"concurrency,omitempty"`
 	Timeout     millis           `json:"timeout_ms,omitempty"`
+	Hold        millis           `json:"hold_ms,omitempty"`
 	Retry       []millis         `json:"retry_ms,omitzero"` // empty: no attempt after the first
 }
 
@@ -42,7 +43,7 @@ func (e Endpoint) form() endpointForm {
 	f := endpointForm{
 		ID: e.ID, Tenant: e.Tenant, URL: e.URL, Events: e.Events, Description: e.Description,
 		Scheme: e.Scheme, PublicKey: e.PublicKey, Header: e.Header, Raw: e.Raw, Ordered: e.Ordered,
-		Concurrency: e.Concurrency, Timeout: millis(e.Timeout),
+		Concurrency: e.Concurrency, Timeout: millis(e.Timeout), Hold: millis(e.Hold),
 	}
 	f.Retry = convert[millis](e.Retry)
 	return f
@@ -66,7 +67,7 @@ func (f endpointForm) endpoint() Endpoint {
 	e := Endpoint{
 		ID: f.ID, Tenant: f.Tenant, URL: f.URL, Events: f.Events, Description: f.Description,
 		Scheme: f.Scheme, PublicKey: f.PublicKey, Header: f.Header, Raw: f.Raw, Ordered: f.Ordered,
-		Concurrency: f.Concurrency, Timeout: time.Duration(f.Timeout),
+		Concurrency: f.Concurrency, Timeout: time.Duration(f.Timeout), Hold: time.Duration(f.Hold),
 	}
 	e.Retry = convert[time.Duration](f.Retry)
 	return e

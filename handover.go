@@ -107,7 +107,7 @@ func (d *dispatcher) abandon(entries []Entry, certain bool) {
 				back := d.givenBack(job{Delivery: dl, event: e.Event})
 				back.exact = true
 				d.ledger.enter(back)
-			case d.h.subscriber(dl.Subscriber).servable():
+			case d.looksFor(dl.Subscriber):
 				d.lanes.Saving(dl.Subscriber)
 				if !d.ledger.echo(dl) {
 					d.lanes.Saved(dl.Subscriber, false)
@@ -120,8 +120,10 @@ func (d *dispatcher) abandon(entries []Entry, certain bool) {
 // stayed sees to it that a delivery which was stored as waiting is found when it
 // is due. at is the present.
 func (d *dispatcher) stayed(dl Delivery, at time.Time) {
-	switch {
-	case !d.h.subscriber(dl.Subscriber).servable():
+	switch s := d.h.subscriber(dl.Subscriber); {
+	case s.obstacle == held:
+		d.expect(s.nextLook(dl.Due))
+	case !s.servable():
 	case !dl.Due.After(at):
 		d.lanes.Left(dl.Subscriber)
 	case dl.Due.Equal(dl.Created): // not scheduled: the clock was set back meanwhile
@@ -129,6 +131,13 @@ func (d *dispatcher) stayed(dl Delivery, at time.Time) {
 	default:
 		d.expect(dl.Due)
 	}
+}
+
+// looksFor reports whether the dispatcher reads the backlog for the sake of a subscriber:
+// it can call the subscriber, or must know when that is no longer held.
+func (d *dispatcher) looksFor(id string) bool {
+	s := d.h.subscriber(id)
+	return s.servable() || s.obstacle == held
 }
 
 // makeDue writes a delivery that is due with the present as its time, because

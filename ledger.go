@@ -205,6 +205,9 @@ func (l *ledger) reportBatch(batch []outcome, stale []DeliveryID, repeated bool)
 func (l *ledger) report(o outcome) {
 	t := &l.h.trace
 	l.h.reporter.saved(o.Change)
+	if e := l.h.dir.endpoint(o.Delivery.Subscriber); e != nil && o.Attempt != nil {
+		e.seen.note(o.Delivery)
+	}
 	o.Delivery.Token++ // the write has raised the stored one
 	switch {
 	case o.Attempt != nil && t.Finished != nil:

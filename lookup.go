@@ -20,14 +20,18 @@ func (dir *directory) matches(tenant, typ string, private bool) (list []match) {
 }
 
 // lookUp returns what the directory knows of a subscriber: its endpoint, which the caller
-// must not change, or nil; its handler, of this process or from a record; and whether the
-// subscriber was deleted. deleted is false for an id that no subscriber ever had.
-func (dir *directory) lookUp(id string) (e *endpoint, l listener, deleted bool) {
+// must not change, or nil; its handler, of this process or from a record; the endpoint's
+// health record, or nil; and whether the subscriber was deleted. deleted is false for an
+// id that no subscriber ever had.
+func (dir *directory) lookUp(id string) (e *endpoint, l listener, known *health, deleted bool) {
 	dir.mu.RLock()
 	defer dir.mu.RUnlock()
 	e = dir.endpoints.byID[id]
 	l, isHandler := dir.handlers[id] // a handler may have the id of a deleted endpoint
-	return e, l, dir.former[id] != 0 && !isHandler && e == nil
+	if e != nil {
+		known = dir.healthOf(e)
+	}
+	return e, l, known, dir.former[id] != 0 && !isHandler && e == nil
 }
 
 // kinds are what an id is or has been: the two kinds of subscribers, after each other.

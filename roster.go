@@ -46,6 +46,9 @@ func (r *roster) set(id string, e *endpoint) {
 	if e == nil {
 		return
 	}
+	if e.seen = new(seen); old != nil {
+		e.seen = old.seen
+	}
 	e.address = address{maskURL(e.URL), urlTokens(e.URL)}
 	r.byID[id] = e
 	g := r.tenants[e.Tenant]

@@ -19,8 +19,10 @@ type subscriber struct {
 	policy   retry.Policy
 	sender   sender
 	obstacle obstacle
-	declared bool   // this program's code declares it
-	record   Record // what the store has of it; its Version is zero if that is nothing
+	health   *health       // of an endpoint that has a health record; else nil
+	hold     time.Duration // how long what is due may be held
+	declared bool          // this program's code declares it
+	record   Record        // what the store has of it; its Version is zero if that is nothing
 }
 
 // A sender makes attempts at one subscriber. Each kind of destination has a sender of its
@@ -54,6 +56,7 @@ type obstacle int
 const (
 	noObstacle   obstacle = iota
 	notHere               // this process has no endpoint and no handler with the id
+	held                  // the endpoint is disabled; see [Hooks.DisableEndpoint]
 	keyMissing            // the endpoint's secrets cannot be decrypted; see [ErrUndecryptable]
 	wasDeleted            // the subscriber was deleted, and perhaps put again since
 	othersTenant          // the id is now that of another tenant's endpoint
@@ -66,11 +69,15 @@ func (o obstacle) forGood() bool { return o == wasDeleted || o == othersTenant }
 // each delivery needs it several times.
 func (h *Hooks) subscriber(id string) subscriber {
 	s := subscriber{id: id}
-	switch e, l, deleted := h.dir.lookUp(id); {
+	switch e, l, known, deleted := h.dir.lookUp(id); {
 	case e != nil:
 		s.tenant, s.slots, s.timeout = &e.Tenant, e.Concurrency, e.Timeout
 		s.policy, s.sender, s.record, s.since = e.policy, e.sender, e.record, e.since
-		if e.closed != nil {
+		s.health, s.hold = known, e.Hold
+		switch {
+		case known != nil && known.disabled(h.now()):
+			s.obstacle = held
+		case e.closed != nil:
 			s.obstacle = keyMissing
 		}
 	case l.local != nil:
@@ -83,6 +90,7 @@ func (h *Hooks) subscriber(id string) subscriber {
 	}
 	orDefault(&s.slots, h.cfg.SubscriberConcurrency)
 	orDefault(&s.timeout, h.cfg.Timeout)
+	orDefault(&s.hold, h.cfg.Hold)
 	if s.policy == nil {
 		s.policy = h.cfg.Retry
 	}

@@ -158,6 +158,11 @@ var probes = map[string][]probe{
 	},
 	"Endpoint":       {func(t *hooks.Tenant, n names) string { return found(t.Endpoint(bg, n.endpoint)) }},
 	"DeleteEndpoint": {func(t *hooks.Tenant, n names) string { return found(nil, t.DeleteEndpoint(bg, n.endpoint)) }},
+	"DisableEndpoint": {func(t *hooks.Tenant, n names) string {
+		return found(nil, t.DisableEndpoint(bg, n.endpoint, "why", time.Time{}))
+	}},
+	"EnableEndpoint": {func(t *hooks.Tenant, n names) string { return found(nil, t.EnableEndpoint(bg, n.endpoint)) }},
+	"EndpointHealth": {func(t *hooks.Tenant, n names) string { return found(t.EndpointHealth(bg, n.endpoint)) }},
 	"RotateSecret": {func(t *hooks.Tenant, n names) string {
 		return found(t.RotateSecret(bg, n.endpoint, hooks.Rotation{}))
 	}},
@@ -429,6 +434,9 @@ func TestTenantsManageTheirOwn(t *testing.T) {
 		{"another tenant's", second(put(rival, "rivals"))},
 		{"the operator's", second(h.PutEndpoint(bg, hooks.Endpoint{ID: "third", Tenant: "acme", URL: kit.AnyURL, Events: []string{"**"}}))},
 		{"rotating", second(acme.RotateSecret(bg, "second", hooks.Rotation{}))},
+		{"disabling", acme.DisableEndpoint(bg, "second", "it is full", time.Time{})},
+		{"looking at it", second(acme.EndpointHealth(bg, "second"))},
+		{"enabling", acme.EnableEndpoint(bg, "second")},
 		{"deleting", acme.DeleteEndpoint(bg, "third")},
 		{"deleting another", acme.DeleteEndpoint(bg, "second")},
 		{"one in its place", second(put(acme, "fourth"))},

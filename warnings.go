@@ -32,6 +32,10 @@ const (
 	// far as this process made them. The text says since when, the class of the last
 	// failure, and when what waits is or was due. One success ends it.
 	WarnFailing WarningCode = "failing"
+	// WarnDisabled: the endpoint was disabled, and what is due for it is held. The text says
+	// since when, why, until when, and when what waits begins to fail. See
+	// [Hooks.DisableEndpoint].
+	WarnDisabled WarningCode = "disabled"
 	// WarnStoreWeakness: a setting makes the store's promises weaker; see [Weak].
 	WarnStoreWeakness WarningCode = "store-weakness"
 	// WarnNoHandler: deliveries have been due for more than five minutes for a handler
@@ -76,7 +80,7 @@ func (h *Hooks) Health(ctx context.Context) ([]Warning, error) {
 			list = append(list, w)
 		}
 	}
-	return slices.Concat(list, h.failing(backlog), h.withoutHandler(backlog)), nil
+	return slices.Concat(list, h.disabled(backlog), h.failing(backlog), h.withoutHandler(backlog)), nil
 }
 
 const plainSecrets = "The secrets and header values of endpoints lie in the store in plain text; set Config.Keeper."
@@ -96,13 +100,29 @@ func (h *Hooks) sealWarning(e *endpoint) (w Warning, ok bool) {
 	return w, false
 }
 
-// failing returns a warning for each subscriber that fails.
-func (h *Hooks) failing(backlog []BacklogLane) (list []Warning) {
-	failing := h.reporter.failing()
-	due := make(map[string]time.Time)
+// disabled returns a warning for each endpoint that is disabled.
+func (h *Hooks) disabled(backlog []BacklogLane) (list []Warning) {
+	due := dues(backlog)
+	for _, e := range h.dir.all() {
+		if s := h.subscriber(e.ID); s.obstacle == held {
+			list = append(list, s.disabledWarning(due[e.ID]))
+		}
+	}
+	return list
+}
+
+// dues returns the earliest Due of each subscriber in a backlog.
+func dues(backlog []BacklogLane) map[string]time.Time {
+	due := make(map[string]time.Time, len(backlog))
 	for _, w := range backlog {
 		due[w.Subscriber] = w.Due
 	}
+	return due
+}
+
+// failing returns a warning for each subscriber that fails.
+func (h *Hooks) failing(backlog []BacklogLane) (list []Warning) {
+	failing, due := h.reporter.failing(), dues(backlog)
 	for _, id := range slices.Sorted(maps.Keys(failing)) {
 		if !h.isDeleted(id) {
 			list = append(list, Warning{WarnFailing, id, failing[id].describe(due[id], h.now())})

@@ -1,0 +1,178 @@
+package hooks
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// An EndpointState is how an endpoint is treated. The texts stay as they are.
+type EndpointState string
+
+const (
+	// StateWorking: its last attempts succeeded, or there were none, as far as this
+	// process knows.
+	StateWorking EndpointState = "working"
+	// StateFailing: its last three or more attempts failed, as far as this process made
+	// them. Deliveries are sent to it all the same.
+	StateFailing EndpointState = "failing"
+	// StateDisabled: somebody has disabled it, and what is due for it is held; see
+	// [Hooks.DisableEndpoint].
+	StateDisabled EndpointState = "disabled"
+	// StateNoKey: its secrets cannot be decrypted, and what is due for it waits; see
+	// [ErrUndecryptable].
+	StateNoKey EndpointState = "no_key"
+)
+
+// An EndpointHealth is how an endpoint stands. State, Reason, Since and Until of a
+// disabled endpoint are the same in every process. Failures and the fields that begin with
+// Last are what attempts of this process showed since it began, or since the endpoint was
+// put for the first time.
+type EndpointHealth struct {
+	Endpoint string        `json:"endpoint"` // its id
+	State    EndpointState `json:"state"`
+	Reason   string        `json:"reason,omitempty"` // of a disabled one: what was given to DisableEndpoint
+	// Since is when a disabled endpoint was disabled, or when the first of the Failures
+	// of a failing one ended. It is zero in other states.
+	Since time.Time `json:"since,omitzero"`
+	// Until is when a disabled endpoint is enabled by itself. Zero means that somebody
+	// has to call EnableEndpoint.
+	Until       time.Time `json:"until,omitzero"`
+	Failures    int       `json:"failures"`              // failed attempts in a row, up to the last one
+	LastSuccess time.Time `json:"last_success,omitzero"` // zero: none was seen
+	LastError   string    `json:"last_error,omitempty"`  // the class of the last failed attempt, such as "timeout"
+	LastCode    int       `json:"last_code,omitempty"`   // the HTTP status of the last failed attempt; 0 without one
+	Waiting     Count     `json:"waiting"`               // deliveries that are pending or retrying
+	Oldest      time.Time `json:"oldest,omitzero"`       // when the earliest unfinished delivery was or will be due
+}
+
+// DisableEndpoint holds what is due for an endpoint, until a time or, if until is zero,
+// until EnableEndpoint is called. Events are published to it as before. What is due waits
+// in the store, uncharged; an attempt that is under way ends as it ends. It takes effect
+// at once in this process, and within a second or so in others on the same store. However
+// many deliveries wait, none is written.
+//
+// A delivery that has been due for longer than [Endpoint].Hold while the endpoint was
+// disabled ends as [Failed] with [ReasonExpired]. One whose event's ExpiresAt passes
+// meanwhile ends then, or when the endpoint is enabled, whichever is first.
+//
+// reason is for people to read: one line, at most 1,024 bytes, or empty. until must be in
+// the future. Disabling a disabled endpoint replaces reason and until, and its Hold goes on.
+// [Endpoint].Version stays the same. An endpoint that does not exist is [ErrNotFound], and
+// bad input an [*InvalidError].
+func (v *view) DisableEndpoint(ctx context.Context, id, reason string, until time.Time) error {
+	if err := v.check(ctx); err != nil {
+		return err
+	}
+	if err := checkText("EndpointHealth.Reason", reason, maxDescription); err != nil {
+		return err
+	}
+	if err := v.h.sync(ctx, nil); err != nil {
+		return err
+	}
+	if !until.IsZero() {
+		until = micro(until)
+		if !until.After(v.h.now()) || until.After(farFuture) {
+			return invalid("EndpointHealth.Until", "%v: give a time in the future and before the year 9999, or the zero time for no end", until)
+		}
+	}
+	return v.writeHealth(ctx, id, func(was *health) healthRecord {
+		next := healthRecord{Since: v.h.now(), Why: byHand, Until: until, Reason: reason}
+		if was.disabled(next.Since) {
+			next.Since = was.Since
+		}
+		return next
+	})
+}
+
+// EnableEndpoint ends a disabling. What is due is sent at once by this process, and within
+// a second or so by others on the same store. An endpoint that is enabled stays as it is;
+// one that does not exist is [ErrNotFound].
+func (v *view) EnableEndpoint(ctx context.Context, id string) error {
+	if err := v.check(ctx); err != nil {
+		return err
+	}
+	return v.writeHealth(ctx, id, func(*health) healthRecord { return healthRecord{} })
+}
+
+// EndpointHealth says how an endpoint stands, since when and why, until when, and how many
+// deliveries wait for it. A [Tenant] counts the deliveries that it sees. An endpoint that
+// does not exist is [ErrNotFound].
+func (v *view) EndpointHealth(ctx context.Context, id string) (EndpointHealth, error) {
+	if err := v.check(ctx); err != nil {
+		return EndpointHealth{}, err
+	}
+	if err := v.h.refresh(ctx, nil, staleAfter); err != nil {
+		return EndpointHealth{}, err
+	}
+	e := v.endpoint(id)
+	if e == nil {
+		return EndpointHealth{}, fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
+	}
+	is := EndpointHealth{Endpoint: id, State: StateWorking}
+	e.seen.describe(&is)
+	switch s := v.h.subscriber(id); {
+	case s.obstacle == held:
+		is.State, is.Reason, is.Since, is.Until = StateDisabled, s.health.Reason, s.health.Since, s.health.Until
+	case e.closed != nil:
+		is.State, is.Since = StateNoKey, time.Time{}
+	}
+	backlog, _, err := v.Backlog(ctx, Query{Subscriber: id})
+	if err != nil {
+		return EndpointHealth{}, err
+	}
+	for _, b := range backlog {
+		is.Waiting = Count{b.Pending.N + b.Retrying.N, b.Pending.More || b.Retrying.More}
+		is.Oldest = b.Oldest
+	}
+	return is, nil
+}
+
+// A seen is what the attempts of this process showed of an endpoint. The ledger writes it
+// and EndpointHealth reads it. It lives as long as the endpoint does, over all versions.
+type seen struct {
+	mu      sync.Mutex // guards what follows
+	streak             // the present one
+	success time.Time  // when the last attempt that succeeded had ended
+	class   string     // of the last failure
+	code    int        // the HTTP status of the last failure
+}
+
+// note records an attempt, after which the delivery is d.
+func (s *seen) note(d Delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d.Status == Succeeded {
+		s.streak, s.success = streak{}, d.Updated
+		return
+	}
+	s.fail(d)
+	s.class, s.code = d.Error, d.Code
+}
+
+// describe sets the fields of is that this process knows from its attempts.
+func (s *seen) describe(is *EndpointHealth) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	is.Failures, is.LastSuccess, is.LastError, is.LastCode = s.failures, s.success, s.class, s.code
+	if s.fails() {
+		is.State, is.Since = StateFailing, s.since
+	}
+}
+
+// disabledWarning returns what the operator should know of an endpoint that is disabled.
+// due is the earliest of what waits for it; zero: nothing does.
+func (s subscriber) disabledWarning(due time.Time) Warning {
+	until := "until Hooks.EnableEndpoint is called"
+	if !s.health.Until.IsZero() {
+		until = "until " + s.health.Until.Format(time.RFC3339)
+	}
+	ends := fmt.Sprintf("Nothing waits for it; a delivery that is held for %v fails.", s.hold)
+	if !due.IsZero() {
+		ends = fmt.Sprintf("A delivery that is held for %v fails, the first one at %s.", s.hold, s.holdEnds(due).Format(time.RFC3339))
+	}
+	text := fmt.Sprintf("It has been disabled since %s, with the reason %q, and stays so %s. %s",
+		s.health.Since.Format(time.RFC3339), s.health.Reason, until, ends)
+	return Warning{WarnDisabled, s.id, text}
+}
