@@ -15,7 +15,8 @@ var farFuture = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 // loop claims once a second.
 const emptyClaims = 1000
 
-// cancelStep is how many deliveries of a deleted subscriber end at a time.
+// cancelStep is how many deliveries of a deleted subscriber end at a time, or of a disabled
+// endpoint whose hold is over.
 const cancelStep = 200
 
 // claim leases what is due and has a place in its lane, and returns when to call
@@ -61,6 +62,9 @@ func (d *dispatcher) read(ctx context.Context) (claims []lanes.Claim, sweeps []C
 		return nil, nil, err
 	}
 	due, sweeps, next := d.sortBacklog(backlog)
+	if d.sweeping.Load() > 0 {
+		sweeps = nil // else the outcomes of a large backlog would fill the memory; settle rechecks
+	}
 	claims = d.lanes.Plan(r, due, next, time.Now())
 	if len(due)+len(sweeps) == 0 {
 		d.lanes.Quiet(r)
@@ -201,6 +205,8 @@ func (d *dispatcher) take(claims []lanes.Claim, sweeps []ClaimLane, entries []En
 					}
 				}
 				d.lanes.Saving(dl.Subscriber)
+				d.sweeping.Add(1)
+				end.swept = true
 				d.ledger.enter(end)
 			case asked[dl.Subscriber]:
 				d.lanes.Release(dl.Subscriber) // it has a place already
@@ -214,7 +220,9 @@ func (d *dispatcher) take(claims []lanes.Claim, sweeps []ClaimLane, entries []En
 		if got[s.Subscriber] == 0 && s.Before.Equal(farFuture) {
 			d.swept[s.Subscriber] = true // deleted, and nothing is left but what is under way
 		}
-		d.lanes.Recheck() // there may be more to end
+		if d.sweeping.Load() == 0 {
+			d.lanes.Recheck() // there may be more to end; otherwise settle rechecks
+		}
 	}
 	d.launch()
 }

@@ -37,6 +37,8 @@ type dispatcher struct {
 	dating chan struct{} // holds one while outcomes are written, or waits moved
 	trial  chan struct{} // holds one while an accused delivery is attempted
 
+	sweeping atomic.Int64 // deliveries of the last sweeps whose end is not written yet
+
 	attempts sync.WaitGroup
 	ctx      context.Context // of the attempts; Run's ends earlier
 	cancel   context.CancelCauseFunc

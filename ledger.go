@@ -41,6 +41,7 @@ type outcome struct {
 	Change
 	ctx   context.Context // of the attempt, for the trace; nil without one
 	echo  bool            // see [ledger.echo]
+	swept bool            // [dispatcher.sweeping] counts it
 	exact bool            // nobody holds the delivery: write it only under the token that it has
 	steps time.Duration   // how far the clock had been set, in all, when the Due was computed
 	noted chan int64      // not nil for a note, see [dispatcher.note]: gets the new token, or 0
@@ -285,6 +286,9 @@ func (d *dispatcher) settle(o outcome) {
 		d.expect(o.Delivery.Due)
 	}
 	d.lanes.Saved(o.Delivery.Subscriber, due)
+	if o.swept && d.sweeping.Add(-1) == 0 {
+		d.lanes.Recheck() // there may be more to sweep
+	}
 }
 
 // leavesDue reports whether a delivery may be due in the store once o is written: this
