@@ -47,11 +47,13 @@ func TestHoldingWritesNoRow(t *testing.T) {
 	})
 }
 
-// All of a large backlog ends when its hold is over, and nothing of it is claimed before.
+// All of a large backlog ends when its hold is over, in steps: the next step is claimed when
+// the one before is written. Nothing of it is claimed before the hold is over.
 func TestALargeHoldEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const rows = 3_000
-		w := &ward{t: t, store: &writeCounter{Store: memory.New()}, began: time.Now(), status: 200}
+		const rows, step = 3_000, 200
+		slow := &slowWriter{Store: memory.New()}
+		w := &ward{t: t, store: &writeCounter{Store: slow}, began: time.Now(), status: 200}
 		w.h = w.process()
 		kit.Put(t, w.h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
 		w.disable(time.Time{})
@@ -64,7 +66,14 @@ func TestALargeHoldEnds(t *testing.T) {
 		if n := w.store.leased.Load() + w.store.updates.Load(); n != 0 {
 			t.Errorf("before the hold is over %d rows were leased or written; want none", n)
 		}
-		time.Sleep(time.Nanosecond)
+		slow.slow.Store(true) // each write takes a second
+		time.Sleep(500 * time.Millisecond)
+		w.h.Wake(t.Context())
+		synctest.Wait()
+		if n := w.store.leased.Load(); n != step {
+			t.Errorf("while the first step is being written %d rows are leased; want %d", n, step)
+		}
+		time.Sleep(2 * rows / step * time.Second)
 		synctest.Wait()
 		w.mu.Lock()
 		defer w.mu.Unlock()
