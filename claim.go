@@ -200,9 +200,9 @@ func (d *dispatcher) take(claims []lanes.Claim, sweeps []ClaimLane, entries []En
 				end, ended := d.endUnstarted(*j, d.h.subscriber(dl.Subscriber), 0)
 				if !ended { // the subscriber has come back
 					end = d.givenBack(*j)
-					if e.Event.DeliverAt.After(at) {
-						end.Delivery.Due = e.Event.DeliverAt // a sweep takes scheduled ones, too
-					}
+				}
+				if !end.Delivery.Status.Final() && e.Event.DeliverAt.After(at) {
+					end.Delivery.Due = e.Event.DeliverAt // a sweep takes scheduled ones, too
 				}
 				d.lanes.Saving(dl.Subscriber)
 				d.sweeping.Add(1)

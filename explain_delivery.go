@@ -13,6 +13,8 @@ type Explanation struct {
 	//   - "final": it has ended; the text says how.
 	//   - "sending": a dispatcher has it, at most until Until.
 	//   - "deleted": its subscriber was deleted, and a dispatcher will cancel it.
+	//   - "disabled": its endpoint is disabled, at the latest until Until; see
+	//     [Hooks.DisableEndpoint].
 	//   - "no_key": its endpoint's secrets cannot be decrypted.
 	//   - "scheduled": its first attempt may not start before Until.
 	//   - "retrying": its last attempt failed; the next one may not start before Until.
@@ -38,6 +40,7 @@ const (
 	codeFinal     = "final"
 	codeSending   = "sending"
 	codeDeleted   = "deleted"
+	codeDisabled  = "disabled"
 	codeNoKey     = "no_key"
 	codeScheduled = "scheduled"
 	codeRetrying  = "retrying"
@@ -86,7 +89,8 @@ func (v *view) ExplainDelivery(ctx context.Context, id DeliveryID) (Explanation,
 // false if the delivery is due, and may have to wait for another one.
 func (v *view) explainAlone(d Delivery) (e Explanation, ok bool) {
 	at := v.h.now()
-	obstacle := v.h.subscriber(d.Subscriber).obstacleTo(d)
+	s := v.h.subscriber(d.Subscriber)
+	obstacle := s.obstacleTo(d)
 	switch {
 	case d.Status.Final():
 		return Explanation{Code: codeFinal, Text: d.ending(), Since: d.Updated}, true
@@ -96,6 +100,8 @@ func (v *view) explainAlone(d Delivery) (e Explanation, ok bool) {
 		return Explanation{Code: codeSending, Text: text, Until: d.Due}, true
 	case obstacle.forGood():
 		return Explanation{Code: codeDeleted, Text: "Its subscriber was deleted. The next dispatcher that meets it cancels it."}, true
+	case obstacle == held:
+		return s.explainHeld(d, at), true
 	case obstacle == keyMissing:
 		text := "The secrets of its endpoint cannot be decrypted, so that no request can be signed. " +
 			"It waits, without using up attempts, until the operator has provided the key. " + d.dueText(at)
@@ -179,9 +185,9 @@ func (d Delivery) whyFailed() string {
 		return "The process ended during its attempts."
 	case ReasonExpired:
 		if d.Attempts == 0 {
-			return "Its event expired before an attempt was made."
+			return "Its event expired, or it was held for too long, before an attempt was made."
 		}
-		return d.lastFailure() + ", and the event has expired."
+		return d.lastFailure() + ", and then the event has expired, or it was held for too long."
 	}
 	return d.lastFailure() + "."
 }

@@ -166,13 +166,24 @@ func (s *seen) describe(is *EndpointHealth) {
 func (s subscriber) disabledWarning(due time.Time) Warning {
 	until := "until Hooks.EnableEndpoint is called"
 	if !s.health.Until.IsZero() {
-		until = "until " + s.health.Until.Format(time.RFC3339)
+		until = "until " + stamp(s.health.Until)
 	}
 	ends := fmt.Sprintf("Nothing waits for it; a delivery that is held for %v fails.", s.hold)
 	if !due.IsZero() {
-		ends = fmt.Sprintf("A delivery that is held for %v fails, the first one at %s.", s.hold, s.holdEnds(due).Format(time.RFC3339))
+		ends = fmt.Sprintf("A delivery that is held for %v fails, the first one at %s.", s.hold, stamp(s.holdEnds(due)))
 	}
 	text := fmt.Sprintf("It has been disabled since %s, with the reason %q, and stays so %s. %s",
-		s.health.Since.Format(time.RFC3339), s.health.Reason, until, ends)
+		stamp(s.health.Since), s.health.Reason, until, ends)
 	return Warning{WarnDisabled, s.id, text}
+}
+
+// explainHeld explains a delivery of a disabled endpoint.
+func (s subscriber) explainHeld(d Delivery, at time.Time) Explanation {
+	until := "until it is enabled"
+	if !s.health.Until.IsZero() {
+		until = "until " + stamp(s.health.Until)
+	}
+	text := fmt.Sprintf("Its endpoint has been disabled since %s, with the reason %q, and stays so %s. %s If it is held until %s, it fails.",
+		stamp(s.health.Since), s.health.Reason, until, d.dueText(at), stamp(s.holdEnds(d.Due)))
+	return Explanation{Code: codeDisabled, Text: text, Since: s.health.Since, Until: s.nextLook(d.Due)}
 }

@@ -197,11 +197,10 @@ func TestAFleetMindsDisabling(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "hooks.db")
 			var list []hooks.Store
 			for range 2 {
-				s, err := sqlite.Open(file)
+				s, err := sqlite.OpenShared(file)
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.Shared = true
 				t.Cleanup(func() { s.Close() })
 				list = append(list, s)
 			}
@@ -313,6 +312,12 @@ func TestHealthAndLogTellOfDisabledEndpoints(t *testing.T) {
 			`and stays so until 2000-01-02T00:00:00Z. A delivery that is held for 1h0m0s fails, the first one at 2000-01-01T01:00:00Z.`
 		if err != nil || len(warnings) != 1 || warnings[0] != (hooks.Warning{Code: hooks.WarnDisabled, Subscriber: "crm", Text: want}) {
 			t.Errorf("Health = %+v, %v; want %s", warnings, err, want)
+		}
+		waiting := kit.Deliveries(t, h)[0]
+		why, err := h.ExplainDelivery(t.Context(), waiting.DeliveryID)
+		if err != nil || why.Code != "disabled" || why.Since != waiting.Created || why.Until != waiting.Created.Add(time.Hour) ||
+			!strings.HasSuffix(why.Text, "If it is held until 2000-01-01T01:00:00Z, it fails.") {
+			t.Errorf("ExplainDelivery = %+v, %v; want disabled, until the hold of an hour is over", why, err)
 		}
 		time.Sleep(25 * time.Hour)
 		if warnings, err := h.Health(t.Context()); err != nil || len(warnings) != 0 {

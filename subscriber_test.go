@@ -32,6 +32,10 @@ func withSubscribers(t *testing.T) *Hooks {
 	write("endpoint/open", "{}", &endpoint{Endpoint: acme})
 	write("endpoint/defaults", "{}", &endpoint{})
 	write("endpoint/sealed", "{}", &endpoint{Endpoint: acme, closed: errors.New("no key")})
+	disabled := acme
+	disabled.ID = "disabled"
+	write("endpoint/disabled", "{}", &endpoint{Endpoint: disabled})
+	write("health/disabled", `{"form":1,"since":"2026-01-01T00:00:00Z"}`, nil)
 	write("handler/elsewhere", "{}", nil)
 	write("handler/here", "{}", nil)
 	for _, key := range []string{"endpoint/gone", "endpoint/reused", "handler/removed"} {
@@ -68,6 +72,7 @@ func TestSubscriberSaysHowItIsCalledOrWhyNot(t *testing.T) {
 	}{
 		{"open", lanes.Lane{ID: "open", Slots: 7, Timeout: time.Second}, time.Hour, true, false, true, noObstacle, othersTenant},
 		{"sealed", lanes.Lane{ID: "sealed", Slots: 7, Timeout: time.Second}, time.Hour, true, false, true, keyMissing, othersTenant},
+		{"disabled", lanes.Lane{ID: "disabled", Slots: 7, Timeout: time.Second}, time.Hour, true, false, true, held, othersTenant},
 		{"defaults", lanes.Lane{ID: "defaults", Slots: 4, Timeout: time.Minute}, 5 * time.Second, true, false, true, othersTenant, othersTenant},
 		{"gone", lanes.Lane{ID: "gone", Slots: 4, Timeout: time.Minute}, 5 * time.Second, false, false, false, wasDeleted, wasDeleted},
 		{"removed", lanes.Lane{ID: "removed", Slots: 4, Timeout: time.Minute}, 5 * time.Second, false, false, false, wasDeleted, wasDeleted},
@@ -92,7 +97,7 @@ func TestSubscriberSaysHowItIsCalledOrWhyNot(t *testing.T) {
 			if own != c.own || others != c.others {
 				t.Errorf("obstacleTo(acme's, another's) = %v, %v; want %v, %v", own, others, c.own, c.others)
 			}
-			if servable := s.servable(); servable != (c.sends && c.id != "sealed") {
+			if servable := s.servable(); servable != (c.sends && c.own != keyMissing && c.own != held) {
 				t.Errorf("servable = %v", servable)
 			}
 		})
@@ -102,7 +107,7 @@ func TestSubscriberSaysHowItIsCalledOrWhyNot(t *testing.T) {
 // Each delivery has its subscriber looked up several times.
 func TestLookingUpASubscriberAllocatesNothing(t *testing.T) {
 	h := withSubscribers(t)
-	for _, id := range []string{"open", "here", "gone", "nobody"} {
+	for _, id := range []string{"open", "here", "disabled", "gone", "nobody"} {
 		if n := testing.AllocsPerRun(100, func() { h.subscriber(id) }); n > 0 {
 			t.Errorf("subscriber(%q) allocates %v times; want 0", id, n)
 		}

@@ -194,7 +194,7 @@ var situations = map[string]situation{
 	"succeeded, handler":  final(hooks.Succeeded, "", 0, "", "succeeded at 2000-01-01T00:01:00Z with attempt 3 of run 1"),
 	"exhausted":           final(hooks.Failed, hooks.ReasonExhausted, 503, "status", "failed with status 503, and was the last one"),
 	"rejected":            final(hooks.Failed, hooks.ReasonRejected, 410, "status", "failed with status 410, and the subscriber said never"),
-	"expired":             final(hooks.Failed, hooks.ReasonExpired, 0, "timeout", `failed with "timeout", and the event has expired`),
+	"expired":             final(hooks.Failed, hooks.ReasonExpired, 0, "timeout", `failed with "timeout", and then the event has expired, or it was held for too long`),
 	"lost":                final(hooks.Failed, hooks.ReasonLost, 0, "lost", "The process ended during its attempts"),
 	"another reason":      final(hooks.Failed, "moonshine", 0, "dns", `(moonshine). Attempt 3 of run 1 failed with "dns".`),
 	"canceled":            final(hooks.Canceled, "", 0, "", "canceled at 2000-01-01T00:01:00Z."),
