@@ -28,9 +28,10 @@ import (
 // A Keeper may call methods of the [Hooks] that it belongs to, because no method calls it
 // while holding a lock. It must not call those that read endpoints, because they would
 // call the Keeper again without end: Publish, PublishBatch, PublishTx, PutEndpoint,
-// Endpoint, Endpoints, DeleteEndpoint, RotateSecret, Handlers, DeleteHandler, Backlog,
-// Replay, SendTest, Request, ExplainEvent, ExplainDelivery, Reseal, Health, Run and Flush,
-// and any method of a [Tenant].
+// Endpoint, Endpoints, DeleteEndpoint, RotateSecret, DisableEndpoint, EnableEndpoint,
+// EndpointHealth, Handlers, DeleteHandler, Backlog, Replay, SendTest, Request,
+// ExplainEvent, ExplainDelivery, Reseal, Health, Run and Flush, and any method of a
+// [Tenant].
 type Keeper interface {
 	Encrypt(plaintext, associated []byte) (ciphertext []byte, err error)
 	Decrypt(ciphertext, associated []byte) (plaintext []byte, err error)

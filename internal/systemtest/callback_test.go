@@ -87,7 +87,7 @@ func readsNoEndpoint(method string) bool {
 	return notRun(method) && !slices.Contains([]string{
 		"Publish", "PublishBatch", "PublishTx", "PutEndpoint", "Endpoint", "Endpoints",
 		"DeleteEndpoint", "RotateSecret", "Handlers", "DeleteHandler", "Backlog", "Replay", "Reseal", "Health",
-		"SendTest", "Request", "ExplainEvent", "ExplainDelivery",
+		"SendTest", "Request", "ExplainEvent", "ExplainDelivery", "DisableEndpoint", "EnableEndpoint", "EndpointHealth",
 	}, method)
 }
 
@@ -142,7 +142,7 @@ func argumentsFor(id hooks.DeliveryID, tx hooks.Tx) arguments {
 	ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 	args := make(arguments)
 	for _, arg := range []any{
-		"back", 10, id, ev,
+		"back", 10, id, ev, time.Time{},
 		[]hooks.Event{ev},
 		hooks.Query{},
 		hooks.Rotation{},
