@@ -142,7 +142,8 @@ func argumentsFor(id hooks.DeliveryID, tx hooks.Tx) arguments {
 	ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
 	args := make(arguments)
 	for _, arg := range []any{
-		"back", 10, id, ev, time.Time{},
+		"back", 10, id, ev,
+		time.Time{},
 		[]hooks.Event{ev},
 		hooks.Query{},
 		hooks.Rotation{},
