@@ -33,6 +33,10 @@ func (v *view) Events(ctx context.Context, q Query) (page []Event, next string, 
 	if q, err = v.query(q, ofEvents); err != nil {
 		return nil, "", err
 	}
+	q, none, err := v.narrow(q)
+	if none || err != nil {
+		return nil, "", err
+	}
 	page, next, err = v.h.store.Events(ctx, q)
 	return shown(v, page, v.showsEvent), next, err
 }
@@ -90,6 +94,10 @@ func (v *view) Deliveries(ctx context.Context, q Query) (page []Delivery, next s
 		return nil, "", err
 	}
 	if q, err = v.query(q, ofDeliveries); err != nil {
+		return nil, "", err
+	}
+	q, none, err := v.narrow(q)
+	if none || err != nil {
 		return nil, "", err
 	}
 	page, next, err = v.h.store.Deliveries(ctx, q)

@@ -106,6 +106,23 @@ func (v *view) endpoint(id string) *endpoint {
 	return e
 }
 
+// narrow returns q so that a store leaves out what the view does not show, as far as a query
+// can say that. Rows that are left out after the store returned them show that they exist:
+// with a small Limit, next is not empty. none says that the view shows nothing of what q
+// asks for.
+func (v *view) narrow(q Query) (_ Query, none bool, err error) {
+	if v.all {
+		return q, false, nil
+	}
+	if _, err := q.Position(); err != nil {
+		return q, false, err
+	}
+	if len(q.Types) == 0 {
+		q.Types = v.types()
+	}
+	return q, len(q.Types) == 0 || q.Subscriber != "" && !v.h.dir.wasOnlyEndpoint(q.Subscriber), nil
+}
+
 // shown returns the rows of a page that the view shows.
 func shown[T any](v *view, page []T, shows func(T) bool) []T {
 	if v.all {
