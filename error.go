@@ -10,12 +10,12 @@ import (
 
 // An InvalidError says which input was refused, and what to do about it. The method that
 // returned it has changed nothing. Its text, which is made of Field and Problem, may be
-// shown to whoever typed the input, a customer too; Detail may not.
+// shown to whoever typed the input, a customer too; Detail may not, and is not in its JSON.
 type InvalidError struct {
-	Field   string // such as "Event.ID"
-	Problem string // in words, what is wrong and what would be right
-	Detail  string // for the operator: registered types, names of other tenants; may be empty
-	Err     error  // such as [ErrNoMatch], or an error of another package; nil if there is none
+	Field   string `json:"field"`   // such as "Event.ID"
+	Problem string `json:"problem"` // in words, what is wrong and what would be right
+	Detail  string `json:"-"`       // for the operator: registered types, names of other tenants; may be empty
+	Err     error  `json:"-"`       // such as [ErrNoMatch], or an error of another package; nil if there is none
 }
 
 func (e *InvalidError) Error() string { return "hooks: " + e.Field + ": " + e.Problem }

@@ -399,6 +399,8 @@ func TestTenantsAreToldThatAnIDIsTaken(t *testing.T) {
 		}
 		if inv, _ := errors.AsType[*hooks.InvalidError](err); !strings.Contains(inv.Detail, detail) {
 			t.Errorf("Detail of %q = %q; want it to say %q", err, inv.Detail, detail)
+		} else if text := said(inv, nil); strings.Contains(text, detail) || strings.Contains(text, "rival") || !strings.Contains(text, `"field":"Endpoint.ID"`) {
+			t.Errorf("in JSON it is %s; want its field, and not its Detail", text)
 		}
 	}
 }
