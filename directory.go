@@ -158,6 +158,7 @@ func (dir *directory) replace(old, e *endpoint) bool {
 		return false
 	}
 	dir.setEndpoint(old.ID, e)
+	dir.endpoints.sort()
 	return true
 }
 

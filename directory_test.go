@@ -244,3 +244,33 @@ func TestAPageCostsTheSameAmongMany(t *testing.T) {
 		}
 	})
 }
+
+// A failingKeeper decrypts nothing while it is broken.
+type failingKeeper struct {
+	hooks.Keeper
+	broken bool
+}
+
+func (k *failingKeeper) Decrypt(ciphertext, about []byte) ([]byte, error) {
+	if k.broken {
+		return nil, errors.New("the key is missing")
+	}
+	return k.Keeper.Decrypt(ciphertext, about)
+}
+
+// A tenant's only endpoint stays on the list when its secrets can be decrypted again.
+func TestAnEndpointIsListedWhenItsKeyHasCome(t *testing.T) {
+	store := memory.New()
+	k := &failingKeeper{Keeper: kit.NewKeeper(t, "k1")}
+	kit.Put(t, kit.New(t, hooks.Config{Store: store, Logger: kit.Silent, Keeper: k}), hooks.Endpoint{ID: "crm", Tenant: "acme", URL: kit.AnyURL})
+	k.broken = true
+	h := kit.New(t, hooks.Config{Store: store, Logger: kit.Silent, Keeper: k})
+	for _, k.broken = range []bool{true, false} {
+		if _, err := h.Health(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if page, _, err := h.Tenant("acme").Endpoints(t.Context(), hooks.Query{}); len(page) != 1 || err != nil {
+			t.Errorf("with a Keeper that is broken (%t), the list is %v, %v; want crm", k.broken, page, err)
+		}
+	}
+}
