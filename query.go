@@ -45,6 +45,7 @@ func (v *view) query(q Query, looksAt fields) (Query, error) {
 	if q.Tenant, err = v.own("Query.Tenant", q.Tenant); err != nil {
 		return q, err
 	}
+	q.From, q.To = micro(q.From), micro(q.To) // as stores are given times
 	q.Types, err = v.expand(q.Types)
 	return q, err
 }

@@ -321,3 +321,18 @@ func TestHandlersAreListed(t *testing.T) {
 		}
 	})
 }
+
+// A reading of the clock with nanoseconds finds what was stored after it in the same
+// microsecond, in every store.
+func TestListsTakeTimesWithNanoseconds(t *testing.T) {
+	h := kit.New(t, hooks.Config{Logger: kit.Silent})
+	kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
+	stored := kit.Delivery(t, h, kit.Send(t, h).EventID, "crm").Created
+	q := hooks.Query{From: stored.Add(500 * time.Nanosecond)}
+	if page, _, err := h.Deliveries(t.Context(), q); len(page) != 1 || err != nil {
+		t.Errorf("Deliveries(%+v) = %v, %v; want the one stored at %v", q, page, err, stored)
+	}
+	if page, _, err := h.Events(t.Context(), q); len(page) != 1 || err != nil {
+		t.Errorf("Events(%+v) = %v, %v; want the one stored at %v", q, page, err, stored)
+	}
+}
