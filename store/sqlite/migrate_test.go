@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -223,5 +224,32 @@ func wantDue(t *testing.T, s *sqlite.Store, rows int) {
 	}
 	if claimed != rows/10*3 || lost != rows/10 {
 		t.Errorf("Claim = %d deliveries, %d of them leased before; want %d and %d", claimed, lost, rows/10*3, rows/10)
+	}
+}
+
+// A table of the version that says nothing sensible is refused, and nothing panics.
+func TestVersionsThatNobodyWrote(t *testing.T) {
+	for _, change := range []string{"UPDATE hooks_schema SET version = -1", "UPDATE hooks_schema SET version = 0", "DELETE FROM hooks_schema"} {
+		path := filepath.Join(t.TempDir(), "hooks.db")
+		s, err := sqlite.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		db := openDB(t, path)
+		if _, err := db.Exec(change); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sqlite.New(db, sqlite.Config{}); !errors.Is(err, hooks.ErrForeign) {
+			t.Errorf("after %q, New = %v; want ErrForeign", change, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sqlite.Open(path); !errors.Is(err, hooks.ErrForeign) {
+			t.Errorf("after %q, Open = %v; want ErrForeign", change, err)
+		}
 	}
 }

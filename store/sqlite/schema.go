@@ -115,6 +115,9 @@ func schemaVersion(ctx context.Context, q rowQueryer) (version int, err error) {
 		return 0, err
 	}
 	err = q.QueryRowContext(ctx, `SELECT version FROM hooks_schema`).Scan(&version)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && version < 1 {
+		return 0, fmt.Errorf("%w: its table hooks_schema has no version of ours", hooks.ErrForeign)
+	}
 	return version, err
 }
 
