@@ -92,6 +92,7 @@ func (v *view) entries(ctx context.Context, tx Tx, evs []Event) ([]Entry, error)
 	var w worker
 	defer w.leave()
 	for i, ev := range evs {
+		ev.Tenant = cmp.Or(ev.Tenant, v.tenant) // the trace is told whose it is
 		ev, err := v.complete(v.h.trace.publishing(ctx, &w, ev))
 		if err != nil && len(evs) > 1 {
 			return nil, fmt.Errorf("%w (event %d of %d)", err, i+1, len(evs))

@@ -160,3 +160,17 @@ func TestTraceEnded(t *testing.T) {
 		}
 	})
 }
+
+// A trace is told whose event it is, if a tenant publishes it.
+func TestTracePublishingOfATenant(t *testing.T) {
+	var told []string
+	h := kit.New(t, hooks.Config{Trace: hooks.Trace{
+		Publishing: func(_ context.Context, ev *hooks.Event) { told = append(told, ev.Tenant) },
+	}})
+	if _, err := h.Tenant("acme").Publish(t.Context(), kit.InvoicePaid.New(kit.Invoice{})); err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != 1 || told[0] != "acme" {
+		t.Errorf("Publishing was told of tenants %q; want acme", told)
+	}
+}
