@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,26 +77,32 @@ func TestTraceStarted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
 				seen := map[string]string{}
+				see := func(where, what string) {
+					mu.Lock()
+					defer mu.Unlock()
+					seen[where] = what
+				}
 				h := kit.New(t, hooks.Config{
 					Timeout: time.Second,
 					Trace: hooks.Trace{
 						Started: func(ctx context.Context, _ hooks.Delivery) context.Context { return make(ctx) },
 						Finished: func(ctx context.Context, d hooks.Delivery, a hooks.Attempt) {
-							seen[d.Subscriber+" finished"] = span(ctx) + " " + a.Error
+							see(d.Subscriber+" finished", span(ctx)+" "+a.Error)
 							if ctx.Err() != nil {
 								t.Errorf("the context of Finished has ended: %v", ctx.Err())
 							}
 						},
 					},
 					Transport: kit.Exchange(func(r *http.Request) (*http.Response, error) {
-						seen["crm"] = span(r.Context())
+						see("crm", span(r.Context()))
 						return kit.Answer(200, nil, ""), nil
 					}),
 				})
 				kit.Put(t, h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
 				err := h.Subscribe(kit.InvoicePaid.Handler("slow", func(ctx context.Context, _ hooks.Event, _ kit.Invoice) error {
-					seen["slow"] = span(ctx)
+					see("slow", span(ctx))
 					<-ctx.Done()
 					return ctx.Err()
 				}))
