@@ -192,6 +192,8 @@ func (v *view) mayPut(e Endpoint, old *endpoint) error {
 	switch {
 	case isHandler:
 		return taken.detail("it is a handler's name")
+	case !v.all && old == nil && v.h.dir.wasEver(e.ID, wasHandler):
+		return taken.detail("it was a handler's name, so that a tenant would not be shown its deliveries")
 	case old != nil && old.Tenant != e.Tenant:
 		return taken.detail("it is that of an endpoint of tenant %q, and what waits for it too", old.Tenant)
 	case old != nil && old.closed != nil && e.Secret.IsZero():

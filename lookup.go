@@ -51,6 +51,14 @@ func (dir *directory) wasOnlyEndpoint(id string) bool {
 	return dir.former[id] == wasEndpoint && !isHandler
 }
 
+// wasEver reports whether an id is or was that of a subscriber of a kind, as far as records
+// tell.
+func (dir *directory) wasEver(id string, k kinds) bool {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	return dir.former[id]&k != 0
+}
+
 // endpoint returns the endpoint with an id, or nil. The caller must not change it.
 func (dir *directory) endpoint(id string) *endpoint {
 	dir.mu.RLock()

@@ -391,7 +391,7 @@ func TestTenantsUnderstandTheirOwn(t *testing.T) {
 // An id that somebody else has is taken, and the text does not say by whom.
 func TestTenantsAreToldThatAnIDIsTaken(t *testing.T) {
 	e := newEstate(t)
-	for id, detail := range map[string]string{"theirs": `tenant "rival"`, "audit": "handler"} {
+	for id, detail := range map[string]string{"theirs": `tenant "rival"`, "audit": "handler", "formerly": "was a handler"} {
 		_, err := e.acme.PutEndpoint(bg, hooks.Endpoint{ID: id, URL: kit.AnyURL, Events: []string{"**"}})
 		kit.WantInvalid(t, err, "Endpoint.ID", hooks.ErrTaken, "taken; choose another")
 		if want := fmt.Sprintf("hooks: Endpoint.ID: %q is taken; choose another", id); err.Error() != want {
