@@ -16,7 +16,7 @@ type Backlog struct {
 	Pending    Count     `json:"pending"`
 	Retrying   Count     `json:"retrying"`
 	Sending    Count     `json:"sending"`
-	Oldest     time.Time `json:"oldest,omitzero"` // the earliest Due of all
+	Oldest     time.Time `json:"oldest,omitzero"` // the earliest Due of all; zero if nobody knows
 }
 
 // A Count is a number of rows, exact up to a bound. If there are more, N is the bound and
@@ -50,7 +50,8 @@ func countUpTo(n, most int) Count { return Count{min(n, most), n > most} }
 // Backlog lists the subscribers with unfinished deliveries, in the order of their ids, with
 // the number of these deliveries and the earliest Due. It looks at Subscriber, Tenant, Limit
 // and Cursor of q. With q.Tenant it counts only deliveries of that tenant's events, and
-// lists only subscribers that have some. A [Tenant] sees its own endpoints.
+// lists only subscribers that have some. A [Tenant] sees its own endpoints, with no Oldest if
+// another subscriber had the id before, because the oldest may be another tenant's.
 func (v *view) Backlog(ctx context.Context, q Query) (page []Backlog, next string, err error) {
 	if err := v.check(ctx); err != nil {
 		return nil, "", err
@@ -98,6 +99,9 @@ func (v *view) looksInto(l BacklogLane, q Query) bool {
 // countLane counts the unfinished deliveries of one subscriber that the view shows.
 func (v *view) countLane(ctx context.Context, l BacklogLane, tenant string) (Backlog, error) {
 	b := Backlog{Subscriber: l.Subscriber, Oldest: l.Due}
+	if !v.all && !v.h.dir.since(l.Subscriber).IsZero() {
+		b.Oldest = time.Time{} // it may be another tenant's
+	}
 	counts := map[Status]*Count{Pending: &b.Pending, Retrying: &b.Retrying, Sending: &b.Sending}
 	q := Query{Subscriber: l.Subscriber, Tenant: tenant}
 	if !v.all {

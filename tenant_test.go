@@ -484,3 +484,23 @@ func TestTenantsManageTheirOwn(t *testing.T) {
 		t.Errorf("the event is %q's, %v; want acme's", got.Tenant, err)
 	}
 }
+
+// Oldest does not say when deliveries of another tenant are due that had the endpoint's id.
+func TestBacklogSaysNothingOfWhoHadTheID(t *testing.T) {
+	h := kit.New(t, hooks.Config{Logger: kit.Silent})
+	put := func(tenant string) {
+		kit.Put(t, h, hooks.Endpoint{ID: "crm", Tenant: tenant, URL: kit.AnyURL})
+		ev := kit.InvoicePaid.New(kit.Invoice{})
+		ev.Tenant, ev.DeliverAt = tenant, time.Now().Add(time.Hour)
+		kit.Publish(t, h, ev)
+	}
+	put("rival")
+	if err := h.DeleteEndpoint(bg, "crm"); err != nil {
+		t.Fatal(err)
+	}
+	put("acme")
+	page, _, err := h.Tenant("acme").Backlog(bg, hooks.Query{})
+	if err != nil || len(page) != 1 || page[0].Pending.N != 1 || !page[0].Oldest.IsZero() {
+		t.Errorf("Backlog = %+v, %v; want one pending of acme's, and no Oldest, which is rival's", page, err)
+	}
+}
