@@ -15,8 +15,9 @@ import (
 type Trace struct {
 	// Publishing is called for each event that is given to Publish, PublishBatch or
 	// PublishTx, before it is checked. It may set entries of ev.Metadata, such as the
-	// traceparent of what ctx belongs to. Other changes of ev are ignored. Metadata is a
-	// copy, and nil if the event has none. ctx is the caller's.
+	// traceparent of what ctx belongs to. Other changes of ev are ignored, and so is
+	// Metadata that is too large or not UTF-8. Metadata is a copy, and nil if the event has
+	// none. ctx is the caller's.
 	Publishing func(ctx context.Context, ev *Event)
 	// Published is called when an event was stored, and before Publish hands its deliveries
 	// over to Run. If r.Duplicate, ev was not stored, and r.EventID is the event that was
@@ -66,9 +67,15 @@ func (t *tracer) publishing(ctx context.Context, w *worker, ev Event) Event {
 	}
 	told := ev
 	told.Metadata = maps.Clone(ev.Metadata)
-	if t.call(w, "Publishing", func() { t.Publishing(ctx, &told) }) {
-		ev.Metadata = told.Metadata
+	if !t.call(w, "Publishing", func() { t.Publishing(ctx, &told) }) {
+		return ev
 	}
+	if err := checkMetadata(told.Metadata); err != nil && checkMetadata(ev.Metadata) == nil {
+		t.quiet.log(t.log, "hooks: Trace.Publishing has made metadata that cannot be stored; the event goes without it",
+			&fault{class: classError, text: err.Error()})
+		return ev
+	}
+	ev.Metadata = told.Metadata
 	return ev
 }
 
@@ -90,7 +97,12 @@ func (t *tracer) started(ctx context.Context, w *worker, d Delivery) context.Con
 		return ctx
 	}
 	var made context.Context
-	if !t.call(w, "Started", func() { made = t.Started(ctx, d) }) || made == nil {
+	ok := t.call(w, "Started", func() {
+		if made = t.Started(ctx, d); made != nil {
+			made.Value(deliveryKey{}) // panics here, and not in the attempt, if it holds a nil pointer
+		}
+	})
+	if !ok || made == nil {
 		return ctx
 	}
 	return attemptContext{ctx, made}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -61,6 +62,45 @@ func TestTracePublishing(t *testing.T) {
 	if len(told) != 4 || told[0] != "00-1 00-1" {
 		t.Errorf("Published was told %q; want four times the caller's context and the metadata", told)
 	}
+}
+
+// Metadata of a trace that cannot be stored costs the event nothing but that.
+func TestTracePublishingTooMuch(t *testing.T) {
+	h := kit.New(t, hooks.Config{Logger: kit.Silent, Trace: hooks.Trace{
+		Publishing: func(_ context.Context, ev *hooks.Event) {
+			ev.Metadata = map[string]string{"baggage": strings.Repeat("x", 17<<10)}
+		},
+	}})
+	ev := kit.InvoicePaid.New(kit.Invoice{Number: 1})
+	ev.Metadata = map[string]string{"request": "7"}
+	kit.Publish(t, h, ev)
+	if got := kit.Events(t, h)[0].Metadata; !maps.Equal(got, ev.Metadata) {
+		t.Errorf("stored metadata is %v; want the caller's", got)
+	}
+}
+
+// A nilContext is what a trace returns that returns a nil pointer as a context.
+type nilContext struct{ context.Context }
+
+func (c *nilContext) Value(key any) any { return c.Context.Value(key) }
+
+// A context that cannot be used is not blamed on the receiver.
+func TestTraceStartedReturnsANilPointer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := kit.New(t, hooks.Config{Logger: kit.Silent, Trace: hooks.Trace{
+			Started: func(context.Context, hooks.Delivery) context.Context { return (*nilContext)(nil) },
+		}})
+		if err := h.Subscribe(hooks.Handler{Name: "a", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
+			t.Fatal(err)
+		}
+		stop := kit.StartInBubble(t, h)
+		r := kit.Send(t, h)
+		time.Sleep(time.Second)
+		stop()
+		if d := kit.Delivery(t, h, r.EventID, "a"); d.Status != hooks.Succeeded {
+			t.Errorf("the delivery is %v (%s); want succeeded", d.Status, d.Error)
+		}
+	})
 }
 
 // An attempt has the values of the context that Started returns, in the handler, in the

@@ -120,7 +120,9 @@ func (v *view) narrow(q Query) (_ Query, none bool, err error) {
 	if len(q.Types) == 0 {
 		q.Types = v.types()
 	}
-	return q, len(q.Types) == 0 || q.Subscriber != "" && !v.h.dir.wasOnlyEndpoint(q.Subscriber), nil
+	e := v.h.dir.endpoint(q.Subscriber)
+	foreign := e != nil && e.Tenant != v.tenant
+	return q, len(q.Types) == 0 || foreign || q.Subscriber != "" && !v.h.dir.wasOnlyEndpoint(q.Subscriber), nil
 }
 
 // shown returns the rows of a page that the view shows.
