@@ -379,45 +379,24 @@ func TestClockSetForwardAndBack(t *testing.T) {
 	})
 }
 
-// A slowWriter takes a second to write, and says of an Enqueue that it failed.
-type slowWriter struct {
-	*memory.Store
-	slow, fail atomic.Bool
-}
-
-func (s *slowWriter) Update(ctx context.Context, now time.Time, changes []hooks.Change) ([]hooks.DeliveryID, error) {
-	if s.slow.Load() {
-		time.Sleep(time.Second)
-	}
-	return s.Store.Update(ctx, now, changes)
-}
-
-func (s *slowWriter) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
-	receipts, err := s.Store.Enqueue(ctx, now, entries)
-	if err == nil && s.fail.Load() {
-		return nil, kit.ErrFault
-	}
-	return receipts, err
-}
-
 // What is given back before the clock is set back, and written afterwards, is due.
 func TestGivenBackWhileTheClockIsSetBack(t *testing.T) {
 	for range 20 { // of the goroutines that meet, any may be first
 		synctest.Test(t, func(t *testing.T) {
-			s := &slowWriter{Store: memory.New()}
+			s := &kit.SlowWriter{Store: memory.New()}
 			a, _ := kit.BusyFor(time.Millisecond, 4)
 			h, w := settable(t, hooks.Config{Store: s, Logger: kit.Silent}, a)
 			time.Sleep(time.Second)
-			s.slow.Store(true)
+			s.Slow.Store(true)
 			kit.PlaceOrder(t, h, 1)
 			time.Sleep(100 * time.Millisecond)
-			s.fail.Store(true)
+			s.Fail.Store(true)
 			ev := kit.OrderPlaced.New(kit.Order{ID: 2})
 			ev.ID = "evt_2"
 			if _, err := h.Publish(t.Context(), ev); err == nil {
 				t.Fatal("Publish = nil; want the store's error")
 			}
-			s.fail.Store(false)
+			s.Fail.Store(false)
 			time.Sleep(100 * time.Millisecond)
 			w.set(-time.Hour)
 			h.Wake(t.Context())

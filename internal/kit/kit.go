@@ -38,6 +38,7 @@
 //
 //	GatedStore, Once          calls functions of the test before or after its own work
 //	SlowReaderStore           holds back what it has read
+//	SlowWriter                is slow to write, and hides that it has written
 //	CountingStore             counts how often its backlog is read
 //	ClockedStore, ByClocks    has a clock, and checks the times that it is given
 //	LockableStore             a ClockedStore with a lock

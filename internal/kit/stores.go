@@ -160,3 +160,27 @@ func Once(release <-chan struct{}) func() error {
 		return nil
 	}
 }
+
+// A SlowWriter is a store that takes a second for an Update while Slow is set, and says
+// that an Enqueue failed, which it has done, while Fail is set.
+type SlowWriter struct {
+	*memory.Store
+	Slow, Fail atomic.Bool
+}
+
+// Update implements [hooks.Store].
+func (s *SlowWriter) Update(ctx context.Context, now time.Time, changes []hooks.Change) ([]hooks.DeliveryID, error) {
+	if s.Slow.Load() {
+		time.Sleep(time.Second)
+	}
+	return s.Store.Update(ctx, now, changes)
+}
+
+// Enqueue implements [hooks.Store].
+func (s *SlowWriter) Enqueue(ctx context.Context, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
+	receipts, err := s.Store.Enqueue(ctx, now, entries)
+	if err == nil && s.Fail.Load() {
+		return nil, ErrFault
+	}
+	return receipts, err
+}

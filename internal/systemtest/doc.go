@@ -10,7 +10,14 @@
 //	isolation, newcomer        subscribers that hang or are slow delay no other
 //	overload, ordering         more is published than can be delivered; order
 //	fleet, wake, clock_faults  several processes share a store and its clock
-//	failing, weak, explain     the operator hears of what is wrong, and where a delivery stands
+//	failing, failures, weak    the operator hears of what is wrong
+//	explain, explain_event,
+//	request, sendtest, trace   and can ask where a delivery stands, and try
+//	health, health_state       endpoints that are disabled, and their hold
+//	tenant, query, recreate    what belongs to whom, in lists, and when an id is used again
+//	dispatcher, flush,
+//	duplicate, limits          what Run and Flush do, and at most
+//	optional                   stores that are wrapped
 //	leak, seal, sealed         secrets, and keys that are missing
 //	bench                      the benchmarks
 //	hostile/                   receivers that do their worst

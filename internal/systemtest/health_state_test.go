@@ -1,4 +1,4 @@
-package hooks_test
+package systemtest_test
 
 import (
 	"bytes"
@@ -55,7 +55,7 @@ func TestHoldingWritesNoRow(t *testing.T) {
 func TestALargeHoldEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rows, step = 3_000, 200
-		slow := &slowWriter{Store: memory.New()}
+		slow := &kit.SlowWriter{Store: memory.New()}
 		w := &ward{t: t, store: &writeCounter{Store: slow}, began: time.Now(), status: 200}
 		w.h = w.process()
 		kit.Put(t, w.h, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
@@ -69,7 +69,7 @@ func TestALargeHoldEnds(t *testing.T) {
 		if n := w.store.leased.Load() + w.store.updates.Load(); n != 0 {
 			t.Errorf("before the hold is over %d rows were leased or written; want none", n)
 		}
-		slow.slow.Store(true) // each write takes a second
+		slow.Slow.Store(true) // each write takes a second
 		time.Sleep(500 * time.Millisecond)
 		w.h.Wake(t.Context())
 		synctest.Wait()
@@ -274,7 +274,7 @@ func TestAHeldEventExpires(t *testing.T) {
 // What an Enqueue has stored although it returned an error is held and sent too.
 func TestAHeldDeliveryOfAnUncertainPublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &slowWriter{Store: memory.New()}
+		store := &kit.SlowWriter{Store: memory.New()}
 		var sent []time.Duration
 		began := time.Now()
 		h := kit.New(t, hooks.Config{Store: store, Logger: kit.Silent, Transport: kit.Exchange(func(*http.Request) (*http.Response, error) {
@@ -287,11 +287,11 @@ func TestAHeldDeliveryOfAnUncertainPublish(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		store.fail.Store(true)
+		store.Fail.Store(true)
 		if _, err := h.Publish(t.Context(), kit.InvoicePaid.New(kit.Invoice{})); err == nil {
 			t.Fatal("Publish = nil; want the store's error")
 		}
-		store.fail.Store(false)
+		store.Fail.Store(false)
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		if len(sent) != 1 || sent[0] != time.Hour {

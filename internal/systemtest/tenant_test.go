@@ -1,4 +1,4 @@
-package hooks_test
+package systemtest_test
 
 import (
 	"cmp"
@@ -326,7 +326,8 @@ func TestTenantsDoNotFindWhatIsHiddenRowByRow(t *testing.T) {
 	for what, foreign := range e.foreign() {
 		orDefault(&foreign, nobody)
 		for _, q := range []hooks.Query{
-			{Subscriber: foreign.subscriber}, {Event: foreign.event, Subscriber: foreign.subscriber},
+			{Subscriber: foreign.subscriber},
+			{Event: foreign.event, Subscriber: foreign.subscriber},
 			{Subscriber: foreign.subscriber, Statuses: []hooks.Status{hooks.Succeeded}},
 		} {
 			if foreign.subscriber == "mine" && q.Event == "" {

@@ -1,4 +1,4 @@
-package hooks_test
+package systemtest_test
 
 import (
 	"context"
