@@ -37,8 +37,10 @@ func (v *view) Events(ctx context.Context, q Query) (page []Event, next string, 
 	if none || err != nil {
 		return nil, "", err
 	}
-	page, next, err = v.h.store.Events(ctx, q)
-	return shown(v, page, v.showsEvent), next, err
+	if v.all {
+		return v.h.store.Events(ctx, q)
+	}
+	return fill(ctx, v.h.store.Events, q, v.showsEvent, func(ev Event) int64 { return ev.Seq })
 }
 
 // Delivery returns a delivery as it stands, or [ErrNotFound].
@@ -100,8 +102,10 @@ func (v *view) Deliveries(ctx context.Context, q Query) (page []Delivery, next s
 	if none || err != nil {
 		return nil, "", err
 	}
-	page, next, err = v.h.store.Deliveries(ctx, q)
-	return shown(v, page, v.showsDelivery), next, err
+	if v.all {
+		return v.h.store.Deliveries(ctx, q)
+	}
+	return fill(ctx, v.h.store.Deliveries, q, v.showsDelivery, func(d Delivery) int64 { return d.Seq })
 }
 
 // Attempts lists the attempts of a delivery over all its runs, oldest first, or returns

@@ -3,7 +3,6 @@ package hooks
 import (
 	"cmp"
 	"context"
-	"slices"
 )
 
 // A Tenant is a view of one customer's data, to build a portal on. It has those methods of
@@ -14,8 +13,9 @@ import (
 //   - deliveries of such events to endpoints, never to handlers, and their attempts.
 //
 // An id of anything else is [ErrNotFound], in the same words as an id that does not exist.
-// A page may be short, even empty, because rows that are not shown were left out of it; only
-// an empty next says that there is no more.
+// Pages are as full as those of a list in which nothing is hidden. (But after reading 100
+// pages of the store, a list gives up, and a page may be short, even empty; only an empty
+// next says that there is no more.)
 //
 // The methods set the Tenant of what they publish, put and list: leave it empty in an
 // [Event], an [Endpoint] and a [Query]. Another tenant's id there is an [*InvalidError]. All
@@ -125,12 +125,38 @@ func (v *view) narrow(q Query) (_ Query, none bool, err error) {
 	return q, len(q.Types) == 0 || foreign || q.Subscriber != "" && !v.h.dir.wasOnlyEndpoint(q.Subscriber), nil
 }
 
-// shown returns the rows of a page that the view shows.
-func shown[T any](v *view, page []T, shows func(T) bool) []T {
-	if v.all {
-		return page
+const (
+	tenantPage = 1000 // rows of a tenant's page at most
+	mostToFill = 100  // pages of the store that are read for one of a tenant's
+)
+
+// fill returns a page of the rows that a tenant is shown. It reads on in the store until the
+// page is full: a short one would tell how many rows were left out of it. After 100 pages of
+// the store it gives up, so that a list does not take for ever.
+func fill[T any](
+	ctx context.Context, list func(context.Context, Query) (page []T, next string, err error), q Query,
+	shows func(T) bool, seq func(T) int64,
+) (rows []T, next string, err error) {
+	q.Limit = q.PageSize(tenantPage)
+	for range mostToFill {
+		page, next, err := list(ctx, q)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, row := range page {
+			if !shows(row) {
+				continue
+			}
+			if rows = append(rows, row); len(rows) == q.Limit {
+				return rows, Cursor(seq(row)), nil
+			}
+		}
+		if next == "" {
+			return rows, "", nil
+		}
+		q.Cursor = next
 	}
-	return slices.DeleteFunc(page, func(row T) bool { return !shows(row) })
+	return rows, q.Cursor, nil
 }
 
 // receipts returns receipts as the view shows them: a tenant's do not count deliveries to

@@ -505,30 +505,3 @@ func TestBacklogSaysNothingOfWhoHadTheID(t *testing.T) {
 		t.Errorf("Backlog = %+v, %v; want one pending of acme's, and no Oldest, which is rival's", page, err)
 	}
 }
-
-// An askedStore counts the lists of deliveries that it is asked for.
-type askedStore struct {
-	hooks.Store
-	lists int
-}
-
-func (s *askedStore) Deliveries(ctx context.Context, q hooks.Query) ([]hooks.Delivery, string, error) {
-	s.lists++
-	return s.Store.Deliveries(ctx, q)
-}
-
-// The store is not asked for what a tenant may not see: how much it examines would tell how
-// much there is.
-func TestTheStoreIsNotAskedForOthersDeliveries(t *testing.T) {
-	store := &askedStore{Store: memory.New()}
-	h := kit.New(t, hooks.Config{Store: store})
-	kit.Put(t, h, hooks.Endpoint{ID: "rival", Tenant: "rival", URL: kit.AnyURL})
-	kit.Put(t, h, hooks.Endpoint{ID: "mine", Tenant: "acme", URL: kit.AnyURL})
-	for id, want := range map[string]int{"rival": 0, "none": 0, "mine": 1} {
-		store.lists = 0
-		page, next, err := h.Tenant("acme").Deliveries(t.Context(), hooks.Query{Subscriber: id})
-		if err != nil || len(page) > 0 || next != "" || store.lists != want {
-			t.Errorf("Deliveries of %s = %v, %q, %v; the store was asked %d times; want nothing, asked %d times", id, page, next, err, store.lists, want)
-		}
-	}
-}
