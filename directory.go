@@ -22,14 +22,15 @@ type directory struct {
 
 	mu sync.RWMutex // guards what follows
 
-	version   int64            // all records up to this version were applied
-	applied   map[string]int64 // the version applied last, by key; also of deleted records
-	readAt    time.Time        // when the last current reading began
-	endpoints roster
-	handlers  map[string]listener // of this process, and those that have a record
-	routes    routes              // the patterns of handlers
-	former    map[string]kinds    // what each id has been, as far as records tell
-	health    map[string]*health  // of endpoints that have a health record, by id
+	version    int64            // all records up to this version were applied
+	applied    map[string]int64 // the version applied last, by key; also of deleted records
+	unreadable map[string]error // by key: records whose last version could not be read; nil: none
+	readAt     time.Time        // when the last current reading began
+	endpoints  roster
+	handlers   map[string]listener // of this process, and those that have a record
+	routes     routes              // the patterns of handlers
+	former     map[string]kinds    // what each id has been, as far as records tell
+	health     map[string]*health  // of endpoints that have a health record, by id
 
 	undecryptable chan struct{} // wakes [dispatcher.reopen]; holds one
 }
@@ -206,6 +207,12 @@ func (dir *directory) apply(edits []edit) {
 		e.isNew = e.Version > dir.applied[e.Key]
 		if e.isNew && e.err == nil {
 			e.err = dir.applyOne(*e)
+		}
+		if e.isNew {
+			delete(dir.unreadable, e.Key)
+		}
+		if e.isNew && e.err != nil {
+			insert(&dir.unreadable, e.Key, e.err)
 		}
 		dir.applied[e.Key] = max(dir.applied[e.Key], e.Version)
 		dir.version = max(dir.version, e.Version)

@@ -189,9 +189,14 @@ func (v *view) putEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 func (v *view) mayPut(e Endpoint, old *endpoint) error {
 	_, isHandler := v.h.dir.listener(e.ID)
 	taken := invalid("Endpoint.ID", "%q is taken; choose another", e.ID).because(ErrTaken)
+	unreadable := v.h.dir.whyUnreadable(e.ID)
 	switch {
 	case isHandler:
 		return taken.detail("it is a handler's name")
+	case unreadable != nil && (v.all || old != nil && old.Tenant == v.tenant):
+		return unreadable
+	case unreadable != nil:
+		return taken.detail("%v", unreadable)
 	case !v.all && old == nil && v.h.dir.wasEver(e.ID, wasHandler):
 		return taken.detail("it was a handler's name, so that a tenant would not be shown its deliveries")
 	case old != nil && old.Tenant != e.Tenant:
@@ -284,6 +289,9 @@ func (v *view) DeleteEndpoint(ctx context.Context, id string) error {
 			return err
 		}
 		e := v.endpoint(id)
+		if err := v.h.dir.whyUnreadable(id); err != nil && (v.all || e != nil) {
+			return err
+		}
 		if e == nil {
 			return fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
 		}

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -120,3 +121,14 @@ func (dir *directory) handlerInfos() []HandlerInfo {
 
 // isEndpoint reports whether an endpoint has this id.
 func (dir *directory) isEndpoint(id string) bool { return dir.endpoint(id) != nil }
+
+// whyUnreadable returns why the last version of an endpoint's record could not be read, or
+// nil. What is known of the endpoint is then older, and must not be written over it.
+func (dir *directory) whyUnreadable(id string) error {
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	if err := dir.unreadable["endpoint/"+id]; err != nil {
+		return fmt.Errorf("hooks: the record of endpoint %q cannot be read: %w", id, err)
+	}
+	return nil
+}

@@ -66,7 +66,10 @@ func (v *view) rotateSecret(ctx context.Context, id string, r Rotation) (Endpoin
 		return Endpoint{}, err
 	}
 	old := v.endpoint(id)
+	unreadable := v.h.dir.whyUnreadable(id)
 	switch {
+	case unreadable != nil && (v.all || old != nil):
+		return Endpoint{}, unreadable
 	case old == nil:
 		return Endpoint{}, fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
 	case old.closed != nil && r.Overlap > 0:

@@ -14,7 +14,9 @@
 //	explain, explain_event,
 //	request, sendtest, trace   and can ask where a delivery stands, and try
 //	health, health_state       endpoints that are disabled, and their hold
-//	tenant, query, recreate    what belongs to whom, in lists, and when an id is used again
+//	tenant, tenant_pages,
+//	query, recreate            what belongs to whom, in lists, and when an id is used again
+//	later_form                 records that a later version has written
 //	dispatcher, flush,
 //	duplicate, limits          what Run and Flush do, and at most
 //	optional                   stores that are wrapped
