@@ -46,7 +46,11 @@ func (d *dispatcher) attempt(w *worker, j *job, timeout time.Duration) (outcome,
 		return d.givenBack(*j), lanes.NotTried
 	}
 	end := j.conclude(*a, v, s.policy, d.h.now(), rand.Float64())
-	return outcome{Change: Change{Delivery: end, Attempt: a}, ctx: context.WithoutCancel(traced)}, blame
+	o := outcome{Change: Change{Delivery: end, Attempt: a}}
+	if d.h.trace.Finished != nil {
+		o.ctx = context.WithoutCancel(traced)
+	}
+	return o, blame
 }
 
 // try makes one attempt. The application's code that it calls (the handler, the methods

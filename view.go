@@ -160,13 +160,16 @@ func fill[T any](
 }
 
 // receipts returns receipts as the view shows them: a tenant's do not count deliveries to
-// handlers.
-func (v *view) receipts(entries []Entry, receipts []Receipt) []Receipt {
+// handlers, and do not name an event with the same idempotency key that it is not shown.
+func (v *view) receipts(ctx context.Context, entries []Entry, receipts []Receipt) []Receipt {
 	if v.all {
 		return receipts
 	}
 	for i := range receipts {
-		if receipts[i].Duplicate {
+		if r := &receipts[i]; r.Duplicate {
+			if r.EventID != entries[i].Event.ID && !v.finds(ctx, r.EventID) {
+				r.EventID = ""
+			}
 			continue
 		}
 		receipts[i].Deliveries = 0
@@ -177,4 +180,11 @@ func (v *view) receipts(entries []Entry, receipts []Receipt) []Receipt {
 		}
 	}
 	return receipts
+}
+
+// finds reports whether the view shows the event with an id. It reports false if the store
+// cannot be asked.
+func (v *view) finds(ctx context.Context, event string) bool {
+	_, err := v.Event(ctx, event)
+	return err == nil
 }

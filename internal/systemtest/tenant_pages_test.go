@@ -77,3 +77,56 @@ func TestPagesOfTenantsAreFull(t *testing.T) {
 		}
 	}
 }
+
+// A page of one row does not show by its next that there is something which is not shown.
+func TestTenantsDoNotFindWhatIsHiddenRowByRow(t *testing.T) {
+	e := newEstate(t)
+	for what, foreign := range e.foreign() {
+		orDefault(&foreign, nobody)
+		for _, q := range []hooks.Query{
+			{Subscriber: foreign.subscriber},
+			{Event: foreign.event, Subscriber: foreign.subscriber},
+			{Subscriber: foreign.subscriber, Statuses: []hooks.Status{hooks.Succeeded}},
+		} {
+			if foreign.subscriber == "mine" && q.Event == "" {
+				continue // acme's own
+			}
+			q.Limit = 1
+			if page, next, err := e.acme.Deliveries(bg, q); len(page) > 0 || next != "" || err != nil {
+				t.Errorf("%s: Deliveries(%+v) = %d rows, %q, %v; want none, and no next", what, q, len(page), next, err)
+			}
+		}
+		if foreign.event == e.own {
+			continue
+		}
+		if page, next, err := e.acme.Events(bg, hooks.Query{Event: foreign.event, Limit: 1}); len(page) > 0 || next != "" || err != nil {
+			t.Errorf("%s: Events(%s) = %d rows, %q, %v; want none, and no next", what, foreign.event, len(page), next, err)
+		}
+	}
+	_, _, err := e.acme.Deliveries(bg, hooks.Query{Subscriber: "audit", Cursor: "x"})
+	kit.WantInvalid(t, err, "Query.Cursor", nil, "page before")
+}
+
+// Whoever publishes with the idempotency key of an event that is not shown learns that the
+// key is taken, and not by what.
+func TestReceiptsNameNoHiddenEvent(t *testing.T) {
+	h := kit.New(t, hooks.Config{})
+	if err := h.Register(fraudFlagged); err != nil {
+		t.Fatal(err)
+	}
+	publish := func(et hooks.EventType[kit.Invoice], key string) string {
+		ev := et.New(kit.Invoice{Number: 1})
+		ev.Tenant, ev.IdempotencyKey = "acme", key
+		return kit.Publish(t, h, ev).EventID
+	}
+	shown := publish(kit.InvoicePaid, "shown")
+	publish(fraudFlagged, "hidden")
+	for key, want := range map[string]string{"shown": shown, "hidden": ""} {
+		ev := kit.InvoicePaid.New(kit.Invoice{Number: 2})
+		ev.IdempotencyKey = key
+		r, err := h.Tenant("acme").Publish(t.Context(), ev)
+		if err != nil || !r.Duplicate || r.EventID != want {
+			t.Errorf("Publish with the key of what is %s = %+v, %v; want a duplicate of %q", key, r, err, want)
+		}
+	}
+}

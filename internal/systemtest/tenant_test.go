@@ -320,35 +320,6 @@ func TestTenantsListTheirOwn(t *testing.T) {
 	}
 }
 
-// A page of one row does not show by its next that there is something which is not shown.
-func TestTenantsDoNotFindWhatIsHiddenRowByRow(t *testing.T) {
-	e := newEstate(t)
-	for what, foreign := range e.foreign() {
-		orDefault(&foreign, nobody)
-		for _, q := range []hooks.Query{
-			{Subscriber: foreign.subscriber},
-			{Event: foreign.event, Subscriber: foreign.subscriber},
-			{Subscriber: foreign.subscriber, Statuses: []hooks.Status{hooks.Succeeded}},
-		} {
-			if foreign.subscriber == "mine" && q.Event == "" {
-				continue // acme's own
-			}
-			q.Limit = 1
-			if page, next, err := e.acme.Deliveries(bg, q); len(page) > 0 || next != "" || err != nil {
-				t.Errorf("%s: Deliveries(%+v) = %d rows, %q, %v; want none, and no next", what, q, len(page), next, err)
-			}
-		}
-		if foreign.event == e.own {
-			continue
-		}
-		if page, next, err := e.acme.Events(bg, hooks.Query{Event: foreign.event, Limit: 1}); len(page) > 0 || next != "" || err != nil {
-			t.Errorf("%s: Events(%s) = %d rows, %q, %v; want none, and no next", what, foreign.event, len(page), next, err)
-		}
-	}
-	_, _, err := e.acme.Deliveries(bg, hooks.Query{Subscriber: "audit", Cursor: "x"})
-	kit.WantInvalid(t, err, "Query.Cursor", nil, "page before")
-}
-
 func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
 
 func ids[T any](t *testing.T, list func(context.Context, hooks.Query) ([]T, string, error), id func(T) string) (all []string) {
