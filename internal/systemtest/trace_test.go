@@ -90,7 +90,8 @@ func TestTraceStartedReturnsANilPointer(t *testing.T) {
 		h := kit.New(t, hooks.Config{Logger: kit.Silent, Trace: hooks.Trace{
 			Started: func(context.Context, hooks.Delivery) context.Context { return (*nilContext)(nil) },
 		}})
-		if err := h.Subscribe(hooks.Handler{Name: "a", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
+		reads := func(ctx context.Context, _ hooks.Event) error { span(ctx); return nil }
+		if err := h.Subscribe(hooks.Handler{Name: "a", Events: []string{"**"}, Func: reads}); err != nil {
 			t.Fatal(err)
 		}
 		stop := kit.StartInBubble(t, h)
