@@ -48,7 +48,7 @@ func (v *view) PublishBatch(ctx context.Context, evs []Event) ([]Receipt, error)
 	if h.dispatcher() != d {
 		h.lookNow() // Run has begun meanwhile, and may have read the backlog too early
 	}
-	return v.receipts(ctx, entries, receipts), nil
+	return v.receipts(entries, receipts, func(id string) bool { return v.finds(ctx, id) }), nil
 }
 
 // PublishTx publishes inside the application's own transaction. The events and their
@@ -74,7 +74,8 @@ func (v *view) PublishTx(ctx context.Context, tx Tx, evs ...Event) ([]Receipt, e
 	}
 	v.h.trace.published(ctx, entries, receipts)
 	v.h.dispatcher().expectCommit(receipts)
-	return v.receipts(ctx, entries, receipts), nil
+	// The store cannot be asked: the transaction may hold the only connection of the pool.
+	return v.receipts(entries, receipts, func(string) bool { return false }), nil
 }
 
 // publishError says which events an error is about.

@@ -272,8 +272,9 @@ type Entry struct {
 
 // A Receipt says what became of one event.
 type Receipt struct {
-	// EventID is the event's ID. For a duplicate it is that of the event stored already; a
-	// [Tenant] that is not shown that event gets an empty one.
+	// EventID is the event's ID. For a duplicate it is that of the event stored already. A
+	// [Tenant] gets an empty one instead of another event's ID, if it is not shown that event
+	// or publishes in a transaction.
 	EventID string `json:"event_id"`
 	// Deliveries is how many deliveries were written. For a duplicate it is 0. A [Tenant]
 	// is told of those to endpoints only.

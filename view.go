@@ -160,14 +160,15 @@ func fill[T any](
 }
 
 // receipts returns receipts as the view shows them: a tenant's do not count deliveries to
-// handlers, and do not name an event with the same idempotency key that it is not shown.
-func (v *view) receipts(ctx context.Context, entries []Entry, receipts []Receipt) []Receipt {
+// handlers, and name another event, which had the idempotency key first, only if shows
+// reports that it is shown.
+func (v *view) receipts(entries []Entry, receipts []Receipt, shows func(event string) bool) []Receipt {
 	if v.all {
 		return receipts
 	}
 	for i := range receipts {
 		if r := &receipts[i]; r.Duplicate {
-			if r.EventID != entries[i].Event.ID && !v.finds(ctx, r.EventID) {
+			if r.EventID != entries[i].Event.ID && !shows(r.EventID) {
 				r.EventID = ""
 			}
 			continue

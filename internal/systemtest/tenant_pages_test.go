@@ -110,7 +110,8 @@ func TestTenantsDoNotFindWhatIsHiddenRowByRow(t *testing.T) {
 // Whoever publishes with the idempotency key of an event that is not shown learns that the
 // key is taken, and not by what.
 func TestReceiptsNameNoHiddenEvent(t *testing.T) {
-	h := kit.New(t, hooks.Config{})
+	store := memory.New()
+	h := kit.New(t, hooks.Config{Store: store})
 	if err := h.Register(fraudFlagged); err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +128,11 @@ func TestReceiptsNameNoHiddenEvent(t *testing.T) {
 		r, err := h.Tenant("acme").Publish(t.Context(), ev)
 		if err != nil || !r.Duplicate || r.EventID != want {
 			t.Errorf("Publish with the key of what is %s = %+v, %v; want a duplicate of %q", key, r, err, want)
+		}
+		// In a transaction nobody is asked, because it may hold the only connection.
+		rs, err := h.Tenant("acme").PublishTx(t.Context(), store, ev)
+		if err != nil || !rs[0].Duplicate || rs[0].EventID != "" {
+			t.Errorf("PublishTx with the key of what is %s = %+v, %v; want a duplicate of nothing named", key, rs, err)
 		}
 	}
 }
