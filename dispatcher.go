@@ -92,6 +92,7 @@ func newDispatcher(h *Hooks) *dispatcher {
 func (d *dispatcher) run(ctx context.Context) {
 	var running sync.WaitGroup
 	go d.ledger.run() // until it is closed
+	stopMeter := d.h.meter.run(d.store)
 	d.lanes.Open()
 	running.Go(func() { d.watch(ctx) })
 	running.Go(func() { d.lookOut(ctx) })
@@ -110,6 +111,7 @@ func (d *dispatcher) run(ctx context.Context) {
 	d.deadline.Store(&deadline)
 	d.drain(deadline, &running)
 	d.ledger.close(deadline)
+	stopMeter(deadline)
 	d.h.closeIdle()
 }
 

@@ -69,6 +69,7 @@ type Hooks struct {
 	trace    tracer
 	dir      *directory
 	reporter *reporter // of subscribers that fail
+	meter    *meter    // of attempts; nil if the store is no Reporter
 	client   *client   // what all webhooks share
 
 	attemptLog attemptLog // of lines about attempts
@@ -109,6 +110,7 @@ func New(c Config) (*Hooks, error) {
 		types:      make(map[string]declaration),
 		handlers:   make(map[string]Handler),
 		reporter:   newReporter(),
+		meter:      newMeter(c.Store, c.Logger),
 		announcer:  announcer{owed: make(chan struct{}, 1)},
 		creating:   make(chan struct{}, 1),
 	}

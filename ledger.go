@@ -206,8 +206,8 @@ func (l *ledger) reportBatch(batch []outcome, stale []DeliveryID, repeated bool)
 func (l *ledger) report(o outcome) {
 	t := &l.h.trace
 	l.h.reporter.saved(o.Change)
-	if e := l.h.dir.endpoint(o.Delivery.Subscriber); e != nil && o.Attempt != nil {
-		e.seen.note(o.Delivery)
+	if o.Attempt != nil {
+		l.count(o.Delivery, *o.Attempt)
 	}
 	o.Delivery.Token++ // the write has raised the stored one
 	switch {
@@ -215,6 +215,19 @@ func (l *ledger) report(o outcome) {
 		t.call(&l.tracing, "Finished", func() { t.Finished(o.ctx, o.Delivery, *o.Attempt) })
 	case o.Attempt == nil && o.Delivery.Status.Final() && t.Ended != nil:
 		t.call(&l.tracing, "Ended", func() { t.Ended(l.values, o.Delivery) })
+	}
+}
+
+// count counts an attempt, and notes how the endpoint stands after it. If another subscriber
+// has the id of the delivery's by now, that one is told nothing of it.
+func (l *ledger) count(d Delivery, a Attempt) {
+	if l.h.subscriber(d.Subscriber).obstacleTo(d).forGood() {
+		l.h.meter.count("", d.Updated, a)
+		return
+	}
+	l.h.meter.count(d.Subscriber, d.Updated, a)
+	if e := l.h.dir.endpoint(d.Subscriber); e != nil {
+		e.seen.note(d)
 	}
 }
 

@@ -24,10 +24,11 @@ func (h *Hooks) prune(ctx context.Context, store Store) error {
 	for {
 		at := h.prunable()
 		n, err := store.Prune(ctx, Cutoffs{
-			Done:   at.Add(-h.cfg.Retention),
-			Failed: at.Add(-h.cfg.FailedRetention),
-			Keys:   at,
-			Limit:  pruneStep,
+			Done:    at.Add(-h.cfg.Retention),
+			Failed:  at.Add(-h.cfg.FailedRetention),
+			Keys:    at,
+			Minutes: at.Add(-keepMinutes),
+			Limit:   pruneStep,
 		})
 		if err != nil {
 			return fmt.Errorf("hooks: prune: %w", err)

@@ -15,6 +15,7 @@ var (
 		"Event", "Subscriber", "Tenant", "Types", "Statuses", "Reasons", "Errors", "From", "To", "OldestFirst", "Limit", "Cursor",
 	}
 	ofEndpoints = fields{"Tenant", "Limit", "Cursor"}
+	ofActivity  = fields{"Subscriber", "From", "To"}
 	ofBacklog   = fields{"Subscriber", "Tenant", "Limit", "Cursor"}
 )
 

@@ -226,6 +226,14 @@ func (s *boundedStore) Prune(ctx context.Context, p Cutoffs) (int, error) {
 		func(ctx context.Context) (int, error) { return s.Store.Prune(ctx, p) }, nil)
 }
 
+// AddMinutes is [Reporter]'s; the store must be one.
+func (s *boundedStore) AddMinutes(ctx context.Context, ms []Minute) error {
+	reporter, _ := optional[Reporter](s.Store)
+	_, err := call(ctx, s, "AddMinutes", callTimeout,
+		func(ctx context.Context) (struct{}, error) { return struct{}{}, reporter.AddMinutes(ctx, ms) }, nil)
+	return err
+}
+
 // Now is [Clock]'s; the store must be one.
 func (s *boundedStore) Now(ctx context.Context) (time.Time, error) {
 	clock, _ := optional[Clock](s.Store)

@@ -210,6 +210,12 @@ var probes = map[string][]probe{
 			return said(t.SendTest(bg, "mine", hooks.Event{Type: "invoice.paid", Tenant: n.tenant, Data: []byte("1")}))
 		},
 	},
+	"Activity": {
+		func(t *hooks.Tenant, n names) string {
+			return said(t.Activity(bg, hooks.Query{Subscriber: n.endpoint}))
+		},
+		func(t *hooks.Tenant, n names) string { return said(t.Activity(bg, hooks.Query{Tenant: n.tenant})) },
+	},
 	"Backlog": {
 		func(t *hooks.Tenant, n names) string { return listed(t.Backlog, hooks.Query{Subscriber: n.endpoint}) },
 		func(t *hooks.Tenant, n names) string { return listed(t.Backlog, hooks.Query{Tenant: n.tenant}) },
