@@ -31,8 +31,10 @@ type directory struct {
 	routes     routes              // the patterns of handlers
 	former     map[string]kinds    // what each id has been, as far as records tell
 	health     map[string]*health  // of endpoints that have a health record, by id
+	until      time.Time           // no disabling ends by itself before; zero: none does
 
 	undecryptable chan struct{} // wakes [dispatcher.reopen]; holds one
+	ending        chan struct{} // wakes [dispatcher.endDisablings]; holds one
 }
 
 const staleAfter = time.Second
@@ -49,6 +51,7 @@ func newDirectory(log *slog.Logger, k Keeper, connect func(*endpoint)) *director
 		health:    make(map[string]*health),
 
 		undecryptable: make(chan struct{}, 1),
+		ending:        make(chan struct{}, 1),
 	}
 }
 

@@ -99,6 +99,7 @@ func (d *dispatcher) run(ctx context.Context) {
 	running.Go(func() { d.tellOthers(ctx) })
 	running.Go(func() { d.prune(ctx) })
 	running.Go(func() { d.reopen(ctx) })
+	running.Go(func() { d.endDisablings(ctx) })
 	recheck := d.lanes.Recheck
 	d.h.stepped.Store(&recheck)
 	running.Go(func() { d.loop(ctx) })

@@ -27,7 +27,8 @@ type Endpoint struct {
 	URL string
 	// Events are patterns of the types it receives, at most 64: names, with "*" for one
 	// segment and "**" for the rest, such as "invoice.*". Each must match a registered
-	// type that is not private.
+	// type that is not private. The library's own types, such as that of [DeliveryFailed],
+	// are matched only by patterns that begin with "hooks.", such as "hooks.**".
 	Events []string
 	// Description is for people to read: one line, at most 1,024 bytes.
 	Description string

@@ -191,7 +191,8 @@ func (d declaration) agrees(known map[string]declaration) error {
 	return nil
 }
 
-// Types lists the registered event types by name. A [Tenant] does not see private ones.
+// Types lists the registered event types by name, with the library's own, such as
+// [DeliveryFailed]. A [Tenant] does not see private ones.
 func (v *view) Types() []TypeInfo {
 	if v.isNobodys() {
 		return nil

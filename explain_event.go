@@ -15,17 +15,20 @@ type Route struct {
 	//
 	//   - "pattern": one of its patterns matches the type; or if it does not receive the
 	//     event, none does.
+	//   - "disabled": one of its patterns matches, and it receives the event, but it is
+	//     disabled: the delivery is held, see [Hooks.DisableEndpoint].
 	//   - "tenant": the endpoint is another tenant's.
 	//   - "private": a pattern of the endpoint matches, but only handlers receive a private
-	//     type.
+	//     type, or a notice about a delivery that is not the tenant's, see [DeliveryFailed].
 	Because string `json:"because"`
 }
 
 // The values of [Route].Because.
 const (
-	becausePattern = "pattern"
-	becauseTenant  = "tenant"
-	becausePrivate = "private"
+	becausePattern  = "pattern"
+	becauseDisabled = "disabled"
+	becauseTenant   = "tenant"
+	becausePrivate  = "private"
 )
 
 // mostOthers bounds how many subscribers ExplainEvent lists that do not receive the event.
@@ -42,7 +45,8 @@ const mostOthers = 1000
 //
 // ev is checked as by Publish, and what is wrong with it is an [*InvalidError]: its Type
 // must be registered, and its Data must be JSON. Whether it is stored already does not
-// matter here, although publishing it again would reach nobody.
+// matter here, although publishing it again would reach nobody. Nor does it matter if the type
+// is one of the library's own, such as [EndpointDisabled].
 //
 // A [Tenant] is shown its own endpoints only. An event without a tenant costs a look at
 // every endpoint, some 30 ms for 100,000; any other one only at those that may be listed.
@@ -57,7 +61,7 @@ func (v *view) ExplainEvent(ctx context.Context, ev Event) ([]Route, error) {
 	if err := v.h.refresh(ctx, nil, staleAfter); err != nil {
 		return nil, err
 	}
-	r := router{view: v, ev: ev, private: v.h.isPrivate(ev.Type)}
+	r := router{view: v, ev: ev, private: v.h.isForHandlers(ev)}
 	routes := slices.Concat(r.receivers(), r.others())
 	slices.SortFunc(routes, func(a, b Route) int { return cmp.Compare(a.Subscriber, b.Subscriber) })
 	return routes, nil
@@ -78,10 +82,18 @@ func (r *router) receivers() (routes []Route) {
 	for _, m := range matches {
 		r.receives[m.id] = true
 		if r.all || r.endpoint(m.id) != nil {
-			routes = append(routes, Route{m.id, true, becausePattern})
+			routes = append(routes, Route{m.id, true, r.becauseReceived(m.id)})
 		}
 	}
 	return routes
+}
+
+// becauseReceived says why a subscriber receives the event, or that it is held.
+func (r *router) becauseReceived(id string) string {
+	if r.h.subscriber(id).obstacle == held {
+		return becauseDisabled
+	}
+	return becausePattern
 }
 
 // others returns the routes of at most mostOthers subscribers that do not receive the

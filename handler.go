@@ -21,7 +21,8 @@ type Handler struct {
 	Name string
 	// Events are patterns of the types it receives, at most 64: names, with "*" for one
 	// segment and "**" for the rest, such as "invoice.*". Each must match a registered
-	// type.
+	// type. The library's own types, such as that of [DeliveryFailed], are matched only by
+	// patterns that begin with "hooks.", such as "hooks.**".
 	Events []string
 	// Func is called for each attempt, from several goroutines at once. If it returns an
 	// error, it is called again later; see [Permanent] and [RetryAfter]. A panic counts as
@@ -215,5 +216,5 @@ func (h *Hooks) putListener(ctx context.Context, store *boundedStore, s Handler)
 	}
 	l, _ := h.dir.listener(s.Name)
 	r := handlerRecord{Form: recordForm, Events: s.Events, Ordered: s.Ordered}
-	return h.putRecord(ctx, store, "handler/"+s.Name, l.record, r)
+	return h.putRecord(ctx, store, "handler/"+s.Name, l.record, r, nil)
 }

@@ -110,21 +110,35 @@ func (v *view) EndpointHealth(ctx context.Context, id string) (EndpointHealth, e
 	if e == nil {
 		return EndpointHealth{}, fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
 	}
-	is := EndpointHealth{Endpoint: id, State: StateWorking}
+	return v.standing(ctx, e, v.h.subscriber(id).health, v.h.now())
+}
+
+// standing returns how an endpoint stands at a time with a health record, which may be nil.
+func (v *view) standing(ctx context.Context, e *endpoint, known *health, at time.Time) (EndpointHealth, error) {
+	is := EndpointHealth{Endpoint: e.ID, State: StateWorking}
 	e.seen.describe(&is)
-	switch s := v.h.subscriber(id); {
-	case s.obstacle == held:
-		is.State, is.Reason, is.Since, is.Until = StateDisabled, s.health.Reason, s.health.Since, s.health.Until
+	switch {
+	case known.disabled(at):
+		is.State, is.Reason, is.Since, is.Until = StateDisabled, known.Reason, known.Since, known.Until
 	case e.closed != nil:
 		is.State, is.Since = StateNoKey, time.Time{}
 	}
-	backlog, _, err := v.Backlog(ctx, Query{Subscriber: id})
+	lanes, err := v.h.store.Backlog(ctx)
 	if err != nil {
-		return EndpointHealth{}, err
+		return EndpointHealth{}, fmt.Errorf("hooks: backlog: %w", err)
 	}
-	for _, b := range backlog {
+	for _, l := range lanes {
+		if l.Subscriber != e.ID {
+			continue
+		}
+		b, err := v.countLane(ctx, l, v.tenant)
+		if err != nil {
+			return EndpointHealth{}, fmt.Errorf("hooks: backlog of %q: %w", e.ID, err)
+		}
 		is.Waiting = Count{b.Pending.N + b.Retrying.N, b.Pending.More || b.Retrying.More}
-		is.Oldest = b.Oldest
+		if v.all || is.Waiting.N+b.Sending.N > 0 {
+			is.Oldest = b.Oldest // otherwise it is of a delivery that the view does not show
+		}
 	}
 	return is, nil
 }

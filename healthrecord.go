@@ -56,6 +56,7 @@ func (dir *directory) applyHealth(id string, r Record) error {
 		}
 	}
 	dir.health[id] = next
+	dir.noteUntil(next.Until)
 	return next.unreadable
 }
 
@@ -97,7 +98,11 @@ func (v *view) writeHealth(ctx context.Context, id string, change func(was *heal
 			return nil // it is enabled already
 		}
 		next.Form, next.EndpointSince = healthForm, e.since
-		if err := h.putRecord(ctx, h.store, "health/"+id, record, next); err != nil {
+		notices, err := h.healthNotices(ctx, e, was, next)
+		if err != nil {
+			return fmt.Errorf("hooks: notice about endpoint %q: %w", id, err)
+		}
+		if err := h.putRecord(ctx, h.store, "health/"+id, record, next, notices); err != nil {
 			return err
 		}
 		h.lookNow()

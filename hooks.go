@@ -87,7 +87,7 @@ type Hooks struct {
 	creating chan struct{} // holds one while a tenant's endpoint is put, so that its count stays true
 
 	mu sync.Mutex // guards what follows
-	// types are the registered ones; handlers those of this process, by name.
+	// types are the registered ones and the library's own; handlers those of this process, by name.
 	types    map[string]declaration
 	handlers map[string]Handler
 	running  *dispatcher // while Run runs
@@ -107,7 +107,7 @@ func New(c Config) (*Hooks, error) {
 		trace:      tracer{c.Trace, c.Logger, new(throttle)},
 		attemptLog: attemptLog{c.Logger, new(throttle)},
 		closeIdle:  closeIdle,
-		types:      make(map[string]declaration),
+		types:      ownTypes(),
 		handlers:   make(map[string]Handler),
 		reporter:   newReporter(),
 		meter:      newMeter(c.Store, c.Logger),

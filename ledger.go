@@ -62,9 +62,11 @@ func newLedger(
 	return l
 }
 
-// enter takes an outcome. It does not wait until the outcome is written.
+// enter takes an outcome, and adds its notice, if there is one. It does not wait until the
+// outcome is written.
 func (l *ledger) enter(o outcome) {
 	_, o.steps = l.h.reading()
+	o.Emit = l.h.failureNotice(o.Delivery)
 	l.enterAgain(o)
 }
 
@@ -294,6 +296,7 @@ func (d *dispatcher) settle(o outcome) {
 	if o.saved != nil {
 		close(o.saved)
 	}
+	d.findNotices(o.Emit)
 	due := o.leavesDue(d.h.now())
 	if !due && !o.Delivery.Status.Final() {
 		d.expect(o.Delivery.Due)

@@ -17,6 +17,8 @@ import (
 // If the error is an [*InvalidError] or one of the store's, such as [ErrClosed], nothing was
 // stored. After any other error it is unknown whether the event was stored. If ev has an ID
 // or an IdempotencyKey, publish it again: if it is stored already, that is a duplicate.
+//
+// Events of the library's own types, such as [DeliveryFailed], cannot be published.
 func (v *view) Publish(ctx context.Context, ev Event) (Receipt, error) {
 	receipts, err := v.PublishBatch(ctx, []Event{ev})
 	if err != nil {
@@ -100,6 +102,9 @@ func (v *view) entries(ctx context.Context, tx Tx, evs []Event) ([]Entry, error)
 		}
 		if err != nil {
 			return nil, err
+		}
+		if isOwn(ev.Type) {
+			return nil, invalid("Event.Type", "%q: only the library itself publishes events of its own types; register a type of yours", ev.Type)
 		}
 		entries[i].Event = ev
 	}
@@ -196,7 +201,7 @@ func (h *Hooks) address(e *Entry, at time.Time) {
 	if ev.IdempotencyKey != "" {
 		e.KeyUntil = at.Add(h.cfg.IdempotencyWindow)
 	}
-	for _, m := range h.dir.matches(ev.Tenant, ev.Type, h.isPrivate(ev.Type)) {
+	for _, m := range h.dir.matches(ev.Tenant, ev.Type, h.isForHandlers(*ev)) {
 		d := Delivery{
 			DeliveryID: DeliveryID{ev.ID, m.id},
 			Type:       ev.Type,

@@ -86,5 +86,5 @@ func (v *view) expand(ps []string) ([]string, error) {
 func (v *view) types() []string {
 	v.h.mu.Lock()
 	defer v.h.mu.Unlock()
-	return v.h.matching("**", audience(v.all))
+	return append(v.h.matching("**", audience(v.all)), v.h.matching("hooks.**", audience(v.all))...)
 }

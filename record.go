@@ -134,9 +134,9 @@ func untilWritten(version int64, write func() error) (err error) {
 	return err
 }
 
-// putRecord writes v, in JSON, over the record was, unless they are equal. It tells the
-// directory.
-func (h *Hooks) putRecord(ctx context.Context, store Store, key string, was Record, v any) error {
+// putRecord writes v, in JSON, over the record was, and emit in the same write, unless the
+// records are equal. It tells the directory.
+func (h *Hooks) putRecord(ctx context.Context, store Store, key string, was Record, v any, emit []Entry) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("hooks: record %s: %w", key, err)
@@ -144,20 +144,21 @@ func (h *Hooks) putRecord(ctx context.Context, store Store, key string, was Reco
 	if bytes.Equal(data, was.Data) {
 		return nil
 	}
-	r, err := h.writeRecord(ctx, store, key, was, data)
+	r, err := h.writeRecord(ctx, store, key, was, data, emit)
 	if err == nil {
 		h.dir.update(edit{Record: r})
 	}
 	return err
 }
 
-// writeRecord writes data over the record was, and returns the new record.
-func (h *Hooks) writeRecord(ctx context.Context, store Store, key string, was Record, data []byte) (r Record, err error) {
+// writeRecord writes data over the record was, and emit in the same write. It returns the
+// new record.
+func (h *Hooks) writeRecord(ctx context.Context, store Store, key string, was Record, data []byte, emit []Entry) (r Record, err error) {
 	r = Record{Key: key, Version: was.Version, Data: data}
 	if len(was.Data) == 0 {
 		r.Version = 0 // the record was deleted, or there was none
 	}
-	if r.Version, err = store.Put(ctx, h.now(), r, nil); err != nil {
+	if r.Version, err = store.Put(ctx, h.now(), r, emit); err != nil {
 		return r, fmt.Errorf("hooks: record %s: %w", key, err)
 	}
 	return r, nil
@@ -189,7 +190,7 @@ func (h *Hooks) writeEndpoint(ctx context.Context, old, next *endpoint) error {
 	if err != nil {
 		return err
 	}
-	if next.record, err = h.writeRecord(ctx, h.store, "endpoint/"+next.ID, was, data); err != nil {
+	if next.record, err = h.writeRecord(ctx, h.store, "endpoint/"+next.ID, was, data, nil); err != nil {
 		return err
 	}
 	h.dir.update(edit{Record: next.record, endpoint: next})

@@ -17,12 +17,13 @@ type Trace struct {
 	// PublishTx, before it is checked. It may set entries of ev.Metadata, such as the
 	// traceparent of what ctx belongs to. Other changes of ev are ignored, and so is
 	// Metadata that is too large or not UTF-8. Metadata is a copy, and nil if the event has
-	// none. ctx is the caller's.
+	// none. ctx is the caller's. It is not called for the library's own events, such as
+	// [DeliveryFailed].
 	Publishing func(ctx context.Context, ev *Event)
 	// Published is called when an event was stored, and before Publish hands its deliveries
 	// over to Run. If r.Duplicate, ev was not stored, and r.EventID is the event that was
 	// stored before. In PublishTx the event is written, and not committed yet. ctx is the
-	// caller's.
+	// caller's. It is not called for the library's own events.
 	Published func(ctx context.Context, ev Event, r Receipt)
 	// Started is called when an attempt begins; d.Attempts does not count it yet. Started
 	// returns the context of the attempt, made from ctx, with a span of its own for

@@ -54,6 +54,7 @@ func TestEventsAreExplained(t *testing.T) {
 		{"invoice.paid", "acme", "acme-all+pattern acme-orders-pattern all-tenant audit+pattern elsewhere+pattern mailer-pattern orders-tenant"},
 		{"order.placed", "zeta", "acme-all-tenant acme-orders-tenant all-tenant audit+pattern elsewhere+pattern mailer+pattern orders-tenant"},
 		{"fraud.flagged", "", "acme-all-tenant acme-orders-tenant all-private audit+pattern elsewhere+pattern mailer-pattern orders-pattern"},
+		{"hooks.endpoint.enabled", "", "acme-all-tenant acme-orders-tenant all-pattern audit-pattern elsewhere-pattern mailer-pattern orders-pattern"},
 		{"fraud.flagged", "acme", "acme-all-private acme-orders-pattern all-tenant audit+pattern elsewhere+pattern mailer-pattern orders-tenant"},
 	} {
 		ev := hooks.Event{Type: c.typ, Tenant: c.tenant, Data: []byte("1")}
