@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -150,6 +151,23 @@ func ExamplePermanent() {
 	h.Publish(ctx, InvoicePaid.New(Invoice{ID: "in_1"}))
 	h.Run(ctx)
 	// Output: ledger: failed, an invoice without an amount
+}
+
+// A handler is told when a delivery to another subscriber has failed for good.
+func ExampleDeliveryFailed() {
+	ctx := context.Background()
+	h, _ := hooks.New(hooks.Config{Store: memory.New(), Logger: slog.New(slog.DiscardHandler)})
+	h.Register(InvoicePaid)
+	h.Subscribe(InvoicePaid.Handler("ledger", func(context.Context, hooks.Event, Invoice) error {
+		return hooks.Permanent(errors.New("the book is closed"))
+	}))
+	h.Subscribe(hooks.DeliveryFailed.Handler("pager", func(_ context.Context, _ hooks.Event, n hooks.DeliveryNotice) error {
+		fmt.Printf("%s for %s: %s\n", n.Delivery.Type, n.Delivery.Subscriber, n.Delivery.Reason)
+		return nil
+	}))
+	h.Publish(ctx, InvoicePaid.New(Invoice{ID: "in_1"}))
+	h.Flush(ctx)
+	// Output: invoice.paid for ledger: rejected
 }
 
 // An event type is a plain value that knows how to encode and decode.

@@ -59,7 +59,8 @@ type EndpointHealth struct {
 //
 // reason is for people to read: one line, at most 1,024 bytes, or empty. until must be in
 // the future. Disabling a disabled endpoint replaces reason and until, and its Hold goes on.
-// [Endpoint].Version stays the same. An endpoint that does not exist is [ErrNotFound], and
+// [Endpoint].Version stays the same. [EndpointDisabled] tells of it, and [EndpointEnabled] when
+// it has ended. An endpoint that does not exist is [ErrNotFound], and
 // bad input an [*InvalidError].
 func (v *view) DisableEndpoint(ctx context.Context, id, reason string, until time.Time) error {
 	if err := v.check(ctx); err != nil {

@@ -142,9 +142,8 @@ func (h *Hooks) failureNotice(d Delivery) []Entry {
 	if d.Status != Failed || isOwn(d.Type) {
 		return nil
 	}
-	told := d
-	told.Seq = 0 // as it is anyway if Publish has handed the delivery over
-	ev := DeliveryFailed.New(DeliveryNotice{told})
+	d.Seq = 0 // as it is anyway if Publish has handed the delivery over
+	ev := DeliveryFailed.New(DeliveryNotice{d})
 	if owner := (view{h: h, tenant: d.Tenant}); owner.showsDelivery(d) {
 		ev.Tenant = d.Tenant
 	}
@@ -176,10 +175,9 @@ func (h *Hooks) isForHandlers(ev Event) bool {
 // findNotices makes the loop look for the deliveries of notices that were written with an
 // outcome.
 func (d *dispatcher) findNotices(notices []Entry) {
-	at := d.h.now()
 	for _, e := range notices {
 		for _, dl := range e.Deliveries {
-			d.stayed(dl, at)
+			d.stayed(dl, d.h.now())
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/hooks"
 	"example.com/hooks/internal/kit"
@@ -67,6 +68,14 @@ func TestEventsAreExplained(t *testing.T) {
 		}
 	}
 	wantRoutesFollowed(t, h)
+	if err := h.DisableEndpoint(t.Context(), "all", "", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	routes, err := h.ExplainEvent(t.Context(), kit.InvoicePaid.New(kit.Invoice{}))
+	want := "acme-all-tenant acme-orders-tenant all+disabled audit+pattern elsewhere+pattern mailer-pattern orders-pattern"
+	if got := described(routes); err != nil || got != want {
+		t.Errorf("with a disabled endpoint, ExplainEvent = %s, %v; want %s", got, err, want)
+	}
 }
 
 // wantRoutesFollowed publishes an event and checks that those receive it who should.

@@ -39,3 +39,29 @@ func TestARecordOfALaterVersionIsLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+// Nobody writes over the health record of a later version when the Until that was known before
+// has passed, nor tries to for ever.
+func TestAHealthRecordOfALaterVersionDoesNotEnd(t *testing.T) {
+	inWards(t, hooks.Endpoint{}, func(w *ward) {
+		told := &gazette{began: w.began}
+		told.subscribe(w.t, w.h)
+		w.disable(w.began.Add(time.Minute))
+		records, err := w.store.Records(w.t.Context(), 0)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		later := records[len(records)-1]
+		later.Data = []byte(`{"form":99}`)
+		if _, err := w.store.Put(w.t.Context(), time.Now(), later, nil); err != nil {
+			w.t.Fatal(err)
+		}
+		kit.StartInBubble(w.t, w.h)
+		puts := w.store.puts.Load()
+		time.Sleep(time.Hour)
+		told.want(w.t, `0s endpoint.disabled crm crm disabled "it is full" 0 until 1m0s`)
+		if n := w.store.puts.Load() - puts; n != 0 {
+			w.t.Errorf("%d records were written; want none", n)
+		}
+	})
+}
