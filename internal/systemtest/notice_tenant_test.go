@@ -89,15 +89,15 @@ func wantReceivers(t *testing.T, h *hooks.Hooks, ev hooks.Event, ids []string) {
 // what was sent of it.
 func wantShown(t *testing.T, tenant *hooks.Tenant, subscriber string) {
 	t.Helper()
-	q := hooks.Query{Types: []string{"hooks.**"}}
-	page, _, err := tenant.Events(t.Context(), q)
+	page, _, err := tenant.Events(t.Context(), hooks.Query{})
+	page = slices.DeleteFunc(page, func(ev hooks.Event) bool { return ev.Type == "invoice.paid" })
 	if err != nil || len(page) != 1 {
 		t.Fatalf("the tenant's notices are %v, %v; want one", page, err)
 	}
 	if n, err := hooks.DeliveryFailed.Decode(page[0]); err != nil || n.Delivery.Subscriber != subscriber {
 		t.Errorf("it is about %v, %v; want the delivery to %s", n.Delivery, err, subscriber)
 	}
-	sent, _, err := tenant.Deliveries(t.Context(), q)
+	sent, _, err := tenant.Deliveries(t.Context(), hooks.Query{Event: page[0].ID})
 	if err != nil || len(sent) != 1 || sent[0].Subscriber != "acmes" {
 		t.Errorf("its deliveries are %v, %v; want the one to acmes", sent, err)
 	}
