@@ -225,31 +225,36 @@ func TestActivityThatCannotBeWrittenIsDropped(t *testing.T) {
 	})
 }
 
-// A call that never returns delays neither deliveries nor the end of Run by much.
+// A call that never returns delays neither deliveries nor the end of Run by much: the first
+// one, at the end of Run, or many.
 func TestActivityThatHangsDelaysNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := newHanging(t, stall{method: "AddMinutes", n: 1, all: true, deaf: true})
-		defer close(store.release)
-		a, calls := kit.Counting("a")
-		h := kit.Subscribed(t, hooks.Config{Store: store, Logger: kit.Silent}, a)
-		stop := kit.StartInBubble(t, h)
-		for i := range 200 {
-			r := kit.PlaceOrder(t, h, i)
-			synctest.Wait()
-			if calls.Of(r.EventID) != 1 {
-				t.Errorf("event %d was not delivered at once", i)
-			}
-			time.Sleep(time.Second)
-		}
-		began := time.Now()
-		stop()
-		if took := time.Since(began); took > 3*time.Second {
-			t.Errorf("Run returned after %v; want 3 s at most", took)
-		}
-		if _, _, most, _ := store.state(); most > 2 {
-			t.Errorf("%d calls hang at once; want 2 at most", most)
-		}
-	})
+	for name, n := range map[string]int{"at the end": 5, "twice before": 200} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newHanging(t, stall{method: "AddMinutes", n: 1, all: true, deaf: true})
+				defer close(store.release)
+				a, calls := kit.Counting("a")
+				h := kit.Subscribed(t, hooks.Config{Store: store, Logger: kit.Silent}, a)
+				stop := kit.StartInBubble(t, h)
+				for i := range n {
+					r := kit.PlaceOrder(t, h, i)
+					synctest.Wait()
+					if calls.Of(r.EventID) != 1 {
+						t.Errorf("event %d was not delivered at once", i)
+					}
+					time.Sleep(time.Second)
+				}
+				began := time.Now()
+				stop()
+				if took := time.Since(began); took > 3*time.Second {
+					t.Errorf("Run returned after %v; want 3 s at most", took)
+				}
+				if calls, _, most, _ := store.state(); calls == 0 || most > 2 {
+					t.Errorf("%d calls, %d hang at once; want some, and 2 at most", calls, most)
+				}
+			})
+		})
+	}
 }
 
 // An attempt is counted once, although the store's answer was lost; one whose outcome was
