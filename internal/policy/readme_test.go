@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -31,6 +32,56 @@ func TestReadmeShowsTheProgram(t *testing.T) {
 	if n := strings.Count(readme, "\n"); n > 200 {
 		t.Errorf("README.md has %d lines; want at most 200", n)
 	}
+}
+
+// Every piece of Go in the guide for operators stands in the test that runs it.
+func TestOperatingGuideShowsWhatRuns(t *testing.T) {
+	toRoot(t)
+	guide := readText(t, "docs/operating.md")
+	run := outdented(readText(t, "operating_test.go"))
+	pieces := strings.Split(guide, "```go\n")[1:]
+	if len(pieces) < 5 {
+		t.Errorf("docs/operating.md has %d pieces of Go; want those that it needs", len(pieces))
+	}
+	for _, rest := range pieces {
+		piece, _, closed := strings.Cut(rest, "```\n")
+		if !closed || !strings.Contains(run, "\n"+outdented(piece)) {
+			t.Errorf("operating_test.go has no lines like these of docs/operating.md; copy them:\n%s", piece)
+		}
+	}
+	if !strings.Contains(readText(t, "README.md"), "(docs/operating.md)") {
+		t.Error("README.md does not lead to docs/operating.md")
+	}
+}
+
+// The guide for operators says what to do about every code that they may see.
+func TestOperatingGuideNamesEveryCode(t *testing.T) {
+	toRoot(t)
+	guide := readText(t, "docs/operating.md")
+	for file, code := range map[string]string{
+		"warnings.go":         `WarningCode = "(.+)"`,
+		"explain_delivery.go": `\tcode[A-Z]\w+ += "(.+)"`,
+		"delivery.go":         ` Reason = "(.+)"`,
+	} {
+		found := regexp.MustCompile(code).FindAllStringSubmatch(readText(t, file), -1)
+		if len(found) < 5 {
+			t.Errorf("%s has %d codes like %s; has their form changed?", file, len(found), code)
+		}
+		for _, m := range found {
+			if !strings.Contains(guide, "`"+m[1]+"`") {
+				t.Errorf("docs/operating.md does not name the code %q of %s", m[1], file)
+			}
+		}
+	}
+}
+
+// outdented returns a text without the tabs at the beginning of its lines.
+func outdented(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.TrimLeft(line, "\t"))
+	}
+	return b.String()
 }
 
 // Every test and benchmark that docs/guarantees.md names exists.
