@@ -21,11 +21,11 @@ import (
 // endpoint are left out, because the counters do not tell the two apart. Each endpoint of
 // the tenant is a call of the store.
 //
-// Attempts are counted when their outcomes are stored, in the minute in which they ended, and
-// written every ten seconds while Run runs. So the last ten seconds may be missing. Counters
-// are for charts: when a process is killed, or the store fails as they are written, those of
-// ten seconds are lost. [Hooks.SendTest] is not counted. A store that is no [Reporter] counts
-// nothing: then Activity returns nothing, and no error.
+// Attempts are counted when their outcomes are stored, whatever the type of the event, in the
+// minute in which they ended, and written every ten seconds while Run runs. So the last ten
+// seconds may be missing. Counters are for charts: when a process is killed, or the store
+// fails as they are written, those of ten seconds are lost. [Hooks.SendTest] is not counted.
+// A store that is no [Reporter] counts nothing: then Activity returns nothing, and no error.
 func (v *view) Activity(ctx context.Context, q Query) ([]Minute, error) {
 	if err := v.begin(ctx); err != nil {
 		return nil, err

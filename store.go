@@ -219,8 +219,10 @@ type Reporter interface {
 	// Count returns how many deliveries match q, but at most most. It looks at the same
 	// fields of q as Deliveries does, but not at Limit, Cursor and OldestFirst.
 	Count(ctx context.Context, q Query, most int) (int, error)
-	// AddMinutes adds to the counters of the same Start and Subscriber. After an error
-	// nobody repeats the call, so that the numbers of these rows are lost.
+	// AddMinutes adds to the counters of the same Start and Subscriber. While Run runs, it
+	// is called every ten seconds if there were attempts, with a row or two for each
+	// subscriber that had some. After an error nobody repeats the call, so that the numbers
+	// of these rows are lost.
 	AddMinutes(ctx context.Context, ms []Minute) error
 	// Minutes returns the counters whose Start is at or after q.From and before q.To, by
 	// Start: those of q.Subscriber, or those of all together if that is empty.
