@@ -61,7 +61,10 @@ func (v *view) ExplainEvent(ctx context.Context, ev Event) ([]Route, error) {
 	if err := v.h.refresh(ctx, nil, staleAfter); err != nil {
 		return nil, err
 	}
-	r := router{view: v, ev: ev, private: v.h.isForHandlers(ev)}
+	r := router{view: v, ev: ev, private: v.h.isPrivate(ev.Type)}
+	if v.all { // from a notice that a tenant makes up, it would learn whose subscriber is named in it
+		r.private = v.h.isForHandlers(ev)
+	}
 	routes := slices.Concat(r.receivers(), r.others())
 	slices.SortFunc(routes, func(a, b Route) int { return cmp.Compare(a.Subscriber, b.Subscriber) })
 	return routes, nil

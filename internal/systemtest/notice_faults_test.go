@@ -144,13 +144,13 @@ func failAndDisable(t *testing.T, store *notaryStore, fails func(int) (before, a
 	}
 }
 
-// A sharedStore is a store that several processes may run on, and which others may fail.
-type sharedStore struct {
-	*memory.Store // of its optional interfaces it has none
-	failPut       func() error
+// A refusingStore calls failPut before each Put, which fails if that returns an error.
+type refusingStore struct {
+	*memory.Store
+	failPut func() error // nil: none fails
 }
 
-func (s *sharedStore) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (int64, error) {
+func (s *refusingStore) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (int64, error) {
 	if s.failPut != nil {
 		if err := s.failPut(); err != nil {
 			return 0, err
@@ -166,7 +166,7 @@ func TestAFleetTellsOnceThatADisablingEnded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
-				shared := &sharedStore{Store: memory.New()}
+				shared := &refusingStore{Store: memory.New()}
 				store := &writeCounter{Store: struct{ hooks.Store }{shared}} // hides that memory is Exclusive
 				w := &ward{t: t, store: store, began: began, status: 200}
 				told := &gazette{began: began}
@@ -180,6 +180,7 @@ func TestAFleetTellsOnceThatADisablingEnded(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				event := w.send(0)
 				shared.failPut = func() error {
+					time.Sleep(time.Second) // so that all have seen that the disabling has ended
 					if time.Since(began) < time.Minute+outage {
 						return kit.ErrFault
 					}

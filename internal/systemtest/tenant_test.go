@@ -47,7 +47,7 @@ func newEstate(t *testing.T) *estate {
 		t.Fatal(err)
 	}
 	ok := kit.Exchange(func(*http.Request) (*http.Response, error) { return kit.Answer(200, nil, ""), nil })
-	kit.Put(t, former, hooks.Endpoint{ID: "mine", Tenant: "acme", URL: kit.AnyURL, Events: []string{"**"}})
+	kit.Put(t, former, hooks.Endpoint{ID: "mine", Tenant: "acme", URL: kit.AnyURL, Events: []string{"**", "hooks.**"}})
 	kit.Put(t, former, hooks.Endpoint{ID: "gone", Tenant: "acme", URL: kit.AnyURL, Events: []string{"**"}})
 	kit.Put(t, former, hooks.Endpoint{ID: "theirs", Tenant: "rival", URL: kit.AnyURL, Events: []string{"**"}})
 	publish := func(et hooks.EventType[kit.Invoice], tenant string) string {
@@ -199,6 +199,12 @@ var probes = map[string][]probe{
 		},
 		func(t *hooks.Tenant, n names) string {
 			return said(t.ExplainEvent(bg, hooks.Event{Type: "invoice.paid", Tenant: n.tenant, Data: []byte("1")}))
+		},
+		func(t *hooks.Tenant, n names) string { // a notice that somebody has made up
+			said := said(t.ExplainEvent(bg, hooks.DeliveryFailed.New(hooks.DeliveryNotice{Delivery: hooks.Delivery{
+				DeliveryID: hooks.DeliveryID{Event: n.event, Subscriber: n.endpoint}, Type: "invoice.paid", Tenant: "acme", Status: hooks.Failed,
+			}})))
+			return strings.ReplaceAll(said, "mine", "_") // some names have that, and are masked
 		},
 	},
 	"SendTest": {
