@@ -21,8 +21,11 @@ func (s *Store) Events(
 	}
 	defer s.mu.Unlock()
 	rows := &s.eventLog
-	if q.Key != "" {
+	switch {
+	case q.Key != "":
 		rows = s.eventWithKey(keyID{q.Tenant, q.Key})
+	case q.Event != "":
+		rows = s.eventNamed(q.Event)
 	}
 	found, next, err := list(rows, q, func(e *event) bool {
 		return (q.Event == "" || e.ID == q.Event) &&
@@ -34,6 +37,15 @@ func (s *Store) Events(
 		page = append(page, e.copy())
 	}
 	return page, next, err
+}
+
+// eventNamed returns the event with an id, so that the others are not examined.
+func (s *Store) eventNamed(id string) *journal[*event] {
+	var j journal[*event]
+	if e := s.events[id]; e != nil {
+		j.add(e.Seq, e)
+	}
+	return &j
 }
 
 // eventWithKey returns the event that has an idempotency key. One that was stored later
