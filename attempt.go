@@ -140,6 +140,7 @@ func (j job) conclude(a Attempt, v verdict, p retry.Policy, at time.Time, random
 // reports whether one of these is so:
 //
 //   - The subscriber must not have it, for good: it is canceled.
+//   - The event was erased: it is canceled.
 //   - The event has expired, or the hold of a disabled endpoint is over: it has failed.
 //   - There is another obstacle, attempts may not start, or the lease is too short for
 //     one that takes timeout: it is given back.
@@ -151,6 +152,8 @@ func (d *dispatcher) endUnstarted(j job, s subscriber, timeout time.Duration) (e
 	switch expires := j.event.ExpiresAt; {
 	case obstacle.forGood():
 		o.Delivery.Status, o.Delivery.Reason = Canceled, ReasonDeleted
+	case !j.event.Erased.IsZero():
+		o.Delivery.Status, o.Delivery.Reason = Canceled, ReasonErased
 	case !expires.IsZero() && !at.Before(expires), s.holdIsOver(at):
 		o.Delivery.Status, o.Delivery.Reason = Failed, ReasonExpired
 	case obstacle != noObstacle, !d.mayStart(j, timeout):

@@ -112,6 +112,7 @@ const (
 	ReasonExpired   Reason = "expired"   // its event's ExpiresAt has passed, or it was held too long, see [Hooks.DisableEndpoint]
 	ReasonLost      Reason = "lost"      // the process ended during each attempt
 	ReasonDeleted   Reason = "deleted"   // canceled, because the subscriber was deleted
+	ReasonErased    Reason = "erased"    // canceled, because the event was erased, see [ActionErase]
 )
 
 // A StatusError says that a delivery cannot go from one status to another: one that has

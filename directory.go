@@ -32,9 +32,11 @@ type directory struct {
 	former     map[string]kinds    // what each id has been, as far as records tell
 	health     map[string]*health  // of endpoints that have a health record, by id
 	until      time.Time           // no disabling ends by itself before; zero: none does
+	actions    map[string]*action  // by id
 
 	undecryptable chan struct{} // wakes [dispatcher.reopen]; holds one
 	ending        chan struct{} // wakes [dispatcher.endDisablings]; holds one
+	acting        chan struct{} // wakes [dispatcher.carryOut], because an action has changed; holds one
 }
 
 const staleAfter = time.Second
@@ -52,6 +54,7 @@ func newDirectory(log *slog.Logger, k Keeper, connect func(*endpoint)) *director
 
 		undecryptable: make(chan struct{}, 1),
 		ending:        make(chan struct{}, 1),
+		acting:        make(chan struct{}, 1),
 	}
 }
 
@@ -232,6 +235,8 @@ func (dir *directory) applyOne(e edit) error {
 		return dir.applyHandler(id, e.Record)
 	case "health":
 		return dir.applyHealth(id, e.Record)
+	case "action":
+		return dir.applyAction(id, e.Record)
 	}
 	return nil
 }
@@ -243,7 +248,7 @@ func (dir *directory) report(edits []edit) {
 		switch {
 		case !e.isNew:
 		case e.err != nil:
-			dir.log.Error("hooks: a subscriber's record cannot be read, and stays as it was known", "key", e.Key, "error", e.err)
+			dir.log.Error("hooks: a record cannot be read, and stays as it was known", "key", e.Key, "error", e.err)
 		case e.endpoint != nil && e.endpoint.closed != nil:
 			dir.reportUndecryptable(e.endpoint)
 		}

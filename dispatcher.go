@@ -104,6 +104,7 @@ func (d *dispatcher) run(ctx context.Context) {
 	d.h.stepped.Store(&recheck)
 	running.Go(func() { d.loop(ctx) })
 	if !d.flushing {
+		running.Go(func() { d.carryOut(ctx) })
 		running.Go(func() { d.h.warnOfWeaknesses(ctx) })
 	}
 	<-ctx.Done()

@@ -13,6 +13,7 @@ type Explanation struct {
 	//   - "final": it has ended; the text says how.
 	//   - "sending": a dispatcher has it, at most until Until.
 	//   - "deleted": its subscriber was deleted, and a dispatcher will cancel it.
+	//   - "erased": its event was erased, and a dispatcher will cancel it.
 	//   - "disabled": its endpoint is disabled, at the latest until Until; see
 	//     [Hooks.DisableEndpoint].
 	//   - "no_key": its endpoint's secrets cannot be decrypted.
@@ -40,6 +41,7 @@ const (
 	codeFinal     = "final"
 	codeSending   = "sending"
 	codeDeleted   = "deleted"
+	codeErased    = "erased"
 	codeDisabled  = "disabled"
 	codeNoKey     = "no_key"
 	codeScheduled = "scheduled"
@@ -68,7 +70,11 @@ func (v *view) ExplainDelivery(ctx context.Context, id DeliveryID) (Explanation,
 	if err != nil {
 		return Explanation{}, err
 	}
-	if e, ok := v.explainAlone(d); ok {
+	ev, err := first(ctx, v.h.store.Events, Query{Event: d.Event})
+	if err != nil {
+		return Explanation{}, noDelivery(id, err)
+	}
+	if e, ok := v.explainAlone(d, ev.Erased); ok {
 		return e, nil
 	}
 	b, err := v.blockerOf(ctx, d)
@@ -85,21 +91,24 @@ func (v *view) ExplainDelivery(ctx context.Context, id DeliveryID) (Explanation,
 	return e, nil
 }
 
-// explainAlone explains a delivery if its row and its subscriber say enough. It reports
-// false if the delivery is due, and may have to wait for another one.
-func (v *view) explainAlone(d Delivery) (e Explanation, ok bool) {
+// explainAlone explains a delivery if its row, its subscriber, and when its event was erased
+// say enough. It reports false if the delivery is due, and may have to wait for another one.
+func (v *view) explainAlone(d Delivery, erased time.Time) (e Explanation, ok bool) {
 	at := v.h.now()
 	s := v.h.subscriber(d.Subscriber)
 	obstacle := s.obstacleTo(d)
 	switch {
 	case d.Status.Final():
-		return Explanation{Code: codeFinal, Text: d.ending(), Since: d.Updated}, true
+		return Explanation{Code: codeFinal, Text: d.ending(erased), Since: d.Updated}, true
 	case d.Status == Sending && d.Due.After(at):
 		text := "A dispatcher has leased it, and sends it now or as soon as it has room. If the outcome is not stored by " +
 			stamp(d.Due) + ", when the lease ends, it is sent again."
 		return Explanation{Code: codeSending, Text: text, Until: d.Due}, true
 	case obstacle.forGood():
 		return Explanation{Code: codeDeleted, Text: "Its subscriber was deleted. The next dispatcher that meets it cancels it."}, true
+	case !erased.IsZero():
+		text := "Its event was erased at " + stamp(erased) + ". The next dispatcher that meets it cancels it."
+		return Explanation{Code: codeErased, Text: text, Since: erased}, true
 	case obstacle == held:
 		return s.explainHeld(d, at), true
 	case obstacle == keyMissing:
@@ -158,9 +167,13 @@ func (d Delivery) lastFailure() string {
 	return fmt.Sprintf("Attempt %d of run %d failed %s", d.Attempts, d.Run, how)
 }
 
-// ending says how a final delivery has ended.
-func (d Delivery) ending() string {
-	since := stamp(d.Updated)
+// ending says how a final delivery has ended, and whether its event was erased; zero: it was
+// not.
+func (d Delivery) ending(erased time.Time) string {
+	since, next := stamp(d.Updated), "Replay it to send it again."
+	if !erased.IsZero() {
+		next = "Its event was erased at " + stamp(erased) + ", so it cannot be sent again."
+	}
 	switch {
 	case d.Status == Succeeded && d.Code != 0:
 		return fmt.Sprintf("It succeeded at %s: attempt %d of run %d got status %d.", since, d.Attempts, d.Run, d.Code)
@@ -168,10 +181,12 @@ func (d Delivery) ending() string {
 		return fmt.Sprintf("It succeeded at %s with attempt %d of run %d.", since, d.Attempts, d.Run)
 	case d.Status == Canceled && d.Reason == ReasonDeleted:
 		return "It was canceled at " + since + " because its subscriber was deleted."
+	case d.Status == Canceled && d.Reason == ReasonErased:
+		return "It was canceled at " + since + " because its event was erased."
 	case d.Status == Canceled:
 		return "It was canceled at " + since + "."
 	}
-	return fmt.Sprintf("It failed for good at %s (%s). %s Replay it to send it again.", since, d.Reason, d.whyFailed())
+	return fmt.Sprintf("It failed for good at %s (%s). %s %s", since, d.Reason, d.whyFailed(), next)
 }
 
 // whyFailed says in a sentence why a delivery has failed for good.

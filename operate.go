@@ -3,6 +3,7 @@ package hooks
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Replay sends a delivery now, and returns it as it then stands.
@@ -15,6 +16,7 @@ import (
 //   - A delivery whose subscriber was deleted is an [*InvalidError] that wraps
 //     [ErrNotFound]. So it is if there is an endpoint with the same id now, because that is
 //     another one.
+//   - A delivery whose event was erased is an [*InvalidError], too.
 //
 // Other errors are those of Delivery.
 func (v *view) Replay(ctx context.Context, id DeliveryID) (Delivery, error) {
@@ -25,19 +27,33 @@ func (v *view) Replay(ctx context.Context, id DeliveryID) (Delivery, error) {
 		return Delivery{}, err
 	}
 	return v.decide(ctx, id, func(d Delivery) (Delivery, error) {
-		switch {
-		case v.h.subscriber(d.Subscriber).obstacleTo(d).forGood():
-			return d, invalid("DeliveryID", "the subscriber of %v was deleted, so it cannot be sent again; publish another event", id).
-				because(ErrNotFound)
-		case d.Status == Sending:
-			return d, &StatusError{d.DeliveryID, d.Status, d.waiting()}
-		case !d.Status.Final():
-			return d.move(d.Status, v.h.now())
-		}
-		d.Run++
-		d.Reason, d.Attempts, d.Lost = "", 0, 0
-		return d.move(Pending, v.h.now())
+		return v.h.replayed(ctx, v.h.store, d, v.h.now())
 	})
+}
+
+// replayed returns a delivery as it is when it is sent again at a time. If it cannot be, the
+// error is an [*InvalidError] or a [*StatusError]; any other one is the store's.
+func (h *Hooks) replayed(ctx context.Context, store Store, d Delivery, at time.Time) (Delivery, error) {
+	switch {
+	case h.subscriber(d.Subscriber).obstacleTo(d).forGood():
+		return d, invalid("DeliveryID", "the subscriber of %v was deleted, so it cannot be sent again; publish another event", d.DeliveryID).
+			because(ErrNotFound)
+	case d.Status == Sending:
+		return d, &StatusError{d.DeliveryID, d.Status, d.waiting()}
+	}
+	ev, err := first(ctx, store.Events, Query{Event: d.Event})
+	switch {
+	case err != nil:
+		return d, noDelivery(d.DeliveryID, err)
+	case !ev.Erased.IsZero():
+		return d, invalid("DeliveryID", "the event of %v was erased at %s, so there is nothing to send; publish another event",
+			d.DeliveryID, stamp(ev.Erased))
+	case !d.Status.Final():
+		return d.move(d.Status, at)
+	}
+	d.Run++
+	d.Reason, d.Attempts, d.Lost = "", 0, 0
+	return d.move(Pending, at)
 }
 
 // Cancel ends a delivery that is not final, and returns it; a final one is a [*StatusError].

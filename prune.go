@@ -7,7 +7,8 @@ import (
 )
 
 // Prune removes events and deliveries that are older than the retention. It removes them in
-// small steps, and returns when nothing is left to remove. Run does the same every hour.
+// small steps, and returns when nothing is left to remove. It also removes actions that have
+// finished 90 days ago. Run does the same every hour.
 // If this process notices that the clock was set forward, Prune ignores that for a day, so
 // that a wrong clock removes nothing.
 func (h *Hooks) Prune(ctx context.Context) error {
@@ -34,7 +35,7 @@ func (h *Hooks) prune(ctx context.Context, store Store) error {
 			return fmt.Errorf("hooks: prune: %w", err)
 		}
 		if n == 0 {
-			return nil
+			return h.pruneActions(ctx, store, at)
 		}
 	}
 }

@@ -202,25 +202,28 @@ func (h *Hooks) address(e *Entry, at time.Time) {
 		e.KeyUntil = at.Add(h.cfg.IdempotencyWindow)
 	}
 	for _, m := range h.dir.matches(ev.Tenant, ev.Type, h.isForHandlers(*ev)) {
-		d := Delivery{
-			DeliveryID: DeliveryID{ev.ID, m.id},
-			Type:       ev.Type,
-			Tenant:     ev.Tenant,
-			Status:     Pending,
-			Due:        at,
-			Run:        1,
-			Created:    at,
-			Updated:    at,
-		}
+		d := m.delivery(*ev, at)
 		if since := h.dir.since(m.id); since.After(at) {
 			d.Created = since // or it would be taken for one of the endpoint that was deleted
 		}
-		if ev.DeliverAt.After(at) {
-			d.Due = ev.DeliverAt
-		}
-		if m.ordered {
-			d.OrderingKey = ev.OrderingKey
-		}
 		e.Deliveries = append(e.Deliveries, d)
 	}
+}
+
+// delivery returns a new delivery of an event to the subscriber.
+func (m match) delivery(ev Event, at time.Time) Delivery {
+	d := Delivery{
+		DeliveryID: DeliveryID{ev.ID, m.id},
+		Type:       ev.Type,
+		Tenant:     ev.Tenant,
+		Status:     Pending,
+		Due:        later(at, ev.DeliverAt),
+		Run:        1,
+		Created:    at,
+		Updated:    at,
+	}
+	if m.ordered {
+		d.OrderingKey = ev.OrderingKey
+	}
+	return d
 }

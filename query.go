@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The fields of Query that a list looks at. A field that a list is not named for here is
-// refused.
+// The fields of Query that a list, or a kind of [Action], looks at. A field that it is not
+// named for here is refused.
 var (
 	ofEvents     = fields{"Event", "Key", "Tenant", "Types", "From", "To", "OldestFirst", "Limit", "Cursor"}
 	ofDeliveries = fields{
@@ -17,6 +17,10 @@ var (
 	ofEndpoints = fields{"Tenant", "Limit", "Cursor"}
 	ofActivity  = fields{"Subscriber", "From", "To"}
 	ofBacklog   = fields{"Subscriber", "Tenant", "Limit", "Cursor"}
+	ofActions   = fields{"Limit", "Cursor"}
+	ofDecisions = fields{"Event", "Subscriber", "Tenant", "Types", "Statuses", "Reasons", "Errors", "From", "To"} // replay, cancel
+	ofBackfill  = fields{"Subscriber", "Tenant", "Types", "From", "To"}
+	ofErase     = fields{"Event", "Key", "Tenant", "Types", "From", "To"}
 )
 
 // fields are names of fields of Query.
@@ -30,7 +34,7 @@ func (looksAt fields) check(q Query) error {
 		name, value := v.Type().Field(i).Name, v.Field(i)
 		isZero := value.IsZero() || value.Kind() == reflect.Slice && value.Len() == 0
 		if !isZero && !slices.Contains(looksAt, name) {
-			return invalid("Query."+name, "this list does not look at it; leave it empty (it looks at %s)", strings.Join(looksAt, ", "))
+			return invalid("Query."+name, "this call does not look at it; leave it empty (it looks at %s)", strings.Join(looksAt, ", "))
 		}
 	}
 	return nil

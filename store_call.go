@@ -24,8 +24,8 @@ const saveWithin = lanes.SaveWithin
 // waits for it, its caller does not. All that a caller knows of it then is that its
 // outcome is unknown, as after any other error that is no sentinel.
 //
-// Enqueue, Events and Attempts of a transaction or a user are not the dispatcher's:
-// they keep the context of their caller.
+// Calls for a transaction or a user are not the dispatcher's: they keep the context of
+// their caller.
 type boundedStore struct {
 	Store
 	calls     *openCalls
@@ -214,6 +214,23 @@ func (s *boundedStore) Deliveries(ctx context.Context, q Query) (page []Delivery
 		return r, err
 	}, nil)
 	return r.page, r.next, err
+}
+
+func (s *boundedStore) Events(ctx context.Context, q Query) (page []Event, next string, err error) {
+	type result struct {
+		page []Event
+		next string
+	}
+	r, err := call(ctx, s, "Events", callTimeout, func(ctx context.Context) (r result, err error) {
+		r.page, r.next, err = s.Store.Events(ctx, q)
+		return r, err
+	}, nil)
+	return r.page, r.next, err
+}
+
+func (s *boundedStore) Enqueue(ctx context.Context, now time.Time, entries []Entry) ([]Receipt, error) {
+	return call(ctx, s, "Enqueue", callTimeout,
+		func(ctx context.Context) ([]Receipt, error) { return s.Store.Enqueue(ctx, now, entries) }, nil)
 }
 
 func (s *boundedStore) Attempts(ctx context.Context, id DeliveryID) ([]Attempt, error) {

@@ -267,7 +267,7 @@ func tellOfRecords(t *testing.T) {
 	if _, err := h.Health(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	k.wantHeard("hooks: a subscriber's record cannot be read, and stays as it was known",
+	k.wantHeard("hooks: a record cannot be read, and stays as it was known",
 		"hooks: an endpoint waits for its key, and what is due for it too",
 		"hooks: an endpoint's secrets can be decrypted again",
 		"Keeper.Encrypt", "Keeper.Decrypt", "Keeper.Current")
