@@ -102,8 +102,11 @@ func (v *view) StartAction(ctx context.Context, a Action) (Action, error) {
 		return known.result(err)
 	}
 	rec, err := v.newAction(ctx, a)
-	if err != nil || a.DryRun {
-		return rec.Action, err
+	switch {
+	case err != nil:
+		return Action{}, err
+	case a.DryRun:
+		return rec.Action, nil
 	}
 	if v.h.dir.countOpen(v.tenant) >= maxOpenActions {
 		return Action{}, invalid("Action", "%d actions are unfinished; wait until one has finished, or stop one", maxOpenActions)

@@ -147,6 +147,7 @@ func argumentsFor(id hooks.DeliveryID, tx hooks.Tx) arguments {
 		[]hooks.Event{ev},
 		hooks.Query{},
 		hooks.Rotation{},
+		hooks.Action{ID: "act_back", Kind: hooks.ActionCancel, Query: hooks.Query{Subscriber: "back"}},
 		hooks.Endpoint{ID: "back", URL: kit.AnyURL, Events: []string{"invoice.paid"}},
 		hooks.Handler{Name: "late", Events: []string{"**"}, Func: kit.Ignore},
 		[]hooks.AnyEventType{kit.InvoicePaid},

@@ -85,12 +85,13 @@ func newEstate(t *testing.T) *estate {
 	later.Tenant, later.DeliverAt = "acme", time.Now().Add(time.Hour)
 	kit.Publish(t, e.h, later) // waits for audit
 	e.acme = e.h.Tenant("acme")
+	e.startActions(t)
 	return e
 }
 
 // Names are what somebody may write: ids of one kind of thing that is not acme's, or ids
 // that do not exist.
-type names struct{ endpoint, event, subscriber, typ, tenant string }
+type names struct{ endpoint, event, subscriber, typ, tenant, action string }
 
 func (n names) delivery() hooks.DeliveryID {
 	return hooks.DeliveryID{Event: n.event, Subscriber: n.subscriber}
@@ -98,19 +99,19 @@ func (n names) delivery() hooks.DeliveryID {
 
 // masked returns a text without the names that its reader has written.
 func (n names) masked(text string) string {
-	for _, name := range []string{n.event, n.endpoint, n.subscriber, n.typ, n.tenant} {
+	for _, name := range []string{n.action, n.event, n.endpoint, n.subscriber, n.typ, n.tenant} {
 		text = strings.ReplaceAll(text, name, "_")
 	}
 	return text
 }
 
-var nobody = names{"nobody", "evt_none", "nobody", "no.such", "nowhere"}
+var nobody = names{"nobody", "evt_none", "nobody", "no.such", "nowhere", "act_none"}
 
 // foreign returns what acme must not see.
 func (e *estate) foreign() map[string]names {
 	return map[string]names{
-		"another tenant's":    {endpoint: "theirs", event: e.rivals, subscriber: "theirs", tenant: "rival"},
-		"a handler's":         {endpoint: "audit", event: e.own, subscriber: "audit"},
+		"another tenant's":    {endpoint: "theirs", event: e.rivals, subscriber: "theirs", tenant: "rival", action: "act_rival"},
+		"a handler's":         {endpoint: "audit", event: e.own, subscriber: "audit", action: "act_operator"},
 		"a deleted handler's": {endpoint: "formerly", event: e.own, subscriber: "formerly"},
 		"of a private type":   {event: e.secret, subscriber: "formerly", typ: "fraud.flagged"},
 		"of an unknown type":  {event: e.legacy, subscriber: "mine", typ: "legacy.done"},
@@ -226,6 +227,10 @@ var probes = map[string][]probe{
 		func(t *hooks.Tenant, n names) string { return listed(t.Backlog, hooks.Query{Subscriber: n.endpoint}) },
 		func(t *hooks.Tenant, n names) string { return listed(t.Backlog, hooks.Query{Tenant: n.tenant}) },
 	},
+	"StartAction": startActionProbes,
+	"StopAction":  {func(t *hooks.Tenant, n names) string { return found(t.StopAction(bg, n.action)) }},
+	"Action":      {func(t *hooks.Tenant, n names) string { return found(t.Action(bg, n.action)) }},
+	"Actions":     {func(t *hooks.Tenant, _ names) string { return listed(t.Actions, hooks.Query{}) }},
 }
 
 var bg = context.Background()
@@ -294,6 +299,7 @@ func orDefault(n *names, none names) {
 	n.endpoint = cmp.Or(n.endpoint, none.endpoint)
 	n.subscriber = cmp.Or(n.subscriber, none.subscriber)
 	n.typ, n.tenant = cmp.Or(n.typ, none.typ), cmp.Or(n.tenant, none.tenant)
+	n.action = cmp.Or(n.action, none.action)
 }
 
 // Lists that are asked for everything hold what is the tenant's, and no word of others.
