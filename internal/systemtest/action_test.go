@@ -50,7 +50,7 @@ func newYard(t *testing.T, s hooks.Store) *yard {
 
 // process returns another Hooks on the store, as another process would have it.
 func (y *yard) process() *hooks.Hooks {
-	return kit.New(y.t, hooks.Config{
+	return kit.Subscribed(y.t, hooks.Config{
 		Store: y.store, Logger: kit.Silent, Transport: kit.Exchange(y.answer), Retry: retry.Schedule{time.Hour},
 	})
 }
