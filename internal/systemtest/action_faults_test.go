@@ -53,12 +53,12 @@ var chores = []chore{
 	},
 }
 
-// schedule publishes n events of acme that are to be delivered in a year.
+// schedule publishes n events of acme that are to be delivered in a century.
 func (y *yard) schedule(n int) (ids []string) {
 	y.t.Helper()
 	for i := range n {
 		ev := kit.InvoicePaid.New(kit.Invoice{Number: i})
-		ev.Tenant, ev.DeliverAt = "acme", time.Now().Add(365*24*time.Hour)
+		ev.Tenant, ev.DeliverAt = "acme", time.Now().AddDate(100, 0, 0)
 		ids = append(ids, kit.Publish(y.t, y.h, ev).EventID)
 	}
 	return ids
