@@ -233,27 +233,37 @@ func (r *actionRun) erase(ctx context.Context, step *actionStep, _ time.Time) (t
 
 // cancelRest cancels the unfinished deliveries of events, because these are erased.
 func (r *actionRun) cancelRest(ctx context.Context, events []string, at time.Time) error {
+	var was []Delivery
 	for _, id := range events {
-		q := Query{Event: id, Statuses: unfinished, Limit: ActionCancel.mostRows()}
-		for more := true; more; {
-			page, next, err := r.d.store.Deliveries(ctx, q)
+		for d, err := range All(ctx, r.d.store.Deliveries, Query{Event: id, Statuses: unfinished, Limit: ActionCancel.mostRows()}) {
 			if err != nil {
 				return err
 			}
-			changes := make([]Change, len(page))
-			for i, d := range page {
-				d.Status, d.Reason, d.Due, d.Updated = Canceled, ReasonErased, at, at
-				changes[i].Delivery = d
+			if was = append(was, d); len(was) < ActionCancel.mostRows() {
+				continue
 			}
-			stale, err := r.update(ctx, page, changes)
-			if err != nil {
+			if err := r.cancelErased(ctx, was, at); err != nil {
 				return err
 			}
-			more = next != "" || stale > 0
-			if q.Cursor = next; stale > 0 {
-				q.Cursor = "" // somebody has changed one meanwhile
-			}
+			was = was[:0]
 		}
 	}
-	return nil
+	return r.cancelErased(ctx, was, at)
 }
+
+// cancelErased cancels deliveries whose event is erased. If somebody has changed one of them
+// meanwhile, it is an error, because then they must be read again.
+func (r *actionRun) cancelErased(ctx context.Context, was []Delivery, at time.Time) error {
+	changes := make([]Change, len(was))
+	for i, d := range was {
+		d.Status, d.Reason, d.Due, d.Updated = Canceled, ReasonErased, at, at
+		changes[i].Delivery = d
+	}
+	stale, err := r.update(ctx, was, changes)
+	if err == nil && stale > 0 {
+		err = errStale
+	}
+	return err
+}
+
+var errStale = fmt.Errorf("hooks: deliveries of an event that is erased: %w", ErrConflict)

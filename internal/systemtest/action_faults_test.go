@@ -23,29 +23,34 @@ type chore struct {
 // chores are all kinds of actions. Those that send do so to the endpoint "crm".
 var chores = []chore{
 	{
-		"replay", hooks.Action{Kind: hooks.ActionReplay, Query: hooks.Query{Statuses: []hooks.Status{hooks.Failed}}},
+		"replay",
+		hooks.Action{Kind: hooks.ActionReplay, Query: hooks.Query{Statuses: []hooks.Status{hooks.Failed}}},
 		(*yard).fail,
 		func(d hooks.Delivery, _ hooks.Event) bool { return d.Run == 2 && d.Status == hooks.Succeeded },
 	},
 	{
-		"replay of what waits", hooks.Action{Kind: hooks.ActionReplay, Query: hooks.Query{Subscriber: "crm"}},
+		"replay of what waits",
+		hooks.Action{Kind: hooks.ActionReplay, Query: hooks.Query{Subscriber: "crm"}},
 		(*yard).schedule,
 		func(d hooks.Delivery, _ hooks.Event) bool {
 			return d.Run == 1 && d.Status == hooks.Succeeded && d.Attempts == 1
 		},
 	},
 	{
-		"cancel", hooks.Action{Kind: hooks.ActionCancel, Query: hooks.Query{Subscriber: "crm"}},
+		"cancel",
+		hooks.Action{Kind: hooks.ActionCancel, Query: hooks.Query{Subscriber: "crm"}},
 		(*yard).schedule,
 		func(d hooks.Delivery, _ hooks.Event) bool { return d.Status == hooks.Canceled && d.Reason == "" },
 	},
 	{
-		"backfill", hooks.Action{Kind: hooks.ActionBackfill, Query: queryFor(hooks.ActionBackfill)},
+		"backfill",
+		hooks.Action{Kind: hooks.ActionBackfill, Query: queryFor(hooks.ActionBackfill)},
 		(*yard).publishUnheard,
 		func(d hooks.Delivery, _ hooks.Event) bool { return d.Status == hooks.Succeeded && d.Attempts == 1 },
 	},
 	{
-		"erase", hooks.Action{Kind: hooks.ActionErase, Query: hooks.Query{Tenant: "acme"}},
+		"erase",
+		hooks.Action{Kind: hooks.ActionErase, Query: hooks.Query{Tenant: "acme"}},
 		(*yard).schedule,
 		func(d hooks.Delivery, ev hooks.Event) bool {
 			return d.Status == hooks.Canceled && d.Reason == hooks.ReasonErased && !ev.Erased.IsZero()
