@@ -113,6 +113,46 @@ func ExampleHooks_Tenant() {
 	// hooks: endpoint "crm": hooks: not found
 }
 
+// A customer leaves: their endpoints are deleted one by one, and a bulk action erases what
+// their events said. Run carries it out, here or in another process, and after a restart too.
+func ExampleHooks_StartAction() {
+	h, _ := hooks.New(hooks.Config{Store: memory.New()})
+	h.Register(InvoicePaid)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	h.PutEndpoint(ctx, hooks.Endpoint{ID: "crm", Tenant: "acme", URL: "https://crm.example.com/in", Events: []string{"**"}})
+	ev := InvoicePaid.New(Invoice{ID: "in_1", Amount: 4200})
+	ev.ID, ev.Tenant = "evt_1", "acme"
+	h.Publish(ctx, ev)
+
+	for e, err := range hooks.All(ctx, h.Endpoints, hooks.Query{Tenant: "acme"}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("delete", e.ID, h.DeleteEndpoint(ctx, e.ID))
+	}
+	erase := hooks.Action{Kind: hooks.ActionErase, Query: hooks.Query{Tenant: "acme"}, By: "kim"}
+	a, err := h.StartAction(ctx, erase)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("erase", a.Total, "events")
+
+	go h.Run(ctx)
+	for a.Finished.IsZero() {
+		<-time.After(10 * time.Millisecond)
+		if a, err = h.Action(ctx, a.ID); err != nil {
+			log.Fatal(err)
+		}
+	}
+	gone, err := h.Event(ctx, "evt_1")
+	fmt.Printf("%d done; evt_1 says %s, %v\n", a.Done, gone.Data, err)
+	// Output:
+	// delete crm <nil>
+	// erase 1 events
+	// 1 done; evt_1 says null, <nil>
+}
+
 // A pattern that matches nothing is refused: a typo must not swallow events.
 func ExampleHooks_PutEndpoint() {
 	h, _ := hooks.New(hooks.Config{Store: memory.New()})

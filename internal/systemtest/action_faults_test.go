@@ -3,6 +3,7 @@ package systemtest_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,6 +124,85 @@ func failOnce(t *testing.T, c chore, p plan) {
 	store.follow(nil)
 	y.run(time.Minute) // what the end of the first run has left
 	y.wantDone(c, a.ID, rows)
+}
+
+// A process that has replayed what waited, and ends before it could count that, is followed
+// by another one. By then the deliveries have had an attempt. They count as done, and one
+// that had an attempt just before the action changed it counts as skipped.
+func TestAStepIsCountedByWhoeverGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := memory.New()
+		store := newFlaky(inner, nil)
+		y := newYard(t, store)
+		y.respond(500)
+		rows := y.publish("acme", 5)
+		y.run(time.Second) // one failed attempt each
+		y.respond(500)
+		a := y.start(hooks.Action{Kind: hooks.ActionReplay, Query: hooks.Query{Subscriber: "crm"}})
+		puts, between := 0, 0
+		store.follow(func(method string) fate {
+			if method == "Put" {
+				puts++
+			}
+			if method == "Update" && between == 0 {
+				between = attemptOnce(t, inner)
+			}
+			if puts < 3 || method != "Put" {
+				return sound // it becomes the owner, and plans the step
+			}
+			return failsBefore
+		})
+		y.run(10 * time.Second)
+		store.follow(nil)
+		y.wantAction(a.ID, 5, 0, 0, false)
+		for _, row := range rows {
+			if d := kit.Delivery(t, y.h, row, "crm"); d.Attempts != 2 {
+				t.Fatalf("%v has %d attempts; want 2", d.DeliveryID, d.Attempts)
+			}
+		}
+		y.run(10 * time.Second)
+		y.wantAction(a.ID, 5, 4, 1, true)
+	})
+}
+
+// attemptOnce makes a failed attempt at the first delivery to "crm", as another process does,
+// and returns 1.
+func attemptOnce(t *testing.T, s hooks.Store) int {
+	now := time.Now().UTC()
+	lane := hooks.ClaimLane{Subscriber: "crm", Max: 1, Before: now.Add(2 * time.Hour), LeaseUntil: now.Add(time.Hour)}
+	entries, err := s.Claim(t.Context(), now, []hooks.ClaimLane{lane})
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("Claim = %v, %v; want one", entries, err)
+	}
+	d := entries[0].Deliveries[0]
+	attempt := hooks.Attempt{Run: d.Run, Number: 2, Token: d.Token, Start: now, Error: "status", Code: 500}
+	d.Status, d.Reason, d.Due, d.Updated, d.Attempts = hooks.Failed, hooks.ReasonExhausted, now, now.Add(time.Microsecond), 2
+	if stale, err := s.Update(t.Context(), now, []hooks.Change{{Delivery: d, Attempt: &attempt}}); err != nil || len(stale) > 0 {
+		t.Fatalf("Update = %v, %v; want it written", stale, err)
+	}
+	return 1
+}
+
+// A delivery whose event was erased is canceled when a dispatcher meets it, however it came
+// to be due.
+func TestDeliveriesOfErasedEventsAreNotSent(t *testing.T) {
+	inYards(t, func(y *yard) {
+		ids := y.publish("acme", 2)
+		if n, err := y.store.Prune(y.t.Context(), hooks.Cutoffs{Erase: ids[:1], Now: time.Now().UTC()}); n != 1 || err != nil {
+			y.t.Fatalf("Prune(Erase) = %d, %v; want 1", n, err)
+		}
+		e, err := y.h.ExplainDelivery(y.t.Context(), hooks.DeliveryID{Event: ids[0], Subscriber: "crm"})
+		if err != nil || e.Code != "erased" || !strings.Contains(e.Text, "cancels it") {
+			y.t.Errorf("ExplainDelivery = %+v, %v; want that it was erased", e, err)
+		}
+		y.run(time.Minute)
+		if sent, _ := y.received(); !slices.Equal(sent, ids[1:]) {
+			y.t.Errorf("sent %v; want %v", sent, ids[1:])
+		}
+		if d := kit.Delivery(y.t, y.h, ids[0], "crm"); d.Status != hooks.Canceled || d.Reason != hooks.ReasonErased {
+			y.t.Errorf("%v is %v %s; want canceled, erased", d.DeliveryID, d.Status, d.Reason)
+		}
+	})
 }
 
 // Half of all calls fail, and the process ends and begins again and again.

@@ -14,6 +14,9 @@
 //	explain, explain_event,
 //	request, sendtest, trace   and can ask where a delivery stands, and try
 //	health, health_state       endpoints that are disabled, and their hold
+//	action, action_manage,
+//	action_faults, …_crash,
+//	action_scale, …_tenant     bulk actions
 //	tenant, tenant_pages,
 //	query, recreate            what belongs to whom, in lists, and when an id is used again
 //	later_form                 records that a later version has written
