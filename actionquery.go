@@ -190,19 +190,18 @@ type actionRow struct {
 	event    *Event // without Data
 }
 
-// actionRows returns rows of an action, oldest first, from a cursor on: those of one page
-// with at most limit rows. next is the cursor of those that follow; it is empty at the end.
+// actionRows returns rows of an action, oldest first, from a cursor on: those among the next
+// limit ones that the query selects. next is the cursor of those that follow; it is empty if
+// none do.
 func (h *Hooks) actionRows(
 	ctx context.Context, store Store, rec *actionRecord, cursor string, limit int,
 ) (rows []actionRow, next string, err error) {
 	q := rec.Ask
-	q.Cursor, q.Limit = cursor, limit
+	q.Cursor, q.Limit = cursor, limit+1 // with one more, the last page is known to be the last
 	if rec.Kind.ofEvents() {
 		page, next, err := store.Events(ctx, q)
+		page, next = cutPage(page, next, limit, rec.Until, func(ev Event) int64 { return ev.Seq })
 		for _, ev := range page {
-			if ev.Seq > rec.Until {
-				return rows, "", err
-			}
 			if ev = ev.withoutData(); rec.hasEvent(ev) {
 				rows = append(rows, actionRow{Event: ev.ID, event: &ev})
 			}
@@ -210,10 +209,8 @@ func (h *Hooks) actionRows(
 		return rows, next, err
 	}
 	page, next, err := store.Deliveries(ctx, q)
+	page, next = cutPage(page, next, limit, rec.Until, func(d Delivery) int64 { return d.Seq })
 	for _, d := range page {
-		if d.Seq > rec.Until {
-			return rows, "", err
-		}
 		if rec.hasDelivery(h, d) {
 			rows = append(rows, actionRow{Event: d.Event, Subscriber: d.Subscriber, Token: d.Token, Run: d.Run, delivery: &d})
 		}
@@ -228,6 +225,20 @@ func (ev Event) withoutData() Event {
 		ev.Data = nil
 	}
 	return ev
+}
+
+// cutPage returns at most limit rows of a page, and of these those with a Seq of at most until;
+// and the cursor of the rows of the action that follow.
+func cutPage[T any](page []T, next string, limit int, until int64, seq func(T) int64) ([]T, string) {
+	for i, row := range page {
+		switch {
+		case seq(row) > until:
+			return page[:i], ""
+		case i == limit:
+			return page[:i], Cursor(seq(page[i-1]))
+		}
+	}
+	return page, next
 }
 
 // hasDelivery reports whether a delivery is part of the action, if its query selects it. A

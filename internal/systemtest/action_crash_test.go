@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -104,9 +105,13 @@ func TestActionsSurviveKills(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer kit.Start(t, y.h)()
-			if err := y.h.Flush(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			y.await("what was replayed to be sent", func() bool {
+				q := hooks.Query{Statuses: []hooks.Status{hooks.Pending, hooks.Sending}}
+				page, _, err := y.h.Deliveries(t.Context(), q)
+				return err == nil && !slices.ContainsFunc(page, func(d hooks.Delivery) bool {
+					return d.Due.Before(time.Now().Add(time.Hour))
+				})
+			})
 			y.wantDone(c, "act_1", rows)
 		})
 	}

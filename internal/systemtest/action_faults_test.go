@@ -232,35 +232,3 @@ func TestActionsThroughMuchTrouble(t *testing.T) {
 		})
 	}
 }
-
-// Four actions are carried out at once, those that started first first.
-func TestActionsTakeTurns(t *testing.T) {
-	inYards(t, func(y *yard) {
-		y.schedule(1)
-		var ids []string
-		for range 6 {
-			ids = append(ids, y.start(hooks.Action{
-				Kind: hooks.ActionReplay, Query: hooks.Query{Subscriber: "crm"}, Rate: hooks.Rate{N: 1, Per: time.Minute},
-			}).ID)
-			time.Sleep(time.Second)
-		}
-		if err := y.h.DisableEndpoint(y.t.Context(), "crm", "", time.Time{}); err != nil {
-			y.t.Fatal(err)
-		}
-		y.run(time.Hour)
-		var finished []string
-		page, _, err := y.process().Actions(y.t.Context(), hooks.Query{})
-		if err != nil {
-			y.t.Fatal(err)
-		}
-		for _, a := range page {
-			if !a.Finished.IsZero() {
-				finished = append(finished, a.ID)
-			}
-		}
-		slices.Reverse(finished)
-		if !slices.Equal(finished, ids) {
-			y.t.Errorf("finished %v; want all of %v", finished, ids)
-		}
-	})
-}

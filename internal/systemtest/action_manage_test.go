@@ -322,3 +322,77 @@ func TestAnActionToADeletedEndpoint(t *testing.T) {
 		}
 	})
 }
+
+// Four actions are carried out at once in a process, those that started first first.
+func TestActionsTakeTurns(t *testing.T) {
+	inYards(t, func(y *yard) {
+		kit.Put(y.t, y.h, hooks.Endpoint{ID: "erp", Tenant: "acme", URL: kit.AnyURL})
+		var ids []string
+		for _, event := range y.schedule(6) { // to two endpoints each
+			a := hooks.Action{Kind: hooks.ActionCancel, Query: hooks.Query{Event: event}, Rate: hooks.Rate{N: 1, Per: time.Minute}}
+			ids = append(ids, y.start(a).ID)
+			time.Sleep(time.Second)
+		}
+		want := func(done ...int) {
+			y.t.Helper()
+			for i, id := range ids {
+				if a, err := y.h.Action(y.t.Context(), id); err != nil || a.Done != done[i] {
+					y.t.Errorf("of action %d, %d rows are done, %v; want %d", i, a.Done, err, done[i])
+				}
+			}
+		}
+		defer kit.StartInBubble(y.t, y.h)()
+		time.Sleep(30 * time.Second)
+		want(1, 1, 1, 1, 0, 0)
+		time.Sleep(time.Minute)
+		want(2, 2, 2, 2, 1, 1)
+		time.Sleep(time.Minute)
+		want(2, 2, 2, 2, 2, 2)
+	})
+}
+
+// What somebody has decided about since the start, or an attempt has changed, is skipped.
+func TestRowsThatOthersHaveChangedAreSkipped(t *testing.T) {
+	inYards(t, func(y *yard) {
+		ids := y.schedule(4)
+		a := y.start(hooks.Action{Kind: hooks.ActionCancel, Query: hooks.Query{Subscriber: "crm"}, Rate: hooks.Rate{N: 1, Per: time.Second}})
+		time.Sleep(time.Second)
+		y.respond(500)
+		if _, err := y.h.Replay(y.t.Context(), hooks.DeliveryID{Event: ids[3], Subscriber: "crm"}); err != nil {
+			y.t.Fatal(err)
+		}
+		y.run(time.Minute) // it is tried, fails, and waits for its retry
+		y.wantAction(a.ID, 4, 3, 1, true)
+		if d := kit.Delivery(y.t, y.h, ids[3], "crm"); d.Status != hooks.Retrying {
+			y.t.Errorf("%v is %v; want it retrying", d.DeliveryID, d.Status)
+		}
+	})
+}
+
+// Of two processes on one store, one carries out an action. When its Run ends, the other one
+// goes on at once, at the same rate. Until then it leaves the action alone.
+func TestAnActionIsHandedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, kit.NewClockedStore(t, 0))
+		ids := y.fail(9)
+		a := y.start(hooks.Action{Kind: hooks.ActionReplay, Query: queryFor(hooks.ActionReplay), Rate: hooks.Rate{N: 2, Per: time.Second}})
+		y.respond(200)
+		stop := kit.StartInBubble(t, y.process())
+		time.Sleep(100 * time.Millisecond)
+		kit.StartInBubble(t, y.process())
+		time.Sleep(1500 * time.Millisecond)
+		y.wantAction(a.ID, 9, 4, 0, false)
+		stop()
+		time.Sleep(3500 * time.Millisecond)
+		y.wantAction(a.ID, 9, 9, 0, true)
+		sent, at := y.received()
+		if !slices.Equal(sorted(sent), sorted(ids)) {
+			t.Errorf("sent %v; want each of %v once", sent, ids)
+		}
+		for i := range at[2:] {
+			if at[i+2]-at[i] < 700*time.Millisecond {
+				t.Errorf("requests came at %v; want two a second", at)
+			}
+		}
+	})
+}
