@@ -91,6 +91,58 @@ func replay(ctx context.Context, h *hooks.Hooks, log *log.Logger) error {
 	return err
 }
 
+func replayMany(ctx context.Context, h *hooks.Hooks, log *log.Logger) error {
+	outage := time.Now().Add(-time.Hour)
+	failed := hooks.Query{Subscriber: "crm", Statuses: []hooks.Status{hooks.Failed}, From: outage}
+	plan, err := h.StartAction(ctx, hooks.Action{Kind: hooks.ActionReplay, Query: failed, DryRun: true})
+	if err != nil {
+		return err
+	}
+	log.Println("this replays", plan.Total)
+	_, err = h.StartAction(ctx, hooks.Action{
+		ID: "crm-is-back", Kind: hooks.ActionReplay, Query: failed, By: "kim",
+		Rate: hooks.Rate{N: 50, Per: time.Second},
+	})
+	return err
+}
+
+func readAction(ctx context.Context, h *hooks.Hooks, log *log.Logger) error {
+	a, err := h.Action(ctx, "crm-is-back")
+	if err != nil {
+		return err
+	}
+	log.Println(a.Done, "done,", a.Skipped, "skipped, of", a.Total, "finished", a.Finished, a.Error)
+	return nil
+}
+
+func backfill(ctx context.Context, h *hooks.Hooks, _ *log.Logger) error {
+	_, err := h.StartAction(ctx, hooks.Action{
+		Kind: hooks.ActionBackfill, By: "kim",
+		Query: hooks.Query{Subscriber: "crm", From: time.Now().AddDate(0, 0, -7)},
+	})
+	return err
+}
+
+func offboard(ctx context.Context, h *hooks.Hooks, _ *log.Logger) error {
+	for e, err := range hooks.All(ctx, h.Endpoints, hooks.Query{Tenant: "acme"}) {
+		if err != nil {
+			return err
+		}
+		if err := h.DeleteEndpoint(ctx, e.ID); err != nil {
+			return err
+		}
+	}
+	_, err := h.StartAction(ctx, hooks.Action{Kind: hooks.ActionErase, Query: hooks.Query{Tenant: "acme"}, By: "kim"})
+	return err
+}
+
+func subscribePager(h *hooks.Hooks, page func(text string) error) error {
+	err := h.Subscribe(hooks.DeliveryFailed.Handler("pager", func(_ context.Context, _ hooks.Event, n hooks.DeliveryNotice) error {
+		return page(n.Delivery.DeliveryID.String() + " failed: " + string(n.Delivery.Reason))
+	}))
+	return err
+}
+
 func readNumbers(ctx context.Context, h *hooks.Hooks, log *log.Logger) error {
 	lastHour := hooks.Query{From: time.Now().Add(-time.Hour)}
 	minutes, err := h.Activity(ctx, lastHour)
@@ -157,6 +209,61 @@ func TestOperatingGuide(t *testing.T) {
 		var out bytes.Buffer
 		if err := readNumbers(t.Context(), h, log.New(&out, "", 0)); err != nil || !strings.Contains(out.String(), " 0 4 [4 ") {
 			t.Errorf("Activity logged %q, %v; want four failures", out.String(), err)
+		}
+	})
+}
+
+// The guide's way from an outage over a customer who leaves: failed deliveries are told of and
+// sent again, an endpoint gets the past, and in the end nothing of the data is there.
+func TestOperatingGuideOnManyRows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		status := 410
+		web := kit.Exchange(func(*http.Request) (*http.Response, error) { return kit.Answer(status, nil, "thanks"), nil })
+		h := kit.New(t, hooks.Config{Logger: kit.Silent, Transport: web})
+		paged := make(chan string, 100)
+		if err := subscribePager(h, func(text string) error { paged <- text; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		kit.StartInBubble(t, h)
+		step := func(do duty, want string) {
+			t.Helper()
+			var out bytes.Buffer
+			if err := do(t.Context(), h, log.New(&out, "", 0)); err != nil || !strings.Contains(out.String(), want) {
+				t.Errorf("logged %q, %v; want %q", out.String(), err, want)
+			}
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+		}
+		publish := func(id string) {
+			ev := kit.InvoicePaid.New(kit.Invoice{})
+			ev.ID, ev.Tenant = id, "acme"
+			kit.Publish(t, h, ev)
+			synctest.Wait()
+		}
+		publish("evt_0") // before there is an endpoint
+		kit.Put(t, h, hooks.Endpoint{ID: "crm", Tenant: "acme", URL: kit.AnyURL})
+		publish("evt_1")
+		publish("evt_2")
+		if got := <-paged; got != "evt_1.crm failed: rejected" {
+			t.Errorf("the pager was told %q", got)
+		}
+		status = 200
+		step(replayMany, "this replays 2")
+		step(readAction, "2 done, 0 skipped, of 2")
+		step(backfill, "")
+		for _, id := range []string{"evt_0", "evt_1", "evt_2"} {
+			if d := kit.Delivery(t, h, id, "crm"); d.Status != hooks.Succeeded {
+				t.Errorf("%s is %v; want succeeded", id, d.Status)
+			}
+		}
+		step(offboard, "")
+		for _, ev := range kit.Events(t, h) {
+			if ev.Tenant == "acme" && (ev.Erased.IsZero() || string(ev.Data) != "null") {
+				t.Errorf("%s of acme holds %s; want it erased", ev.ID, ev.Data)
+			}
+		}
+		if list, _, err := h.Endpoints(t.Context(), hooks.Query{}); err != nil || len(list) != 0 {
+			t.Errorf("Endpoints = %v, %v; want none", list, err)
 		}
 	})
 }
