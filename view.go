@@ -10,7 +10,8 @@ import (
 //
 //   - the endpoints of this tenant,
 //   - its events, if their type is registered here and not private,
-//   - deliveries of such events to endpoints, never to handlers, and their attempts.
+//   - deliveries of such events to endpoints, never to handlers, and their attempts,
+//   - the bulk actions that were started through it.
 //
 // An id of anything else is [ErrNotFound], in the same words as an id that does not exist.
 // Pages are as full as those of a list in which nothing is hidden. (But after reading 100

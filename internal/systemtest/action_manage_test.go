@@ -396,3 +396,32 @@ func TestAnActionIsHandedOver(t *testing.T) {
 		}
 	})
 }
+
+// A notice about a handler's delivery is for handlers only, and so it stays in a backfill.
+func TestABackfillKeepsNoticesFromEndpoints(t *testing.T) {
+	inYards(t, func(y *yard) {
+		pager, called := kit.Counting("pager")
+		pager.Events = []string{"hooks.**"}
+		bad := hooks.Handler{Name: "bad", Events: []string{"invoice.*"}, Func: func(context.Context, hooks.Event) error {
+			return hooks.Permanent(errors.New("no"))
+		}}
+		for _, s := range []hooks.Handler{pager, bad} {
+			if err := y.h.Subscribe(s); err != nil {
+				y.t.Fatal(err)
+			}
+		}
+		defer kit.StartInBubble(y.t, y.h)()
+		kit.Publish(y.t, y.h, kit.InvoicePaid.New(kit.Invoice{}))
+		time.Sleep(time.Minute)
+		if n := len(called.All()); n != 1 {
+			y.t.Fatalf("%d notices; want 1", n)
+		}
+		kit.Put(y.t, y.h, hooks.Endpoint{ID: "ops", URL: kit.AnyURL, Events: []string{"hooks.**"}})
+		a := y.start(hooks.Action{Kind: hooks.ActionBackfill, Query: hooks.Query{Subscriber: "ops", From: y.began}})
+		time.Sleep(time.Minute)
+		y.wantAction(a.ID, 1, 0, 1, true)
+		if sent, _ := y.received(); len(sent) > 0 {
+			y.t.Errorf("sent %v; want nothing", sent)
+		}
+	})
+}
