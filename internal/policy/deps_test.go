@@ -26,6 +26,7 @@ const module = "example.com/hooks"
 // internal/systemtest, and of whoever else can use it.
 var allowed = map[string][]string{
 	".":                   {"retry", "signer", "egress", "internal/lanes", "github.com/google/uuid"},
+	"admin":               {"hooks", "signer"},
 	"retry":               {"github.com/cenkalti/backoff/v4"},
 	"signer":              {},
 	"egress":              {},

@@ -1,0 +1,56 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// A call is one request and its answer.
+type call struct {
+	*handler
+	w      http.ResponseWriter
+	r      *http.Request
+	route  *route // nil: there is none
+	access Access
+	view   view
+	audit  AuditEntry // what the route's function knows of it; see [call.tellAudit]
+	err    error      // what went wrong
+	wrote  bool       // the answer has begun
+}
+
+// base returns the relative path from the request's address to the handler's root. Links
+// are made with it, because nobody here knows what a proxy has cut off the path.
+func (c *call) base() string {
+	depth := strings.Count(c.r.URL.Path, "/") - 1
+	if depth <= 0 {
+		return "./"
+	}
+	return strings.Repeat("../", depth)
+}
+
+// redirect answers a form that was sent: the browser gets another page by GET. to is a
+// path below the handler's root. The Location is relative, because http.Redirect would
+// make it absolute, without what was stripped.
+func (c *call) redirect(to string) error {
+	c.w.Header().Set("Location", c.base()+to)
+	c.w.WriteHeader(http.StatusSeeOther)
+	c.wrote = true
+	return nil
+}
+
+// json answers with a value.
+func (c *call) json(status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("Content-Type", "application/json")
+	c.w.WriteHeader(status)
+	c.wrote = true
+	_, _ = c.w.Write(append(body, '\n')) // the client may be gone; nothing can be done then
+	return nil
+}
+
+// may reports whether the user has a level; pages leave out what they may not do.
+func (c *call) may(l Level) bool { return c.access.Level >= l }

@@ -1,0 +1,206 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"example.com/hooks"
+)
+
+// A handler is what New returns.
+type handler struct {
+	hooks       *hooks.Hooks
+	cfg         Config
+	mux         *http.ServeMux // the routes, by their paths below the prefix
+	crossOrigin *http.CrossOriginProtection
+	assets      map[string]asset // by name
+	pages       pages
+}
+
+func newHandler(h *hooks.Hooks, c Config) (*handler, error) {
+	hd := &handler{hooks: h, cfg: c, mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(), assets: readAssets()}
+	hd.pages = parsePages(hd.assets)
+	allow := make(map[string][]string) // the methods of each path
+	for i := range routes {
+		rt := &routes[i]
+		hd.mux.HandleFunc(rt.method+" /"+rt.path, func(w http.ResponseWriter, r *http.Request) { hd.serve(w, r, rt) })
+		allow[rt.path] = append(allow[rt.path], rt.method)
+	}
+	for p, methods := range allow {
+		hd.mux.HandleFunc("/"+p, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			hd.refuse(w, r, &problem{Status: http.StatusMethodNotAllowed, Detail: "This address takes " + strings.Join(methods, " and ") + "."})
+		})
+	}
+	hd.mux.HandleFunc("GET /assets/{name}", hd.serveAsset)
+	hd.mux.HandleFunc("/", hd.notFound)
+	return hd, nil
+}
+
+// contentPolicy lets a page load the handler's own style sheet and script, show the icon
+// that is in the page itself, send forms to the handler, and nothing else.
+const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; " +
+	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	head := w.Header()
+	head.Set("Content-Security-Policy", contentPolicy)
+	head.Set("X-Content-Type-Options", "nosniff")
+	head.Set("X-Frame-Options", "DENY")
+	// Not "no-referrer": with that, browsers send "Origin: null" with the handler's own
+	// forms, and over plain HTTP, where they do not send Sec-Fetch-Site, these would be
+	// refused as those of another site.
+	head.Set("Referrer-Policy", "same-origin")
+	head.Set("Cross-Origin-Resource-Policy", "same-origin")
+	head.Set("Cache-Control", "no-store")
+	rest, mounted := h.below(r.URL.Path)
+	if !mounted {
+		h.redirectToRoot(w, r)
+		return
+	}
+	r2 := r.Clone(r.Context())
+	r2.URL.Path, r2.URL.RawPath = rest, ""
+	if rest != "/" && path.Clean(rest) != rest { // ServeMux would redirect without the prefix
+		h.notFound(w, r2)
+		return
+	}
+	h.mux.ServeHTTP(w, r2)
+}
+
+// below returns the path of a request below the prefix. A path that does not begin with
+// the prefix is one that the application has stripped. mounted is false for the prefix
+// itself without the slash that relative links need.
+func (h *handler) below(p string) (rest string, mounted bool) {
+	if p == "" || p == h.cfg.Prefix && p != "" {
+		return "", false
+	}
+	if rest, ok := strings.CutPrefix(p, h.cfg.Prefix+"/"); ok {
+		return "/" + rest, true
+	}
+	return p, true
+}
+
+// redirectToRoot adds the slash to the path at which the handler is mounted. The Location
+// is relative, because only the browser knows the whole path.
+func (h *handler) redirectToRoot(w http.ResponseWriter, r *http.Request) {
+	asked, _, _ := strings.Cut(r.RequestURI, "?")
+	last := path.Base(asked)
+	if last == "/" || last == "." || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h.notFound(w, r)
+		return
+	}
+	w.Header().Set("Location", last+"/")
+	w.WriteHeader(http.StatusTemporaryRedirect)
+}
+
+// notFound answers a path that there is no route for. Most often that is a mistake in how
+// the handler is mounted, so it says how it is.
+func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
+	mounted := "at the root, because admin.Config.Prefix is empty"
+	if h.cfg.Prefix != "" {
+		mounted = "at " + h.cfg.Prefix + ", as admin.Config.Prefix says"
+	}
+	h.refuse(w, r, &problem{
+		Status: http.StatusNotFound,
+		Detail: "There is nothing at " + r.URL.Path + ". This handler believes that it is mounted " + mounted +
+			". If the address is right, mend the Prefix.",
+	})
+}
+
+// serve answers a request that has a route: it asks who sent it, whether they may, and
+// tells the audit of what was changed.
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, rt *route) {
+	c := &call{handler: h, w: w, r: r, route: rt}
+	c.access, c.err = h.authorize(r, rt)
+	c.view = h.sees(c.access)
+	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
+	if c.err == nil && rt.changes() {
+		if err := h.crossOrigin.Check(r); err != nil {
+			c.err = &problem{Status: http.StatusForbidden, Detail: "A page of another site sent this request, so that it was refused."}
+		}
+	}
+	if c.err == nil {
+		c.err = rt.serve(c)
+	}
+	if rt.changes() && rt.action != "" {
+		c.tellAudit()
+	}
+	if c.err != nil {
+		h.answerError(c)
+	}
+}
+
+// mostBody bounds the body of a request.
+const mostBody = 1 << 20
+
+// authorize returns what a request may see and do, or why it may not.
+func (h *handler) authorize(r *http.Request, rt *route) (Access, error) {
+	a, err := h.cfg.Authorize(r)
+	switch {
+	case err != nil:
+		h.cfg.Logger.InfoContext(r.Context(), "hooks admin: a request is not authorized", "path", r.URL.Path, "error", err)
+		return Access{}, errNoAccess
+	case a.Level <= None || a.Level > Secrets || !a.AllTenants && a.Tenant == "":
+		return Access{}, errNoAccess
+	case rt.operator && !a.AllTenants:
+		return a, &problem{Status: http.StatusNotFound, Detail: "There is nothing here."}
+	case a.Level < rt.level:
+		return a, &problem{
+			Status: http.StatusForbidden,
+			Detail: "This needs the level " + rt.level.String() + ", and yours is " + a.Level.String() + ".",
+		}
+	}
+	if a.AllTenants {
+		a.Tenant = ""
+	}
+	return a, nil
+}
+
+var errNoAccess = &problem{
+	Status: http.StatusForbidden,
+	Detail: "You may not see this. If you should, ask who runs the application.",
+}
+
+// tellAudit tells the application of a change that was made or refused.
+func (c *call) tellAudit() {
+	e := c.audit
+	e.Time, e.User, e.Tenant, e.Action = time.Now().UTC(), c.access.User, c.access.Tenant, c.route.action
+	if e.Target == "" {
+		e.Target = c.r.PathValue("id")
+	}
+	if c.err != nil {
+		e.Refused = c.err.Error()
+	}
+	c.cfg.Audit(c.r.Context(), e)
+}
+
+// answerError answers with what went wrong: as a problem, or as a page.
+func (h *handler) answerError(c *call) {
+	p := asProblem(c.err, c.access.AllTenants)
+	if p.Status >= http.StatusInternalServerError && !errors.Is(c.err, c.r.Context().Err()) {
+		h.cfg.Logger.ErrorContext(c.r.Context(), "hooks admin: a request failed", "path", c.r.URL.Path, "error", c.err)
+	}
+	if c.wrote {
+		return
+	}
+	if isAPI(c.r) {
+		p.write(c.w)
+		return
+	}
+	c.errorPage(p)
+}
+
+// refuse answers a request that has no route.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, p *problem) {
+	if isAPI(r) {
+		p.write(w)
+		return
+	}
+	(&call{handler: h, w: w, r: r}).errorPage(p)
+}
+
+func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
