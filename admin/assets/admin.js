@@ -14,8 +14,8 @@ let timer = 0;
 // busy says why an update would disturb what somebody is doing; empty: it would not.
 function busy() {
 	const focus = document.activeElement;
-	if (document.querySelector("[data-live] input:checked")) return "while rows are ticked";
-	if (focus && focus.matches("input, select, textarea")) return "while you type";
+	if (document.querySelector("tbody input:checked")) return "while rows are ticked";
+	if (focus && focus.matches("input:not([type=checkbox]), select, textarea")) return "while you type";
 	if (!getSelection().isCollapsed) return "while text is selected";
 	if (document.querySelector("dialog[open]")) return "while you read this";
 	return "";
