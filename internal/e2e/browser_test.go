@@ -108,6 +108,7 @@ func open(t testing.TB, l look) *tab {
 	ctx, cancel := chromedp.NewContext(parent)
 	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
 	tb := &tab{t: t, ctx: ctx}
+	check(t, chromedp.Do(ctx, chromedp.Navigate("about:blank"))) // with ctx itself: the tab ends with this context
 	scheme := "light"
 	if l.dark {
 		scheme = "dark"
@@ -197,19 +198,27 @@ func (tb *tab) text() string {
 	return eval[string](tb, "document.body.innerText")
 }
 
-// sees fails the test unless the page has the words within five seconds.
+// sees fails the test unless the page has all words within five seconds. A page may be
+// replaced meanwhile, so an error of the browser counts as not yet.
 func (tb *tab) sees(words ...string) {
 	tb.t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
 	for _, w := range words {
-		found := eval[bool](tb, fmt.Sprintf(`(async () => {
-			for (let i = 0; i < 100; i++) {
-				if (document.body && document.body.innerText.replace(/\s+/g, " ").includes(%q)) return true;
-				await new Promise((done) => setTimeout(done, 50));
+		for !strings.Contains(tb.wordsNow(), w) {
+			if time.Now().After(deadline) {
+				tb.t.Fatalf("the page does not say %q; it says:\n%s", w, tb.text())
 			}
-			return false;
-		})()`, w))
-		if !found {
-			tb.t.Fatalf("the page does not say %q; it says:\n%s", w, tb.text())
+			time.Sleep(20 * time.Millisecond)
 		}
 	}
+}
+
+// wordsNow returns the words that a person sees, with one space between them, or nothing
+// if the page is being replaced.
+func (tb *tab) wordsNow() string {
+	text, err := chromedp.Run(tb.ctx, chromedp.Evaluate[string]("document.body.innerText"))
+	if err != nil {
+		return ""
+	}
+	return strings.Join(strings.Fields(text), " ")
 }
