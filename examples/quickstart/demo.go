@@ -115,7 +115,11 @@ func (d *demo) open(ctx context.Context, store hooks.Store) (err error) {
 		return err
 	}
 	d.timeline.resume(d.resumed)
-	d.shop, err = serve(shop{d.hooks}.routes())
+	routes, err := shop{d.hooks}.routes()
+	if err != nil {
+		return err
+	}
+	d.shop, err = serve(routes)
 	return err
 }
 

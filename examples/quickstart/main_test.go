@@ -203,7 +203,10 @@ func TestShopAnswers(t *testing.T) {
 	if err := h.Register(OrderPlaced); err != nil {
 		t.Fatal(err)
 	}
-	routes := shop{h}.routes()
+	routes, err := shop{h}.routes()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name, body string
 		code       int

@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"example.com/hooks"
+	"example.com/hooks/admin"
 )
 
 // An Order is what a customer sends, and the data of its event.
@@ -19,15 +20,27 @@ type Order struct {
 }
 
 // OrderPlaced is the event of this shop.
-var OrderPlaced = hooks.EventType[Order]{Name: "order.placed"}
+var OrderPlaced = hooks.EventType[Order]{
+	Name:        "order.placed",
+	Description: "A customer has placed an order.",
+	Example:     Order{ID: "ABCDEFGH", Item: "Darjeeling", Cents: 890},
+}
 
 // A shop takes orders over HTTP and announces them.
 type shop struct{ hooks *hooks.Hooks }
 
-func (s shop) routes() http.Handler {
+func (s shop) routes() (http.Handler, error) {
+	pages, err := admin.New(s.hooks, admin.Config{
+		Prefix:    "/admin",
+		Authorize: admin.Unprotected, // for development only: a real shop asks its sessions
+	})
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /orders", s.placeOrder)
-	return mux
+	mux.Handle("/admin/", pages)
+	return mux, nil
 }
 
 // placeOrder answers 202 when the order's event is stored. A client that got

@@ -43,7 +43,8 @@ func (d *demo) tour(ctx context.Context) error {
 		return nil
 	}
 	d.timeline.showAll()
-	d.timeline.say("\nYour turn; Ctrl-C ends it:\n\n  curl -d '%s' %s/orders\n", order(0), d.shop.URL)
+	d.timeline.say("\nYour turn; Ctrl-C ends it:\n\n  curl -d '%s' %s/orders\n\nand look at the admin pages:\n\n  %s/admin/\n",
+		order(0), d.shop.URL, d.shop.URL)
 	<-ctx.Done()
 	return d.stopped(ctx, nil)
 }
@@ -63,7 +64,8 @@ func (d *demo) stopped(ctx context.Context, err error) error {
 
 func (d *demo) introduce() {
 	d.timeline.say("A shop takes orders at %s/orders\nand keeps its events in %s. Process %d can be killed at any time.\n"+
-		"What hooks tells an operator is in %s.log.", d.shop.URL, d.db, os.Getpid(), d.db)
+		"What hooks tells an operator is in %s.log, and on its admin pages:\n\n  %s/admin/\n",
+		d.shop.URL, d.db, os.Getpid(), d.db, d.shop.URL)
 	d.timeline.say("Each order goes to a function, mailer, and to three receivers: warehouse answers\n" +
 		"503 twice before it takes an order, crm refuses one order for good, and bank is\n" +
 		"sent a forgery, too.")

@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 	"store/sqlite":        {"hooks", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
 	"store/storetest":     {"hooks"},
 	"examples/embed":      {"hooks", "store/sqlite"},
-	"examples/quickstart": {"hooks", "egress", "keeper", "retry", "signer", "store/sqlite"},
+	"examples/quickstart": {"hooks", "admin", "egress", "keeper", "retry", "signer", "store/sqlite"},
 
 	"internal/systemtest/hostile": {},
 
@@ -51,6 +51,8 @@ var allowed = map[string][]string{
 	},
 	"store/postgres/internal/batch":  {pgx, pgx + "/pgconn", pgx + "/pgtype"},
 	"store/postgres/internal/bounds": {"hooks"},
+
+	"internal/e2e": {},
 
 	"examples/fleet":  {"hooks", "egress", "internal/pgserver", "keeper", "signer", "store/postgres", pgx, pgx + "/pgxpool"},
 	"examples/outbox": {"hooks", "internal/pgserver", "store/postgres", pgx, pgx + "/pgxpool", pgx + "/stdlib"},
