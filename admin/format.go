@@ -15,6 +15,7 @@ import (
 var pageFuncs = template.FuncMap{
 	"ago":      ago,
 	"in":       until,
+	"due":      due,
 	"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
 	"stamp":    stamp,
 	"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
@@ -75,6 +76,14 @@ func until(t, now time.Time) string {
 		return "in " + span(d)
 	}
 	return "now"
+}
+
+// due writes how far a time is from now, in the past or in the future.
+func due(t, now time.Time) string {
+	if t.After(now) {
+		return until(t, now)
+	}
+	return ago(t, now)
 }
 
 // span writes a duration in its two largest units, such as "4 min 10 s".

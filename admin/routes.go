@@ -30,5 +30,24 @@ var routes = []route{
 	{get, "{$}", View, "", false, (*call).overviewPage},
 	{get, "deliveries", View, "", false, (*call).deliveriesPage},
 
+	// Endpoints, event types, actions and the system.
+	{get, "endpoints", View, "", false, (*call).endpointsPage},
+	{get, "new-endpoint", Manage, "", false, (*call).newEndpointPage}, // "endpoints/new" may be an endpoint
+	{post, "new-endpoint", Manage, "endpoint.create", false, (*call).createEndpoint},
+	{get, "endpoints/{id}", View, "", false, (*call).endpointPage},
+	{get, "endpoints/{id}/edit", Manage, "", false, (*call).editEndpointPage},
+	{post, "endpoints/{id}/edit", Manage, "endpoint.change", false, (*call).changeEndpoint},
+	{get, "endpoints/{id}/disable", Manage, "", false, (*call).disablePage},
+	{post, "endpoints/{id}/disable", Manage, "endpoint.disable", false, (*call).disableEndpoint},
+	{post, "endpoints/{id}/enable", Manage, "endpoint.enable", false, (*call).enableEndpoint},
+	{get, "endpoints/{id}/delete", Manage, "", false, (*call).deleteEndpointPage},
+	{post, "endpoints/{id}/delete", Manage, "endpoint.delete", false, (*call).deleteEndpoint},
+	{get, "endpoints/{id}/rotate", View, "", false, (*call).backToEndpoint},
+	{post, "endpoints/{id}/rotate", Secrets, "endpoint.rotate", false, (*call).rotateSecret},
+	{get, "endpoints/{id}/test", View, "", false, (*call).backToEndpoint},
+	{post, "endpoints/{id}/test", Replay, "endpoint.test", false, (*call).sendTest},
+	{get, "endpoints/{id}/example", View, "", false, (*call).backToEndpoint},
+	{post, "endpoints/{id}/example", Replay, "", false, (*call).fillExample},
+
 	{get, "api/v1/deliveries", View, "", false, (*call).listDeliveries},
 }

@@ -1,0 +1,330 @@
+package admin
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"example.com/hooks"
+	"example.com/hooks/signer"
+)
+
+// An endpointForm is what the page shows that makes or changes an endpoint.
+type endpointForm struct {
+	form
+	ID       string // of the endpoint that is changed; empty: a new one
+	Types    []hooks.TypeInfo
+	Conflict bool   // somebody else has changed the endpoint meanwhile
+	Taken    string // the id of an endpoint that exists already
+}
+
+// endpointFields are the fields of the form, by the name of the field of [hooks.Endpoint].
+var endpointFields = []string{
+	"id", "tenant", "url", "events", "description", "header", "raw", "ordered",
+	"concurrency", "timeout", "hold", "retry", "scheme", "secret",
+}
+
+// New reports whether the form makes an endpoint.
+func (f endpointForm) New() bool { return f.ID == "" }
+
+func (c *call) formPage(f endpointForm) page {
+	f.Types = slices.DeleteFunc(slices.Clone(c.view.Types()), func(t hooks.TypeInfo) bool { return t.Private })
+	title := "Edit " + f.ID
+	if f.New() {
+		title = "New endpoint"
+	}
+	return page{Name: "endpoint_form", Nav: "Endpoints", Title: title, Data: f}
+}
+
+// endpointValues returns what the form shows of an endpoint. "***" stands for the values of
+// its headers; a line that keeps it keeps the value.
+func endpointValues(e hooks.Endpoint) url.Values {
+	v := url.Values{
+		"id": {e.ID}, "tenant": {e.Tenant}, "url": {e.URL}, "events": {strings.Join(e.Events, "\n")},
+		"description": {e.Description}, "scheme": {string(e.Scheme)}, "version": {strconv.FormatInt(e.Version, 10)},
+	}
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(e.Header)) {
+		lines = append(lines, name+": "+hiddenValue)
+	}
+	v.Set("header", strings.Join(lines, "\n"))
+	for name, is := range map[string]bool{"raw": e.Raw, "ordered": e.Ordered} {
+		if is {
+			v.Set(name, "on")
+		}
+	}
+	if e.Concurrency != 0 {
+		v.Set("concurrency", strconv.Itoa(e.Concurrency))
+	}
+	for name, d := range map[string]time.Duration{"timeout": e.Timeout, "hold": e.Hold} {
+		if d != 0 {
+			v.Set(name, writeSpan(d))
+		}
+	}
+	if e.Retry != nil {
+		v.Set("retry", writeWaits(e.Retry))
+	}
+	return v
+}
+
+const (
+	hiddenValue = "***"  // for a header's value
+	noRetry     = "none" // in the field of waits: one attempt only
+)
+
+func writeWaits(waits []time.Duration) string {
+	if len(waits) == 0 {
+		return noRetry
+	}
+	var list []string
+	for _, w := range waits {
+		list = append(list, writeSpan(w))
+	}
+	return strings.Join(list, ", ")
+}
+
+// read changes e to what the form says, and notes what cannot be read.
+func (f *endpointForm) read(e *hooks.Endpoint) {
+	e.URL = strings.TrimSpace(f.Value("url"))
+	e.Description = f.Value("description")
+	e.Events = strings.FieldsFunc(f.Value("events"), func(r rune) bool { return strings.ContainsRune(" \t\r\n,", r) })
+	e.Raw, e.Ordered = f.Is("raw", "on"), f.Is("ordered", "on")
+	e.Header = f.readHeader(e.Header)
+	e.Timeout, e.Hold = f.readSpan("timeout"), f.readSpan("hold")
+	e.Retry = f.readWaits()
+	e.Concurrency = 0
+	if text := strings.TrimSpace(f.Value("concurrency")); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			f.refuse("concurrency", "This is no number. Leave it empty for the default.")
+		}
+		e.Concurrency = n
+	}
+}
+
+// readHeader reads a line for each header. "***" stands for the value that it has in old.
+func (f *endpointForm) readHeader(old hooks.Header) hooks.Header {
+	header := make(hooks.Header)
+	for line := range strings.Lines(f.Value("header")) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(line, ":")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if _, twice := header[name]; !ok || twice {
+			f.refuse("header", fmt.Sprintf("%q: write each header once, as Name: value.", cmp.Or(name, line)))
+			continue
+		}
+		if value == hiddenValue && old[name] != "" {
+			value = old[name]
+		}
+		header[name] = value
+	}
+	return header
+}
+
+func (f *endpointForm) readSpan(name string) time.Duration {
+	text := strings.TrimSpace(f.Value(name))
+	if text == "" {
+		return 0
+	}
+	d, ok := parseSpan(text)
+	if !ok {
+		f.refuse(name, "This is no duration. Write one such as 15 s, 4 min 10 s or 3 d.")
+	}
+	return d
+}
+
+// readWaits reads the waits between attempts: nil for the default.
+func (f *endpointForm) readWaits() []time.Duration {
+	text := strings.TrimSpace(f.Value("retry"))
+	switch text {
+	case "":
+		return nil
+	case noRetry:
+		return []time.Duration{}
+	}
+	var waits []time.Duration
+	for part := range strings.SplitSeq(text, ",") {
+		d, ok := parseSpan(strings.TrimSpace(part))
+		if !ok {
+			f.refuse("retry", fmt.Sprintf("%q is no duration. Write waits such as 5 s, 5 min, 2 h, or none for one attempt only.", strings.TrimSpace(part)))
+		}
+		waits = append(waits, d)
+	}
+	return waits
+}
+
+// refuseForm shows the form again, with what is wrong beside its fields and what was typed
+// in them; a secret is left out.
+func (c *call) refuseForm(f endpointForm, why error) error {
+	status := c.refuseError(&f.form, why, "Endpoint.", endpointFields...)
+	delete(f.Values, "secret")
+	return c.answer(status, c.formPage(f), why)
+}
+
+// errUnreadable is why a form is refused of which a field cannot be read.
+var errUnreadable = &problem{Status: http.StatusBadRequest, Detail: "Nothing was saved. What is wrong stands beside the fields."}
+
+// editEndpointPage shows the form with what an endpoint has.
+func (c *call) editEndpointPage() error {
+	e, err := c.editable()
+	if err != nil {
+		return err
+	}
+	return c.page(c.formPage(endpointForm{form: form{Values: endpointValues(e)}, ID: e.ID}))
+}
+
+// editable returns the endpoint in the address, unless nobody can change it.
+func (c *call) editable() (e hooks.Endpoint, err error) {
+	health, err := c.view.EndpointHealth(c.r.Context(), c.r.PathValue("id"))
+	switch {
+	case err != nil:
+		return e, err
+	case health.State == hooks.StateNoKey:
+		return e, &problem{
+			Status: http.StatusConflict,
+			Detail: "The secrets and headers of this endpoint cannot be decrypted, so it cannot be changed. If the key is lost, rotate the secret first.",
+		}
+	}
+	return c.view.Endpoint(c.r.Context(), health.Endpoint)
+}
+
+// changeEndpoint changes an endpoint as the form says.
+func (c *call) changeEndpoint() error {
+	values, err := c.form()
+	if err != nil {
+		return err
+	}
+	old, err := c.editable()
+	if err != nil {
+		return err
+	}
+	f, e := endpointForm{form: form{Values: values}, ID: old.ID}, old
+	if e.Version, err = strconv.ParseInt(values.Get("version"), 10, 64); err != nil || e.Version == 0 {
+		return badRequest("version", "The form lacks the version of the endpoint. Open the endpoint again, and edit it there.")
+	}
+	f.read(&e)
+	if scheme := values.Get("scheme"); scheme != "" && c.may(Secrets) { // it makes a new secret
+		e.Scheme = hooks.Scheme(scheme)
+	}
+	if f.Wrong != nil {
+		return c.refuseForm(f, errUnreadable)
+	}
+	made, err := c.view.PutEndpoint(c.r.Context(), e)
+	switch {
+	case errors.Is(err, hooks.ErrConflict):
+		return c.showConflict(f, old, err)
+	case err != nil:
+		return c.refuseForm(f, err)
+	case !made.Secret.IsZero() || made.Scheme != old.Scheme:
+		return c.page(secretPage(secretData{Endpoint: made, Old: overlaps[2].text}))
+	}
+	return c.redirect("endpoints/" + made.ID + "?did=changed")
+}
+
+// showConflict shows the form again, with what is stored now beside each field that
+// differs. Sent again, it replaces that.
+func (c *call) showConflict(f endpointForm, stored hooks.Endpoint, why error) error {
+	now := endpointValues(stored)
+	f.Conflict, f.Stored = true, make(map[string]string)
+	for _, name := range endpointFields {
+		typed := strings.TrimSpace(strings.ReplaceAll(f.Value(name), "\r\n", "\n"))
+		if f.Values.Has(name) && typed != now.Get(name) || !f.Values.Has(name) && now.Get(name) == "on" {
+			f.Stored[name] = now.Get(name)
+		}
+	}
+	f.Values.Set("version", now.Get("version"))
+	return c.answer(http.StatusConflict, c.formPage(f), why)
+}
+
+// newEndpointPage shows the form of a new endpoint. It carries an id for the endpoint, so
+// that a form that is sent twice makes one endpoint.
+func (c *call) newEndpointPage() error {
+	values := url.Values{"events": {"**"}, "scheme": {string(hooks.SchemeHMAC)}, "made": {newEndpointID()}}
+	if tenant := c.r.URL.Query().Get("tenant"); c.access.AllTenants {
+		values.Set("tenant", tenant)
+	}
+	return c.page(c.formPage(endpointForm{form: form{Values: values}}))
+}
+
+// newEndpointID returns an id that no endpoint has.
+func newEndpointID() string { return "ep_" + strings.ToLower(rand.Text()) }
+
+// createEndpoint makes an endpoint, and shows its secret in this answer.
+func (c *call) createEndpoint() error {
+	values, err := c.form()
+	if err != nil {
+		return err
+	}
+	f := endpointForm{form: form{Values: values}}
+	e := hooks.Endpoint{ID: cmp.Or(strings.TrimSpace(values.Get("id")), values.Get("made")), Scheme: hooks.Scheme(values.Get("scheme"))}
+	c.audit.Target = e.ID
+	if c.access.AllTenants {
+		e.Tenant = strings.TrimSpace(values.Get("tenant"))
+	}
+	f.read(&e)
+	if err := f.readSecret(&e, c.may(Secrets)); err != nil {
+		return err
+	}
+	if f.Wrong != nil {
+		return c.refuseForm(f, errUnreadable)
+	}
+	if exists, err := c.exists(e.ID); err != nil {
+		return err
+	} else if exists {
+		f.Taken = e.ID
+		return c.refuseForm(f, errExists)
+	}
+	made, err := c.view.PutEndpoint(c.r.Context(), e)
+	if err != nil {
+		return c.refuseForm(f, err)
+	}
+	c.audit.Target = made.ID
+	return c.page(secretPage(secretData{Endpoint: made, Made: true}))
+}
+
+// errExists is why a form that makes an endpoint is refused if it was sent before, or
+// somebody has taken the id.
+var errExists = &problem{
+	Status: http.StatusConflict, Field: "Endpoint.ID",
+	Detail: "There is an endpoint with this id. Choose another id to make another endpoint.",
+}
+
+// exists reports whether there is an endpoint with an id. PutEndpoint would change it.
+func (c *call) exists(id string) (bool, error) {
+	if id == "" {
+		return false, nil
+	}
+	_, err := c.view.Endpoint(c.r.Context(), id)
+	if errors.Is(err, hooks.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// readSecret reads a secret that is imported.
+func (f *endpointForm) readSecret(e *hooks.Endpoint, may bool) error {
+	text := f.Value("secret")
+	switch {
+	case text == "":
+		return nil
+	case !may:
+		return &problem{Status: http.StatusForbidden, Detail: "To import a secret needs the level " + Secrets.String() + "."}
+	}
+	secret, err := signer.ParseSecret(text)
+	if err != nil {
+		f.refuse("secret", secretProblem)
+	}
+	e.Secret = secret
+	return nil
+}
