@@ -18,6 +18,7 @@ type endpointData struct {
 	hooks.Endpoint
 	Health   hooks.EndpointHealth
 	Verdict  verdict
+	Day      tally // the attempts of 24 h
 	Settings []setting
 	Rotate   form
 	Test     testForm
@@ -38,11 +39,12 @@ func (c *call) endpointPage() error {
 	if err != nil {
 		return err
 	}
-	return c.page(data.page(c.notice()))
+	return c.page(data.page(true, c.notice()))
 }
 
-func (d endpointData) page(n *notice) page {
-	return page{Name: "endpoint", Nav: "Endpoints", Title: d.ID, Live: true, Notice: n, Data: d}
+// page returns the page. It is live only at its own address, and not as the answer of a form.
+func (d endpointData) page(live bool, n *notice) page {
+	return page{Name: "endpoint", Nav: "Endpoints", Title: d.ID, Live: live, Notice: n, Data: d}
 }
 
 // endpointData reads what the page of the endpoint in the address shows.
@@ -54,7 +56,13 @@ func (c *call) endpointData() (d endpointData, err error) {
 	if d.Health, err = c.view.EndpointHealth(ctx, id); err != nil {
 		return d, err
 	}
-	d.Verdict, d.Settings = judge(d.Endpoint, d.Health, time.Now()), settings(d.Endpoint)
+	now := time.Now()
+	minutes, err := c.view.Activity(ctx, hooks.Query{Subscriber: id, From: now.Add(-24 * time.Hour)})
+	if err != nil {
+		return d, err
+	}
+	d.Day = tallySince(minutes, time.Time{})
+	d.Verdict, d.Settings = judge(d.Endpoint, d.Health, now), settings(d.Endpoint)
 	d.Rotate.Values = rotateValues(d.Endpoint, d.Health)
 	d.Test = newTestForm(c.view.Types(), d.Events)
 	return d, nil
@@ -76,7 +84,7 @@ func judge(e hooks.Endpoint, h hooks.EndpointHealth, now time.Time) verdict {
 	case hooks.StateDisabled:
 		v := verdict{"", "Disabled since " + stamp(h.Since, now), "Nobody gave a reason.", "when somebody enables it."}
 		if h.Reason != "" {
-			v.Why = "“" + h.Reason + "”"
+			v.Why = "“" + visible(h.Reason) + "”"
 		}
 		if !h.Until.IsZero() {
 			v.Ends = "at " + stamp(h.Until, now) + ", " + until(h.Until, now) + ", or when somebody enables it."
@@ -192,6 +200,19 @@ func (d endpointData) SchemeText() string {
 	return "v1, HMAC-SHA256"
 }
 
+// OldestDue says how far the earliest unfinished delivery is from being due; nil if there
+// is none.
+func (d endpointData) OldestDue(now time.Time) *setting {
+	switch wait := d.Health.Oldest.Sub(now); {
+	case d.Health.Oldest.IsZero():
+		return nil
+	case wait > 0:
+		return &setting{"until the oldest is due", span(wait)}
+	default:
+		return &setting{"since the oldest was due", span(-wait)}
+	}
+}
+
 // Disabled reports that the endpoint is disabled.
 func (d endpointData) Disabled() bool { return d.Health.State == hooks.StateDisabled }
 
@@ -200,5 +221,5 @@ func (d endpointData) NoKey() bool { return d.Health.State == hooks.StateNoKey }
 
 // refused answers with the endpoint's page, in which a form says why it was refused.
 func (c *call) refused(d endpointData, status int, why error) error {
-	return c.answer(cmp.Or(status, http.StatusBadRequest), d.page(nil), why)
+	return c.answer(cmp.Or(status, http.StatusBadRequest), d.page(false, nil), why)
 }

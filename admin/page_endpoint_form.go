@@ -260,8 +260,8 @@ func (c *call) newEndpointPage() error {
 // newEndpointID returns an id that no endpoint has.
 func newEndpointID() string { return "ep_" + strings.ToLower(rand.Text()) }
 
-// createEndpoint makes an endpoint, and shows its secret in this answer.
-func (c *call) createEndpoint() error {
+// makeEndpoint makes an endpoint, and shows its secret in this answer.
+func (c *call) makeEndpoint() error {
 	values, err := c.form()
 	if err != nil {
 		return err

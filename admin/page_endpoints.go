@@ -23,12 +23,12 @@ type endpointRow struct {
 	Health hooks.EndpointHealth
 }
 
-// urgency orders states: what somebody must look at comes first.
-var urgency = []hooks.EndpointState{hooks.StateFailing, hooks.StateNoKey, hooks.StateDisabled, hooks.StateWorking}
+// stateOrder orders states: what somebody must look at comes first.
+var stateOrder = []hooks.EndpointState{hooks.StateFailing, hooks.StateNoKey, hooks.StateDisabled, hooks.StateWorking}
 
 // byUrgency compares rows by their states.
 func byUrgency(a, b endpointRow) int {
-	return slices.Index(urgency, a.Health.State) - slices.Index(urgency, b.Health.State)
+	return slices.Index(stateOrder, a.Health.State) - slices.Index(stateOrder, b.Health.State)
 }
 
 // mostAttention bounds the rows that stand above the list because of their state.

@@ -109,7 +109,7 @@ func (c *call) sendTest() error {
 		return c.refused(d, status, err)
 	}
 	d.Test.Result = &testResult{a, c.show(typ, a.Body)}
-	return c.pageStatus(http.StatusOK, d.page(nil))
+	return c.pageStatus(http.StatusOK, d.page(false, nil))
 }
 
 // fillExample shows the endpoint again, with the example of the chosen type in the form.
@@ -124,7 +124,7 @@ func (c *call) fillExample() error {
 		return err
 	}
 	d.Test.fill(values.Get("type"))
-	return c.page(d.page(nil))
+	return c.page(d.page(false, nil))
 }
 
 // OK reports whether the receiver took it.

@@ -58,8 +58,8 @@ func (d switchData) page(name, title string) page {
 	return page{Name: name, Nav: "Endpoints", Title: title, Data: d}
 }
 
-// disableEndpoint disables an endpoint, or changes for how long and why.
-func (c *call) disableEndpoint() error {
+// switchOff disables an endpoint, or changes for how long and why.
+func (c *call) switchOff() error {
 	values, err := c.form()
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (c *call) disableEndpoint() error {
 	return c.answer(status, d.page("disable", "Disable "+d.ID+"?"), err)
 }
 
-func (c *call) enableEndpoint() error {
+func (c *call) switchOn() error {
 	id := c.r.PathValue("id")
 	if err := c.view.EnableEndpoint(c.r.Context(), id); err != nil {
 		return err
@@ -106,7 +106,7 @@ func (c *call) deleteEndpointPage() error {
 	return c.page(d.page("delete", "Delete "+d.ID+"?"))
 }
 
-func (c *call) deleteEndpoint() error {
+func (c *call) removeEndpoint() error {
 	if err := c.view.DeleteEndpoint(c.r.Context(), c.r.PathValue("id")); err != nil {
 		return err
 	}

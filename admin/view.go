@@ -31,6 +31,7 @@ type view interface {
 	Attempts(context.Context, hooks.DeliveryID) ([]hooks.Attempt, error)
 	Request(context.Context, hooks.DeliveryID) (*http.Request, error)
 	Backlog(context.Context, hooks.Query) (page []hooks.Backlog, next string, err error)
+	Activity(context.Context, hooks.Query) ([]hooks.Minute, error)
 	ExplainEvent(context.Context, hooks.Event) ([]hooks.Route, error)
 	ExplainDelivery(context.Context, hooks.DeliveryID) (hooks.Explanation, error)
 

@@ -35,7 +35,7 @@ func furnish(t testing.TB, w *world) (paths []string) {
 		"deliveries/" + ids[0] + ".crm-sync", "deliveries/" + ids[0] + ".billing", "deliveries/" + ids[0] + ".audit-log",
 		"deliveries/" + ids[0] + ".gone", "deliveries/" + far[0] + "." + long,
 		"failures", "events", "events/" + ids[0], "endpoints", "endpoints/crm-sync", "endpoints/" + long, "endpoints/legacy-erp",
-		"endpoints/new", "endpoints/crm-sync/edit", "endpoints/crm-sync/disable", "endpoints/crm-sync/delete",
+		"new-endpoint", "endpoints/crm-sync/edit", "endpoints/crm-sync/disable", "endpoints/crm-sync/delete",
 		"types", "actions", "actions/new?kind=replay&status=failed&subscriber=gone", "system", "search?q=nothing", "no/such/page",
 	}
 	return paths
