@@ -23,20 +23,12 @@ type handler struct {
 func newHandler(h *hooks.Hooks, c Config) (*handler, error) {
 	hd := &handler{hooks: h, cfg: c, mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(), assets: readAssets()}
 	hd.pages = parsePages(hd.assets)
-	allow := make(map[string][]string) // the methods of each path
 	for i := range routes {
 		rt := &routes[i]
 		hd.mux.HandleFunc(rt.method+" /"+rt.path, func(w http.ResponseWriter, r *http.Request) { hd.serve(w, r, rt) })
-		allow[rt.path] = append(allow[rt.path], rt.method)
-	}
-	for p, methods := range allow {
-		hd.mux.HandleFunc("/"+p, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Allow", strings.Join(methods, ", "))
-			hd.refuse(w, r, &problem{Status: http.StatusMethodNotAllowed, Detail: "This address takes " + strings.Join(methods, " and ") + "."})
-		})
 	}
 	hd.mux.HandleFunc("GET /assets/{name}", hd.serveAsset)
-	hd.mux.HandleFunc("/", hd.notFound)
+	hd.mux.HandleFunc("/", hd.noRoute)
 	return hd, nil
 }
 
@@ -95,6 +87,25 @@ func (h *handler) redirectToRoot(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Location", last+"/")
 	w.WriteHeader(http.StatusTemporaryRedirect)
+}
+
+// noRoute answers a request that there is no route for: with 405 if there is one for another
+// method.
+func (h *handler) noRoute(w http.ResponseWriter, r *http.Request) {
+	var allow []string
+	for _, method := range []string{get, post, put, del} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := h.mux.Handler(other); pattern != "/" {
+			allow = append(allow, method)
+		}
+	}
+	if allow == nil {
+		h.notFound(w, r)
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	h.refuse(w, r, &problem{Status: http.StatusMethodNotAllowed, Detail: "This address takes " + strings.Join(allow, " and ") + "."})
 }
 
 // notFound answers a path that there is no route for. Most often that is a mistake in how
