@@ -37,6 +37,10 @@ type view interface {
 
 	Replay(context.Context, hooks.DeliveryID) (hooks.Delivery, error)
 	Cancel(context.Context, hooks.DeliveryID) (hooks.Delivery, error)
+	StartAction(context.Context, hooks.Action) (hooks.Action, error)
+	StopAction(ctx context.Context, id string) (hooks.Action, error)
+	Action(ctx context.Context, id string) (hooks.Action, error)
+	Actions(context.Context, hooks.Query) (page []hooks.Action, next string, err error)
 }
 
 var (
