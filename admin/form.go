@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-
-	"example.com/hooks"
 )
 
 // A form is what the fields of a page's form show. After a form was refused, these are the
@@ -126,6 +124,3 @@ func matches(pattern, typ string) bool {
 	}
 	return len(want) == len(have)
 }
-
-// isPublic reports whether endpoints may receive a type.
-func isPublic(t hooks.TypeInfo) bool { return !t.Private }
