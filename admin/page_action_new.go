@@ -24,11 +24,18 @@ type newActionData struct {
 }
 
 // newActionPage says how many rows an action would change, and what will happen. Nothing
-// is started.
+// is started. An address without a filter means all deliveries, as it does for their list.
 func (c *call) newActionPage() error {
-	a, err := readAction(c.r.URL.Query())
+	values := c.r.URL.Query()
+	if len(values) == 0 {
+		return c.redirect("actions")
+	}
+	a, err := readAction(values)
 	if err != nil {
 		return err
+	}
+	if len(queryValues(a.Query)) == 0 && kindTexts[a.Kind].Lists == "deliveries" {
+		a.Query.Types = []string{"**"}
 	}
 	d, err := c.planAction(a)
 	if err != nil {

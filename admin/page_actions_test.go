@@ -135,9 +135,11 @@ func TestActionSaysWhatEachKindDoes(t *testing.T) {
 	for _, tt := range tests {
 		c.get("/actions/new?"+tt.query).is(200, tt.words...)
 	}
+	c.get("/actions/new?kind=replay").is(200, "Replay 4 deliveries?", "Type **")
+	c.get("/actions/new").goesTo("/actions")
 	c.get("/actions/new?kind=replay&subscriber=crm").has(`href="../actions/new?kind=replay&amp;status=failed&amp;subscriber=crm"`)
 	for query, status := range map[string]int{
-		"kind=frog&subscriber=crm": 400, "": 400, "kind=replay": 400, "kind=backfill&subscriber=crm": 400,
+		"kind=frog&subscriber=crm": 400, "subscriber=crm": 400, "kind=erase": 400, "kind=backfill&subscriber=crm": 400,
 		"kind=backfill&subscriber=frog&since=1h": 404, "kind=replay&since=frog": 400, "kind=replay&frog=1": 400,
 	} {
 		if got := c.get("/actions/new?" + query); got.status != status {
