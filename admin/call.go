@@ -14,9 +14,12 @@ type call struct {
 	route  *route // nil: there is none
 	access Access
 	view   view
-	audit  AuditEntry // what the route's function knows of it; see [call.tellAudit]
+	audit  AuditEntry // what the route's function knows of it; see [call.tell]
 	err    error      // what went wrong
 	wrote  bool       // the answer has begun
+	// toldAudit says that the route's function has told the audit itself, because it makes
+	// several changes.
+	toldAudit bool
 }
 
 // base returns the relative path from the request's address to the handler's root. Links

@@ -18,11 +18,14 @@ var pageFuncs = template.FuncMap{
 	"due":      due,
 	"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
 	"stamp":    stamp,
+	"full":     func(t time.Time) string { return t.UTC().Format("Mon 2 Jan 2006, 15:04:05") },
 	"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"duration": span,
 	"took":     took,
 	"shortID":  shortID,
-	"number":   func(n int) string { return hooks.Count{N: n}.String() },
+	"number":   number,
+	"bytes":    bytesText,
+	"visible":  visible,
 	"code":     codeText,
 	"join":     strings.Join,
 	"dict":     dict,
@@ -45,6 +48,9 @@ func dict(pairs ...any) (map[string]any, error) {
 	}
 	return m, nil
 }
+
+// number writes a number with a comma before each group of three digits.
+func number(n int) string { return hooks.Count{N: n}.String() }
 
 // stamp writes a time that may be long ago: with the day unless it is today, and with the
 // year unless it is this one.

@@ -137,8 +137,8 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 	if c.err == nil {
 		c.err = rt.serve(c)
 	}
-	if rt.changes() && rt.action != "" {
-		c.tellAudit()
+	if rt.changes() && rt.action != "" && !c.toldAudit {
+		c.tell(c.audit, c.err)
 	}
 	if c.err != nil {
 		h.answerError(c)
@@ -176,15 +176,14 @@ var errNoAccess = &problem{
 	Detail: "You may not see this. If you should, ask who runs the application.",
 }
 
-// tellAudit tells the application of a change that was made or refused.
-func (c *call) tellAudit() {
-	e := c.audit
+// tell tells the application of a change that was made, or refused with err.
+func (c *call) tell(e AuditEntry, err error) {
 	e.Time, e.User, e.Tenant, e.Action = time.Now().UTC(), c.access.User, c.access.Tenant, c.route.action
 	if e.Target == "" {
 		e.Target = c.r.PathValue("id")
 	}
-	if c.err != nil {
-		e.Refused = c.err.Error()
+	if err != nil {
+		e.Refused = err.Error()
 	}
 	c.cfg.Audit(c.r.Context(), e)
 }

@@ -1,94 +1,161 @@
 package admin
 
 import (
-	"maps"
+	"errors"
+	"net/http"
 	"net/url"
-	"time"
 
 	"example.com/hooks"
 )
 
-// A deliveriesData is what the page of deliveries shows.
+// A deliveriesData is what the pages Deliveries and Failures show.
 type deliveriesData struct {
-	Filter  filter
-	Rows    []hooks.Delivery
-	Next    string // address of the page that follows; empty: there is none
-	Older   string // the words of the link to it
-	Classes []string
+	Filter   filter
+	Rows     []deliveryRow
+	Counts   map[string]string // by status; what is dear to count is left out
+	Next     string            // address of the page that follows; empty: there is none
+	Older    string            // the words of the link to it
+	Later    bool              // this is not the first page
+	Failures bool              // it is the page Failures
+	Start    *startData        // how to begin, if nothing was published yet
 }
 
-// A filter is what the address of a list says, as its form shows it.
-type filter struct {
-	Path                                      string
-	Type, Subscriber, Tenant, Error, Since, Q string
-	Status                                    string
-	Sinces                                    []since
+// Tabs returns the statuses in the order of the tabs above the list.
+func (deliveriesData) Tabs() []string {
+	return []string{"pending", "retrying", "sending", "succeeded", "failed", "canceled"}
 }
 
-// statusTabs are the statuses in the order of the tabs above the list.
-var statusTabs = []string{"pending", "retrying", "sending", "succeeded", "failed", "canceled"}
-
-// Tabs returns the statuses.
-func (filter) Tabs() []string { return statusTabs }
-
-// With returns the address of the same list with another status; empty: any.
-func (f filter) With(status string) string {
-	values := make(url.Values)
-	for _, p := range []struct{ name, value string }{
-		{"status", status}, {"type", f.Type}, {"subscriber", f.Subscriber}, {"tenant", f.Tenant}, {"error", f.Error}, {"since", f.Since},
-	} {
-		if p.value != "" {
-			values.Set(p.name, p.value)
-		}
-	}
-	if len(values) == 0 {
-		return f.Path
-	}
-	return f.Path + "?" + values.Encode()
-}
-
-// readFilter returns the filter that an address says.
-func readFilter(path string, values url.Values) filter {
-	return filter{
-		Path: path, Type: values.Get("type"), Subscriber: values.Get("subscriber"), Tenant: values.Get("tenant"),
-		Error: values.Get("error"), Since: values.Get("since"), Status: values.Get("status"), Sinces: sinces,
-	}
-}
-
-// IsSet reports whether the filter leaves out anything, the status aside.
-func (f filter) IsSet() bool {
-	return f.Type+f.Subscriber+f.Tenant+f.Error+f.Since != ""
-}
+var deliveryFields = []string{"type", "subscriber", "tenant", "error", "since", "event"}
 
 // deliveriesPage shows the deliveries that the address selects, newest first.
 func (c *call) deliveriesPage() error {
+	data := deliveriesData{Filter: readFilter("deliveries", c.r.URL.Query(), deliveryFields...)}
+	return c.deliveryList("Deliveries", data, hooks.Query{})
+}
+
+// failuresPage shows the deliveries that failed for good.
+func (c *call) failuresPage() error {
+	if c.r.URL.Query().Has("status") {
+		return badRequest("status", "This page shows deliveries that failed; Deliveries has those of every status.")
+	}
+	data := deliveriesData{Filter: readFilter("failures", c.r.URL.Query(), deliveryFields...), Failures: true}
+	return c.deliveryList("Failures", data, hooks.Query{Statuses: []hooks.Status{hooks.Failed}})
+}
+
+// deliveryList answers with a list of deliveries. always selects what the page shows
+// whatever its filter says.
+func (c *call) deliveryList(title string, data deliveriesData, always hooks.Query) error {
 	values := c.r.URL.Query()
-	q, err := parseQuery(values)
+	q, err := parseQuery(values, "did")
 	if err != nil {
 		return err
 	}
-	data := deliveriesData{Filter: readFilter("deliveries", values), Older: "Older deliveries"}
-	rows, next, err := c.view.Deliveries(c.r.Context(), q)
+	if always.Statuses != nil {
+		q.Statuses = always.Statuses
+	}
+	list, next, err := c.view.Deliveries(c.r.Context(), q)
 	if err != nil {
 		return err
 	}
-	data.Rows, data.Next = rows, withCursor("deliveries", values, next)
-	return c.page(page{Name: "deliveries", Nav: "Deliveries", Title: "Deliveries", Live: true, Data: data})
-}
-
-// withCursor returns the address of the page that follows, or nothing if there is none.
-func withCursor(path string, values url.Values, next string) string {
-	if next == "" {
-		return ""
+	if data.Rows, err = c.deliveryRows(list); err != nil {
+		return err
 	}
-	more := make(url.Values)
-	maps.Copy(more, values)
-	more.Set("cursor", next)
-	return path + "?" + more.Encode()
+	data.Later, data.Next, data.Older = q.Cursor != "", withCursor(data.Filter.Path, values, next), "Older deliveries"
+	if !data.Failures {
+		if data.Counts, err = c.counts(data.Filter, q); err != nil {
+			return err
+		}
+	}
+	if len(list) == 0 && next == "" && len(data.Filter.values) == 0 && !data.Later && !data.Failures {
+		if data.Start, err = c.start(); err != nil {
+			return err
+		}
+	}
+	return c.page(page{Name: "deliveries", Nav: title, Title: title, Live: true, Notice: c.deedNotice(), Data: data})
 }
 
-func (c *call) overviewPage() error {
-	return c.page(page{Name: "overview", Nav: "Overview", Title: "Overview", Live: true, Data: time.Now()})
+// counts returns how many deliveries have each status, as far as that is cheap to say: of
+// those that are not final, for one subscriber or a few, and without any other filter.
+func (c *call) counts(f filter, q hooks.Query) (map[string]string, error) {
+	for name := range f.values {
+		if name != "status" && name != "subscriber" && name != "tenant" && name != "order" {
+			return nil, nil
+		}
+	}
+	list, next, err := c.view.Backlog(c.r.Context(), hooks.Query{Subscriber: q.Subscriber, Tenant: q.Tenant})
+	if err != nil || next != "" {
+		return nil, err
+	}
+	var pending, retrying, sending hooks.Count
+	for _, b := range list {
+		pending, retrying, sending = plus(pending, b.Pending), plus(retrying, b.Retrying), plus(sending, b.Sending)
+	}
+	return map[string]string{"pending": pending.String(), "retrying": retrying.String(), "sending": sending.String()}, nil
+}
+
+// plus adds two counts. If one of them is not exact, neither is the sum.
+func plus(a, b hooks.Count) hooks.Count { return hooks.Count{N: a.N + b.N, More: a.More || b.More} }
+
+// replaySelected and cancelSelected do something to each delivery that was ticked.
+func (c *call) replaySelected() error {
+	return c.doSelected("replay", func(id hooks.DeliveryID) error { return c.replay(id, false) })
+}
+
+func (c *call) cancelSelected() error {
+	return c.doSelected("cancel", func(id hooks.DeliveryID) error {
+		_, err := c.view.Cancel(c.r.Context(), id)
+		return err
+	})
+}
+
+// doSelected answers the form of a list, in which rows are ticked, and leads back to it.
+func (c *call) doSelected(verb string, do func(hooks.DeliveryID) error) error {
+	if _, large := errors.AsType[*http.MaxBytesError](c.r.ParseForm()); large || c.r.PostForm == nil {
+		return badRequest("", "The form cannot be read, or has more than %d bytes.", mostBody)
+	}
+	back, err := c.listAddress()
+	if err != nil {
+		return err
+	}
+	texts := c.r.PostForm["id"]
+	if len(texts) > mostRows {
+		return badRequest("id", "%d deliveries; at most %d at once. Replay all that match a filter instead.", len(texts), mostRows)
+	}
+	ids := make([]hooks.DeliveryID, len(texts))
+	for i, text := range texts {
+		if ids[i], err = hooks.ParseDeliveryID(text); err != nil {
+			return err
+		}
+	}
+	d := deed{verb: verb}
+	c.toldAudit = true // of each delivery by itself
+	for _, id := range ids {
+		if c.r.Context().Err() != nil {
+			return c.r.Context().Err()
+		}
+		err := do(id)
+		d.add(err)
+		c.tell(AuditEntry{Target: id.String()}, err)
+	}
+	back.values.Set("did", d.String())
+	return c.redirect(back.Address())
+}
+
+// listAddress returns the list that a form with rows was on, as the form says. Only the
+// lists of deliveries are possible, so that nobody is led elsewhere.
+func (c *call) listAddress() (filter, error) {
+	path := "deliveries"
+	if c.r.PostForm.Get("list") == "failures" {
+		path = "failures"
+	}
+	values, err := url.ParseQuery(c.r.PostForm.Get("filter"))
+	if err != nil {
+		return filter{}, badRequest("filter", "It is no query of an address.")
+	}
+	if _, err := parseQuery(values); err != nil {
+		return filter{}, err
+	}
+	return filter{Path: path, values: values}, nil
 }
 
 func (c *call) listDeliveries() error {

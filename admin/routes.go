@@ -28,7 +28,22 @@ const (
 // routes is all that the handler answers, but for the assets.
 var routes = []route{
 	{get, "{$}", View, "", false, (*call).overviewPage},
+
+	// Deliveries and events.
 	{get, "deliveries", View, "", false, (*call).deliveriesPage},
+	{get, "failures", View, "", false, (*call).failuresPage},
+	{post, "selected/replay", Replay, "delivery.replay", false, (*call).replaySelected},
+	{post, "selected/cancel", Replay, "delivery.cancel", false, (*call).cancelSelected},
+	{get, "deliveries/{id}", View, "", false, (*call).deliveryPage},
+	{get, "deliveries/{id}/body", View, "", false, (*call).downloadBody},
+	{get, "deliveries/{id}/response", View, "", false, (*call).downloadResponse},
+	{get, "deliveries/{id}/replay", Replay, "", false, (*call).replayPage},
+	{post, "deliveries/{id}/replay", Replay, "delivery.replay", false, (*call).replayDelivery},
+	{post, "deliveries/{id}/cancel", Replay, "delivery.cancel", false, (*call).cancelDelivery},
+	{get, "events", View, "", false, (*call).eventsPage},
+	{get, "events/{id}", View, "", false, (*call).eventPage},
+	{get, "events/{id}/data", View, "", false, (*call).downloadEvent},
+	{get, "search", View, "", false, (*call).searchPage},
 
 	// Endpoints, event types, actions and the system.
 	{get, "endpoints", View, "", false, (*call).endpointsPage},
