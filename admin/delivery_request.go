@@ -31,8 +31,11 @@ type requestView struct {
 // requestOf rebuilds the request of a delivery, as far as the user may see it. It returns
 // nil if the event is gone.
 func (c *call) requestOf(d hooks.Delivery, ev *hooks.Event) *requestView {
-	if ev == nil {
+	switch {
+	case ev == nil:
 		return nil
+	case !ev.Erased.IsZero():
+		return &requestView{raw: ev.Data}
 	}
 	req, err := c.view.Request(c.r.Context(), d.DeliveryID)
 	if err != nil {

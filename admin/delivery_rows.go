@@ -115,7 +115,7 @@ func whyNotYet(d hooks.Delivery, e hooks.Explanation, now time.Time) (text, note
 	case "disabled":
 		note = "disabled"
 		if !e.Until.IsZero() {
-			note += " until " + stamp(e.Until, now) + " at the latest"
+			note += "; ends by " + stamp(e.Until, now)
 		}
 		return "held", note
 	case "no_key":

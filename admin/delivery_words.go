@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"regexp"
 	"time"
 
 	"example.com/hooks"
@@ -143,7 +144,7 @@ var classWords = map[string]string{
 
 // when says when a delivery is sent next, or why it is not.
 func when(d hooks.Delivery, e hooks.Explanation, now time.Time) statement {
-	s := statement{Label: "When next", Text: e.Text, Behind: e.Behind}
+	s := statement{Label: "When next", Text: plainTimes(e.Text, now), Behind: e.Behind}
 	next := d.Attempts + 1
 	switch e.Code {
 	case "final":
@@ -173,6 +174,19 @@ func when(d hooks.Delivery, e hooks.Explanation, now time.Time) statement {
 		s.Strong = "Now"
 	}
 	return s
+}
+
+var exactTime = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
+
+// plainTimes writes the times in a text of hooks as those of the pages are.
+func plainTimes(text string, now time.Time) string {
+	return exactTime.ReplaceAllStringFunc(text, func(s string) string {
+		t, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			return s
+		}
+		return stamp(t, now)
+	})
 }
 
 // upcoming says in a few words when the next attempt is.

@@ -120,6 +120,8 @@ func took(d time.Duration) string {
 		return span(d)
 	case d >= time.Second:
 		return strconv.FormatFloat(d.Seconds(), 'g', 3, 64) + " s"
+	case d > 0 && d < time.Millisecond:
+		return "< 1 ms"
 	default:
 		return strconv.FormatInt((d+time.Millisecond/2).Milliseconds(), 10) + " ms"
 	}

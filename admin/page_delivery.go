@@ -22,6 +22,7 @@ type deliveryData struct {
 	When     statement
 	Attempts []attemptRow // newest first
 	Older    int          // how many more there are
+	Chosen   string       // the attempt that the address names
 	Runs     int
 	Upcoming string // what the row of the next attempt says; empty: there is none
 	Request  *requestView
@@ -48,7 +49,7 @@ func (c *call) deliveryPage() error {
 	if err != nil {
 		return err
 	}
-	data := deliveryData{Delivery: d}
+	data := deliveryData{Delivery: d, Chosen: c.r.URL.Query().Get("attempt")}
 	if data.Linked, data.Handler, err = c.kindOf(ctx, d.Subscriber); err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func (c *call) deliveryPage() error {
 		return err
 	}
 	data.showAttempts(attempts)
-	chosen, err := chooseAttempt(attempts, c.r.URL.Query().Get("attempt"))
+	chosen, err := chooseAttempt(attempts, data.Chosen)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,10 @@ func (c *call) eventPage() error {
 	if err != nil {
 		return err
 	}
-	data := eventData{Event: ev, Shown: c.show(ev.Type, ev.Data), Copy: copyable(c.shownBytes(ev.Type, ev.Data))}
+	data := eventData{Event: ev, Shown: c.show(ev.Type, ev.Data)}
+	if ev.Erased.IsZero() {
+		data.Copy = copyable(c.shownBytes(ev.Type, ev.Data))
+	}
 	for _, name := range slices.Sorted(maps.Keys(ev.Metadata)) {
 		data.Metadata = append(data.Metadata, field{visible(name), visible(ev.Metadata[name])})
 	}
