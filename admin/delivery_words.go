@@ -27,7 +27,7 @@ func (c *call) explain(data *deliveryData, attempts []hooks.Attempt) error {
 		return err
 	}
 	now := time.Now()
-	data.Why, data.When = c.why(data.Delivery, attempts, now), when(data.Delivery, e, now)
+	data.Why, data.When = c.why(data.Delivery, attempts, now), when(data, e, now)
 	if !data.Status.Final() && data.Status != hooks.Sending {
 		data.Upcoming = upcoming(data.Delivery, e, now)
 	}
@@ -143,9 +143,12 @@ var classWords = map[string]string{
 }
 
 // when says when a delivery is sent next, or why it is not.
-func when(d hooks.Delivery, e hooks.Explanation, now time.Time) statement {
+func when(d *deliveryData, e hooks.Explanation, now time.Time) statement {
 	s := statement{Label: "When next", Text: plainTimes(e.Text, now), Behind: e.Behind}
-	next := d.Attempts + 1
+	next := fmt.Sprintf("Attempt %d", d.Delivery.Attempts+1)
+	if d.Most > 0 {
+		next += fmt.Sprintf(" of %d", d.Most)
+	}
 	switch e.Code {
 	case "final":
 		s.Strong = "Not again"
@@ -153,9 +156,9 @@ func when(d hooks.Delivery, e hooks.Explanation, now time.Time) statement {
 			s.Strong = "Not again, unless it is replayed"
 		}
 	case "sending":
-		s.Strong = fmt.Sprintf("Attempt %d is under way", next)
+		s.Strong = next + " is under way"
 	case "scheduled", "retrying":
-		s.Strong = fmt.Sprintf("Attempt %d at %s, %s", next, stamp(e.Until, now), until(e.Until, now))
+		s.Strong = fmt.Sprintf("%s at %s, %s", next, stamp(e.Until, now), until(e.Until, now))
 		s.Text = "By the schedule. Nothing else holds it."
 		if e.Code == "scheduled" {
 			s.Text = "It is scheduled for then. Nothing else holds it."

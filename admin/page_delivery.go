@@ -17,6 +17,7 @@ type deliveryData struct {
 	hooks.Delivery
 	Handler  bool         // its subscriber is a handler
 	Linked   bool         // its subscriber has a page
+	Most     int          // attempts in a run; 0: only the application's configuration says how many
 	Event    *hooks.Event // nil: it is gone
 	Why      statement
 	When     statement
@@ -50,7 +51,7 @@ func (c *call) deliveryPage() error {
 		return err
 	}
 	data := deliveryData{Delivery: d, Chosen: c.r.URL.Query().Get("attempt")}
-	if data.Linked, data.Handler, err = c.kindOf(ctx, d.Subscriber); err != nil {
+	if err := c.addSubscriber(ctx, &data); err != nil {
 		return err
 	}
 	if ev, err := c.view.Event(ctx, id.Event); err == nil {
@@ -73,17 +74,22 @@ func (c *call) deliveryPage() error {
 	return c.page(page{Name: "delivery", Nav: "Deliveries", Title: d.Type + " to " + d.Subscriber, Live: true, Notice: c.deedNotice(), Data: data})
 }
 
-// kindOf reports whether a subscriber is an endpoint, and whether it is a handler.
-func (c *call) kindOf(ctx context.Context, subscriber string) (endpoint, handler bool, err error) {
-	_, err = c.view.Endpoint(ctx, subscriber)
+// addSubscriber finds out what the subscriber is.
+func (c *call) addSubscriber(ctx context.Context, data *deliveryData) error {
+	e, err := c.view.Endpoint(ctx, data.Subscriber)
 	if err == nil {
-		return true, false, nil
+		data.Linked = true
+		if e.Retry != nil {
+			data.Most = len(e.Retry) + 1
+		}
+		return nil
 	}
 	if !errors.Is(err, hooks.ErrNotFound) {
-		return false, false, err
+		return err
 	}
 	names, err := c.handlerNames()
-	return false, names[subscriber], err
+	data.Handler = names[data.Subscriber]
+	return err
 }
 
 // alsoSentTo finds the other deliveries of the event.

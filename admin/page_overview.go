@@ -1,5 +1,174 @@
 package admin
 
+import (
+	"time"
+
+	"example.com/hooks"
+)
+
+// An overviewData is what the page Overview shows.
+type overviewData struct {
+	First    *attention  // who needs somebody most; nil: nobody does
+	Others   []attention // a few more
+	Unshown  int         // how many more there are than these
+	Notes    int         // warnings that the page System shows
+	Total    hooks.Count // endpoints and handlers
+	Numbers  numbers
+	Rows     []overviewRow
+	Start    *startData // how to begin, if there is nobody to deliver to
+	Counting bool       // attempts were counted in the last 24 h
+}
+
+// An overviewRow is one endpoint or handler.
+type overviewRow struct {
+	Subscriber string
+	Tenant     string
+	Handler    bool
+	State      hooks.EndpointState
+	Note       string // such as "503 Service Unavailable since 12:57"
+	Day        tally
+	Waiting    hooks.Count
+}
+
+// Numbers are those of the application as a whole.
+type numbers struct {
+	Hour, Day tally
+	Retrying  hooks.Count
+	Oldest    time.Duration // for how long the oldest delivery that is not held has been due; 0: nothing is due
+}
+
+const (
+	mostOthers       = 5    // subscribers that need attention, after the first one, in words
+	mostOverviewRows = 10   // in the table, unless more need attention
+	mostUrgentRows   = 20   // in the table, if they need attention
+	mostToCount      = 1000 // endpoints
+)
+
+// overviewPage says first who needs attention.
 func (c *call) overviewPage() error {
-	return c.page(page{Name: "overview", Nav: "Overview", Title: "Overview", Live: true})
+	now := time.Now()
+	urgent, notes, err := c.attentions(now)
+	if err != nil {
+		return err
+	}
+	data := overviewData{Notes: notes}
+	if len(urgent) > 0 {
+		data.First = &urgent[0]
+		data.Others = urgent[1:min(len(urgent), 1+mostOthers)]
+		data.Unshown = len(urgent) - 1 - len(data.Others)
+	}
+	lanes, complete, err := c.lanes()
+	if err != nil {
+		return err
+	}
+	if err := c.overviewRows(&data, urgent, now); err != nil {
+		return err
+	}
+	if err := c.fillRows(&data, lanes, complete, now); err != nil {
+		return err
+	}
+	if err := c.overviewNumbers(&data, urgent, lanes, complete, now); err != nil {
+		return err
+	}
+	if data.Total.N == 0 {
+		if data.Start, err = c.start(); err != nil {
+			return err
+		}
+	}
+	return c.page(page{Name: "overview", Nav: "Overview", Title: "Overview", Live: true, Data: data})
+}
+
+// lanes returns the backlog by subscriber. complete is false if there are others.
+func (c *call) lanes() (map[string]hooks.Backlog, bool, error) {
+	list, next, err := c.view.Backlog(c.r.Context(), hooks.Query{Limit: mostRows})
+	lanes := make(map[string]hooks.Backlog, len(list))
+	for _, b := range list {
+		lanes[b.Subscriber] = b
+	}
+	return lanes, next == "", err
+}
+
+// overviewRows chooses the rows of the table, and counts endpoints and handlers.
+func (c *call) overviewRows(data *overviewData, urgent []attention, now time.Time) error {
+	chosen := make(map[string]bool)
+	for _, a := range urgent[:min(len(urgent), mostUrgentRows)] {
+		chosen[a.Subscriber] = true
+		row := overviewRow{Subscriber: a.Subscriber, Tenant: a.Tenant, Handler: !a.Endpoint, State: a.State, Note: a.Cause}
+		if !a.Since.IsZero() {
+			row.Note += " since " + stamp(a.Since, now)
+		}
+		data.Rows = append(data.Rows, row)
+	}
+	add := func(row overviewRow) {
+		if len(data.Rows) < mostOverviewRows && !chosen[row.Subscriber] {
+			row.State = hooks.StateWorking
+			data.Rows = append(data.Rows, row)
+		}
+	}
+	endpoints, next, err := c.view.Endpoints(c.r.Context(), hooks.Query{Limit: mostToCount})
+	if err != nil {
+		return err
+	}
+	data.Total = hooks.Count{N: len(endpoints), More: next != ""}
+	for _, e := range endpoints {
+		add(overviewRow{Subscriber: e.ID, Tenant: e.Tenant})
+	}
+	if !c.access.AllTenants {
+		return nil
+	}
+	handlers, err := c.hooks.Handlers(c.r.Context())
+	data.Total.N += len(handlers)
+	for _, h := range handlers {
+		add(overviewRow{Subscriber: h.Name, Handler: true})
+	}
+	return err
+}
+
+// fillRows adds the numbers of each row.
+func (c *call) fillRows(data *overviewData, lanes map[string]hooks.Backlog, complete bool, now time.Time) error {
+	for i := range data.Rows {
+		r := &data.Rows[i]
+		lane, ok := lanes[r.Subscriber]
+		if !ok && !complete {
+			list, _, err := c.view.Backlog(c.r.Context(), hooks.Query{Subscriber: r.Subscriber})
+			if err != nil {
+				return err
+			}
+			if len(list) > 0 {
+				lane = list[0]
+			}
+		}
+		r.Waiting = plus(lane.Pending, lane.Retrying)
+		minutes, err := c.view.Activity(c.r.Context(), hooks.Query{Subscriber: r.Subscriber, From: now.Add(-day)})
+		if err != nil {
+			return err
+		}
+		r.Day = tallySince(minutes, now.Add(-day))
+	}
+	return nil
+}
+
+const day = 24 * time.Hour
+
+// overviewNumbers adds the numbers above the table.
+func (c *call) overviewNumbers(data *overviewData, urgent []attention, lanes map[string]hooks.Backlog, complete bool, now time.Time) error {
+	minutes, err := c.view.Activity(c.r.Context(), hooks.Query{From: now.Add(-day)})
+	if err != nil {
+		return err
+	}
+	n := &data.Numbers
+	n.Hour, n.Day = tallySince(minutes, now.Add(-time.Hour)), tallySince(minutes, now.Add(-day))
+	data.Counting = n.Day.Attempts() > 0
+	held := make(map[string]bool)
+	for _, a := range urgent {
+		held[a.Subscriber] = a.State != hooks.StateFailing
+	}
+	for id, lane := range lanes {
+		n.Retrying = plus(n.Retrying, lane.Retrying)
+		if !held[id] && !lane.Oldest.IsZero() {
+			n.Oldest = max(n.Oldest, now.Sub(lane.Oldest))
+		}
+	}
+	n.Retrying.More = n.Retrying.More || !complete
+	return nil
 }

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"errors"
-	"net/http"
 	"strings"
 
 	"example.com/hooks"
@@ -27,11 +26,7 @@ func (c *call) searchPage() error {
 			return c.redirect(to)
 		}
 	}
-	status := http.StatusOK
-	if data.Q != "" {
-		status = http.StatusNotFound
-	}
-	return c.pageStatus(status, page{Name: "search", Title: "Search", Data: data})
+	return c.page(page{Name: "search", Title: "Search", Data: data})
 }
 
 // find returns the address of what somebody looks for, or nothing.
