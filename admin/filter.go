@@ -50,15 +50,16 @@ func (f filter) IsSet() bool {
 // Query returns the filter as the query of an address.
 func (f filter) Query() string { return f.values.Encode() }
 
-// ActionQuery returns the filter as the query of the page that starts an action. failures
-// says that the list shows only those, whatever its filter says.
-func (f filter) ActionQuery(failures bool) string {
+// Action returns the address of the page that asks before an action is started with all
+// rows. failures says that the list shows only those, whatever its filter says.
+func (f filter) Action(kind string, failures bool) string {
 	values := maps.Clone(f.values)
 	values.Del("order")
+	values.Set("kind", kind)
 	if failures {
 		values.Set("status", "failed")
 	}
-	return values.Encode()
+	return address("actions/new", values)
 }
 
 // With returns the address of the same list with another status; empty: any.

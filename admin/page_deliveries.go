@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -128,10 +129,14 @@ func (c *call) doSelected(verb string, do func(hooks.DeliveryID) error) error {
 		}
 	}
 	d := deed{verb: verb}
+	back.values.Set("did", d.String())
+	if len(ids) == 0 {
+		return cmp.Or(c.redirect(back.Address()), error(badRequest("id", "No delivery was ticked.")))
+	}
 	c.toldAudit = true // of each delivery by itself
 	for _, id := range ids {
-		if c.r.Context().Err() != nil {
-			return c.r.Context().Err()
+		if err := c.r.Context().Err(); err != nil {
+			return err
 		}
 		err := do(id)
 		d.add(err)

@@ -213,7 +213,7 @@ func (c *call) downloadResponse() error {
 		return err
 	}
 	if a == nil {
-		return &problem{Status: http.StatusNotFound, Detail: "Nothing was received yet."}
+		return &problem{Status: http.StatusConflict, Detail: "Nothing was received yet."}
 	}
 	name := fmt.Sprintf("%s-response-%d-%d", strings.ReplaceAll(d.DeliveryID.String(), ".", "-"), a.Run, a.Number)
 	return c.download(name, c.shownBytes(d.Type, a.Body))
