@@ -100,9 +100,17 @@ func (c *call) attentions(now time.Time) (list []attention, notes int, err error
 		list, err = c.ownAttentions(now)
 	}
 	slices.SortStableFunc(list, func(a, b attention) int {
-		return cmp.Or(cmp.Compare(urgency[a.State], urgency[b.State]), a.Since.Compare(b.Since))
+		return cmp.Or(cmp.Compare(urgency[a.State], urgency[b.State]), compareSince(a.Since, b.Since))
 	})
 	return list, notes, err
+}
+
+// compareSince puts the longest first, and what nobody knows last.
+func compareSince(a, b time.Time) int {
+	if a.IsZero() || b.IsZero() {
+		return b.Compare(a)
+	}
+	return a.Compare(b)
 }
 
 // mostWatched bounds how many endpoints are asked how they stand, for one page.
@@ -153,7 +161,8 @@ func (c *call) warned(now time.Time) (list []attention, notes int, err error) {
 			continue
 		}
 		known[w.Subscriber] = true
-		a := attention{Subscriber: w.Subscriber, State: state, Text: plainTimes(w.Text, now)}
+		text, _, _ := strings.Cut(w.Text, " Find out why with") // methods, for who reads a log
+		a := attention{Subscriber: w.Subscriber, State: state, Text: plainTimes(text, now)}
 		if e, err := c.view.Endpoint(ctx, w.Subscriber); err == nil {
 			a.Endpoint, a.Tenant = true, e.Tenant
 			if len(list) < mostWatched {

@@ -82,8 +82,8 @@ func TestFilterIsTheAddress(t *testing.T) {
 	s := d.get("/deliveries?subscriber=crm&since=7d&reason=exhausted&status=failed&type=").is(200)
 	s.says("Filter: crm, exhausted, 7 days", "evt_1", "Clear")
 	s.has(`name="subscriber" value="crm"`, `<option value="7d" selected>`, // the form shows it,
-		`<input type="hidden" name="reason" value="exhausted">`,                 // keeps what it has no field for,
-		`href="./deliveries?reason=exhausted&amp;since=7d&amp;subscriber=crm"`,  // the tabs do,
+		`<input type="hidden" name="reason" value="exhausted">`,                                                   // keeps what it has no field for,
+		`href="./deliveries?reason=exhausted&amp;since=7d&amp;subscriber=crm"`,                                    // the tabs do,
 		`href="./actions/new?kind=replay&amp;reason=exhausted&amp;since=7d&amp;status=failed&amp;subscriber=crm"`) // and an action begins with it
 	d.get("/failures?subscriber=crm").has(`href="./actions/new?kind=replay&amp;status=failed&amp;subscriber=crm"`)
 	d.get("/deliveries?colour=red").is(400).says("There is no parameter")
@@ -98,10 +98,10 @@ func TestListsHavePages(t *testing.T) {
 		d.publish(fmt.Sprintf("evt_%d", i))
 	}
 	for path, older := range map[string]string{"/deliveries?subscriber=crm&": "Older deliveries", "/failures?": "Older deliveries", "/events?": "Older events"} {
-		s := d.get(path + "limit=2").says("evt_4", "evt_3", older).hides("evt_2")
+		s := d.get(path+"limit=2").says("evt_4", "evt_3", older).hides("evt_2")
 		_, rest, _ := strings.Cut(s.html, `rel="next" href="`)
 		next, _, _ := strings.Cut(rest, `"`)
-		d.get("/" + strings.ReplaceAll(next, "&amp;", "&")).says("evt_2", "evt_1", older).hides("evt_3", "evt_0")
+		d.get("/"+strings.ReplaceAll(next, "&amp;", "&")).says("evt_2", "evt_1", older).hides("evt_3", "evt_0")
 	}
 	d.get("/deliveries?limit=201").is(400)
 }
@@ -204,7 +204,7 @@ func TestNoticesTakeNothingButNumbers(t *testing.T) {
 	d := newDesk(t, hooks.Config{}, admin.Config{})
 	d.get("/deliveries?did=replay.3.sending.1").says("Replayed 3 of 4. Not these: 1 being sent now.")
 	for _, did := range []string{"replay", "replay.x", "replay.-1", "replay.9999", "replay.1.sending", "shout.1", "<b>", ""} {
-		d.get("/deliveries?did=" + did).is(200).hides("notice", "Replayed")
+		d.get("/deliveries?did="+did).is(200).hides("notice", "Replayed")
 	}
 	d.get("/deliveries?did=replay.1.unknown.2").says("Replayed It is due now.")
 }
