@@ -92,13 +92,13 @@ func whyRefused(err error) string {
 
 // String returns what parseDeed reads, such as "replay.3.sending.1".
 func (d deed) String() string {
-	text := d.verb + "." + strconv.Itoa(d.done)
+	parts := []string{d.verb, strconv.Itoa(d.done)}
 	for i, n := range d.refused {
 		if n > 0 {
-			text += "." + refusals[i].code + "." + strconv.Itoa(n)
+			parts = append(parts, refusals[i].code, strconv.Itoa(n))
 		}
 	}
-	return text
+	return strings.Join(parts, ".")
 }
 
 // parseDeed reads a deed. Whatever it does not know it passes over, because anybody may

@@ -97,7 +97,8 @@ func TestReplayOfWhatIsBeingSent(t *testing.T) {
 		if _, err := d.h.Publish(t.Context(), hooks.Event{ID: "evt_1", Type: "parcel.lost", Tenant: "acme", Data: []byte("{}")}); err != nil {
 			t.Fatal(err)
 		}
-		go d.flush()
+		sent := make(chan error)
+		go func() { sent <- d.h.Flush(t.Context()) }()
 		synctest.Wait()
 		d.get("/deliveries/evt_1.slow").says("sending", "Attempt 1 is under way", "Cancel delivery").hides("Replay now")
 		d.follow(d.post("/deliveries/evt_1.slow/replay")).is(200).says("Not replayed It is being sent now. Wait for its outcome, or cancel it.")
@@ -105,7 +106,9 @@ func TestReplayOfWhatIsBeingSent(t *testing.T) {
 			t.Errorf("the audit was told %+v; want that the replay was refused", e)
 		}
 		close(hang)
-		synctest.Wait()
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
