@@ -20,6 +20,7 @@ type attention struct {
 	Since      time.Time // zero: nobody knows
 	Until      time.Time // zero: somebody has to act
 	Text       string    // what more there is to say
+	Waiting    string    // how many deliveries wait; empty: nobody has counted
 }
 
 // stateNoHandler is the state of a handler that no process seems to have.
@@ -48,6 +49,7 @@ func (a attention) Is() string {
 func attentionOf(e hooks.Endpoint, h hooks.EndpointHealth, now time.Time) attention {
 	a := attention{
 		Subscriber: h.Endpoint, Endpoint: true, Tenant: e.Tenant, State: h.State, Since: h.Since, Until: h.Until,
+		Waiting: h.Waiting.String(),
 	}
 	var text []string
 	switch h.State {
@@ -143,10 +145,10 @@ var warnedStates = map[hooks.WarningCode]hooks.EndpointState{
 	hooks.WarnNoHandler:     stateNoHandler,
 }
 
-// warned returns the subscribers that the operator is warned of, each of them once.
+// warned returns the subscribers that the operator is warned of, each of them once, the most
+// urgent first.
 func (c *call) warned(now time.Time) (list []attention, notes int, err error) {
-	ctx := c.r.Context()
-	warnings, err := c.hooks.Health(ctx)
+	warnings, err := c.hooks.Health(c.r.Context())
 	if err != nil {
 		return nil, 0, err
 	}
@@ -156,26 +158,40 @@ func (c *call) warned(now time.Time) (list []attention, notes int, err error) {
 		switch {
 		case !isState:
 			notes++
-			continue
-		case known[w.Subscriber]:
-			continue
+		case !known[w.Subscriber]:
+			known[w.Subscriber] = true
+			text, _, _ := strings.Cut(w.Text, " Find out why with") // methods, for who reads a log
+			list = append(list, attention{Subscriber: w.Subscriber, State: state, Text: plainTimes(text, now)})
 		}
-		known[w.Subscriber] = true
-		text, _, _ := strings.Cut(w.Text, " Find out why with") // methods, for who reads a log
-		a := attention{Subscriber: w.Subscriber, State: state, Text: plainTimes(text, now)}
-		if e, err := c.view.Endpoint(ctx, w.Subscriber); err == nil {
-			a.Endpoint, a.Tenant = true, e.Tenant
-			if len(list) < mostWatched {
-				h, err := c.view.EndpointHealth(ctx, w.Subscriber)
-				if err != nil && !errors.Is(err, hooks.ErrNotFound) {
-					return nil, 0, err
-				}
-				if err == nil && h.State != hooks.StateWorking {
-					a = attentionOf(e, h, now)
-				}
-			}
+	}
+	slices.SortStableFunc(list, func(a, b attention) int { return cmp.Compare(urgency[a.State], urgency[b.State]) })
+	for i := range list[:min(len(list), mostUrgentRows)] {
+		if err := c.ask(&list[i], now); err != nil {
+			return nil, 0, err
 		}
-		list = append(list, a)
 	}
 	return list, notes, nil
+}
+
+// ask adds to an attention what is known of its endpoint. A handler has none.
+func (c *call) ask(a *attention, now time.Time) error {
+	e, err := c.view.Endpoint(c.r.Context(), a.Subscriber)
+	if errors.Is(err, hooks.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	h, err := c.view.EndpointHealth(c.r.Context(), a.Subscriber)
+	switch {
+	case errors.Is(err, hooks.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case h.State == hooks.StateWorking: // since the warning
+		a.Endpoint, a.Tenant = true, e.Tenant
+	default:
+		*a = attentionOf(e, h, now)
+	}
+	return nil
 }

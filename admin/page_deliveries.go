@@ -26,6 +26,13 @@ func (deliveriesData) Tabs() []string {
 	return []string{"pending", "retrying", "sending", "succeeded", "failed", "canceled"}
 }
 
+// MayCancel reports whether the list may have deliveries that are not final.
+func (d deliveriesData) MayCancel() bool {
+	var s hooks.Status
+	err := s.UnmarshalText([]byte(d.Filter.Get("status")))
+	return !d.Failures && (err != nil || !s.Final())
+}
+
 var deliveryFields = []string{"type", "subscriber", "tenant", "error", "since", "event"}
 
 // deliveriesPage shows the deliveries that the address selects, newest first.
@@ -75,23 +82,26 @@ func (c *call) deliveryList(title string, data deliveriesData, always hooks.Quer
 	return c.page(page{Name: "deliveries", Nav: title, Title: title, Live: true, Notice: c.deedNotice(), Data: data})
 }
 
-// counts returns how many deliveries have each status, as far as that is cheap to say: of
-// those that are not final, for one subscriber or a few, and without any other filter.
+// counts returns how many deliveries of one subscriber have each status that is not final.
+// For others there are no counts, because they would be dear.
 func (c *call) counts(f filter, q hooks.Query) (map[string]string, error) {
 	for name := range f.values {
 		if name != "status" && name != "subscriber" && name != "tenant" && name != "order" {
 			return nil, nil
 		}
 	}
-	list, next, err := c.view.Backlog(c.r.Context(), hooks.Query{Subscriber: q.Subscriber, Tenant: q.Tenant})
-	if err != nil || next != "" {
+	if q.Subscriber == "" {
+		return nil, nil
+	}
+	list, _, err := c.view.Backlog(c.r.Context(), hooks.Query{Subscriber: q.Subscriber, Tenant: q.Tenant})
+	if err != nil {
 		return nil, err
 	}
-	var pending, retrying, sending hooks.Count
-	for _, b := range list {
-		pending, retrying, sending = plus(pending, b.Pending), plus(retrying, b.Retrying), plus(sending, b.Sending)
+	var b hooks.Backlog // zeros, if nothing waits
+	if len(list) > 0 {
+		b = list[0]
 	}
-	return map[string]string{"pending": pending.String(), "retrying": retrying.String(), "sending": sending.String()}, nil
+	return map[string]string{"pending": b.Pending.String(), "retrying": b.Retrying.String(), "sending": b.Sending.String()}, nil
 }
 
 // plus adds two counts. If one of them is not exact, neither is the sum.

@@ -111,9 +111,10 @@ func TestTabsCountWhatIsCheapToCount(t *testing.T) {
 	d.put("crm", "/503")
 	d.publish("evt_1")
 	d.publish("evt_2")
-	d.get("/deliveries").says("all pending 0 retrying 2 sending 0 succeeded failed canceled")
-	d.get("/deliveries?subscriber=other").says("all pending 0 retrying 0 sending 0 succeeded")
-	d.get("/deliveries?since=1h").says("all pending retrying sending succeeded")
+	d.get("/deliveries?subscriber=crm").says("all pending 0 retrying 2 sending 0 succeeded failed canceled")
+	d.get("/deliveries?subscriber=other&status=failed").says("all pending 0 retrying 0 sending 0 succeeded")
+	d.get("/deliveries").says("all pending retrying sending succeeded")
+	d.get("/deliveries?subscriber=crm&since=1h").says("all pending retrying sending succeeded")
 }
 
 func TestButtonsAreForWhoMayUseThem(t *testing.T) {
@@ -135,6 +136,16 @@ func TestButtonsAreForWhoMayUseThem(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What is final cannot be canceled, so that lists of it do not offer it.
+func TestCancelIsOfferedWhereItIsPossible(t *testing.T) {
+	d := newDesk(t, hooks.Config{}, admin.Config{})
+	d.put("crm", "/422", once)
+	d.publish("evt_1")
+	d.get("/deliveries").says("Replay selected", "Cancel selected")
+	d.get("/deliveries?status=failed").says("Replay selected").hides("Cancel selected")
+	d.get("/failures").says("Replay selected").hides("Cancel selected")
 }
 
 func TestReplaySelected(t *testing.T) {

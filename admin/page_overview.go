@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"time"
 
 	"example.com/hooks"
@@ -27,7 +28,7 @@ type overviewRow struct {
 	State      hooks.EndpointState
 	Note       string // such as "503 Service Unavailable since 12:57"
 	Day        tally
-	Waiting    hooks.Count
+	Waiting    string
 }
 
 // Numbers are those of the application as a whole.
@@ -57,17 +58,17 @@ func (c *call) overviewPage() error {
 		data.Others = urgent[1:min(len(urgent), 1+mostOthers)]
 		data.Unshown = len(urgent) - 1 - len(data.Others)
 	}
-	lanes, complete, err := c.lanes()
+	b, err := c.backlog()
 	if err != nil {
 		return err
 	}
 	if err := c.overviewRows(&data, urgent, now); err != nil {
 		return err
 	}
-	if err := c.fillRows(&data, lanes, complete, now); err != nil {
+	if err := c.fillRows(&data, b, now); err != nil {
 		return err
 	}
-	if err := c.overviewNumbers(&data, urgent, lanes, complete, now); err != nil {
+	if err := c.overviewNumbers(&data, urgent, b, now); err != nil {
 		return err
 	}
 	if data.Total.N == 0 {
@@ -78,14 +79,41 @@ func (c *call) overviewPage() error {
 	return c.page(page{Name: "overview", Nav: "Overview", Title: "Overview", Live: true, Data: data})
 }
 
-// lanes returns the backlog by subscriber. complete is false if there are others.
-func (c *call) lanes() (map[string]hooks.Backlog, bool, error) {
-	list, next, err := c.view.Backlog(c.r.Context(), hooks.Query{Limit: mostRows})
-	lanes := make(map[string]hooks.Backlog, len(list))
-	for _, b := range list {
-		lanes[b.Subscriber] = b
+// A backlog is how much waits for whom.
+type backlog struct {
+	lanes map[string]hooks.Backlog // by subscriber
+	last  string                   // the last subscriber that was counted; empty: all of them were
+}
+
+// countFor is about how long a page may count what waits. Counting is dear when much waits
+// for many subscribers.
+const countFor = 50 * time.Millisecond
+
+// backlog counts what waits, subscriber by subscriber, for as long as the page may.
+func (c *call) backlog() (b backlog, err error) {
+	b.lanes = make(map[string]hooks.Backlog)
+	began := time.Now()
+	for limit := 4; ; limit *= 2 {
+		list, next, err := c.view.Backlog(c.r.Context(), hooks.Query{Limit: limit, Cursor: b.last})
+		if err != nil {
+			return b, err
+		}
+		for _, lane := range list {
+			b.lanes[lane.Subscriber] = lane
+		}
+		if b.last = next; next == "" || time.Since(began) > countFor {
+			return b, nil
+		}
 	}
-	return lanes, next == "", err
+}
+
+// waiting writes how many deliveries wait for a subscriber; nothing if they were not counted.
+func (b backlog) waiting(subscriber string) string {
+	if b.last != "" && subscriber > b.last {
+		return ""
+	}
+	lane := b.lanes[subscriber]
+	return plus(lane.Pending, lane.Retrying).String()
 }
 
 // overviewRows chooses the rows of the table, and counts endpoints and handlers.
@@ -93,7 +121,7 @@ func (c *call) overviewRows(data *overviewData, urgent []attention, now time.Tim
 	chosen := make(map[string]bool)
 	for _, a := range urgent[:min(len(urgent), mostUrgentRows)] {
 		chosen[a.Subscriber] = true
-		row := overviewRow{Subscriber: a.Subscriber, Tenant: a.Tenant, Handler: !a.Endpoint, State: a.State, Note: a.Cause}
+		row := overviewRow{Subscriber: a.Subscriber, Tenant: a.Tenant, Handler: !a.Endpoint, State: a.State, Note: a.Cause, Waiting: a.Waiting}
 		if !a.Since.IsZero() {
 			row.Note += " since " + stamp(a.Since, now)
 		}
@@ -125,20 +153,10 @@ func (c *call) overviewRows(data *overviewData, urgent []attention, now time.Tim
 }
 
 // fillRows adds the numbers of each row.
-func (c *call) fillRows(data *overviewData, lanes map[string]hooks.Backlog, complete bool, now time.Time) error {
+func (c *call) fillRows(data *overviewData, b backlog, now time.Time) error {
 	for i := range data.Rows {
 		r := &data.Rows[i]
-		lane, ok := lanes[r.Subscriber]
-		if !ok && !complete {
-			list, _, err := c.view.Backlog(c.r.Context(), hooks.Query{Subscriber: r.Subscriber})
-			if err != nil {
-				return err
-			}
-			if len(list) > 0 {
-				lane = list[0]
-			}
-		}
-		r.Waiting = plus(lane.Pending, lane.Retrying)
+		r.Waiting = cmp.Or(r.Waiting, b.waiting(r.Subscriber), "–")
 		minutes, err := c.view.Activity(c.r.Context(), hooks.Query{Subscriber: r.Subscriber, From: now.Add(-day)})
 		if err != nil {
 			return err
@@ -151,7 +169,7 @@ func (c *call) fillRows(data *overviewData, lanes map[string]hooks.Backlog, comp
 const day = 24 * time.Hour
 
 // overviewNumbers adds the numbers above the table.
-func (c *call) overviewNumbers(data *overviewData, urgent []attention, lanes map[string]hooks.Backlog, complete bool, now time.Time) error {
+func (c *call) overviewNumbers(data *overviewData, urgent []attention, b backlog, now time.Time) error {
 	minutes, err := c.view.Activity(c.r.Context(), hooks.Query{From: now.Add(-day)})
 	if err != nil {
 		return err
@@ -163,12 +181,12 @@ func (c *call) overviewNumbers(data *overviewData, urgent []attention, lanes map
 	for _, a := range urgent {
 		held[a.Subscriber] = a.State != hooks.StateFailing
 	}
-	for id, lane := range lanes {
+	for id, lane := range b.lanes {
 		n.Retrying = plus(n.Retrying, lane.Retrying)
 		if !held[id] && !lane.Oldest.IsZero() {
 			n.Oldest = max(n.Oldest, now.Sub(lane.Oldest))
 		}
 	}
-	n.Retrying.More = n.Retrying.More || !complete
+	n.Retrying.More = n.Retrying.More || b.last != ""
 	return nil
 }
