@@ -49,7 +49,11 @@ var refusals = [...]struct {
 	},
 	{
 		"deleted", "Its subscriber was deleted, so that it cannot be sent again.", "of deleted subscribers",
-		func(err error) bool { _, ok := errors.AsType[*hooks.InvalidError](err); return ok },
+		func(err error) bool { return isInvalid(err) && errors.Is(err, hooks.ErrNotFound) },
+	},
+	{
+		"erased", "The data of its event was erased, so that it cannot be sent again.", "whose data was erased",
+		isInvalid,
 	},
 	{
 		"missing", "It does not exist any more.", "not there any more",
@@ -59,6 +63,11 @@ var refusals = [...]struct {
 		"error", "The store failed. Try again.", "because the store failed (try again)",
 		func(error) bool { return true },
 	},
+}
+
+func isInvalid(err error) bool {
+	_, ok := errors.AsType[*hooks.InvalidError](err)
+	return ok
 }
 
 // errSucceeded refuses to replay what has succeeded without asking first.

@@ -58,6 +58,22 @@ func TestRowsSayWhereADeliveryStands(t *testing.T) {
 	})
 }
 
+// The first one of a key is not in line behind itself.
+func TestTheFirstOfALineIsDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, hooks.Config{}, admin.Config{})
+		d.put("in-order", "/503", func(e *hooks.Endpoint) { e.Ordered = true })
+		for _, id := range []string{"evt_1", "evt_2"} {
+			ev := hooks.Event{ID: id, Type: "parcel.sent", Tenant: "acme", Data: []byte("{}"), OrderingKey: "parcel-7"}
+			if _, err := d.h.Publish(t.Context(), ev); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(3 * time.Second)
+		d.get("/deliveries").says("evt_2 in-order acme 0 none yet in line behind key parcel-7", "evt_1 in-order acme 0 none yet now due for 3 s")
+	})
+}
+
 // Deliveries of one ordering key wait for each other, and their rows say so.
 func TestRowsSayWhatIsInLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

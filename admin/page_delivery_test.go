@@ -3,6 +3,7 @@ package admin_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -163,6 +164,26 @@ func TestRequestNeedsTheLevelSecrets(t *testing.T) {
 	}
 }
 
+// A page shows the last hundred attempts, and says that there were more.
+func TestAttemptsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, hooks.Config{}, admin.Config{})
+		h := parcelSent.Handler("audit", func(context.Context, hooks.Event, parcel) error { return errors.New("no") })
+		h.Retry = make(retry.Schedule, 110)
+		if err := d.h.Subscribe(h); err != nil {
+			t.Fatal(err)
+		}
+		d.publish("evt_1")
+		for range 102 {
+			d.flush()
+		}
+		made := d.delivery("evt_1.audit").Attempts
+		d.get("/deliveries/evt_1.audit").says(fmt.Sprintf("Attempt %d error", made), fmt.Sprintf("Attempt %d error", made-99),
+			fmt.Sprintf("%d earlier attempts are not shown.", made-100)).hides(fmt.Sprintf("Attempt %d error", made-100))
+		d.get("/deliveries/evt_1.audit?attempt=1.1").says("Error of attempt 1 ")
+	})
+}
+
 func TestErasedDataIsNotShown(t *testing.T) {
 	store := memory.New()
 	d := newDesk(t, hooks.Config{Store: store}, admin.Config{})
@@ -193,7 +214,7 @@ func TestBodiesAreMadeReadable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.get("/deliveries/" + list[0].DeliveryID.String()).is(200).has(want)
+		d.get("/deliveries/" + list[0].DeliveryID.String()).is(200).has("503 Service Unavailable\n\n" + want)
 	}
 }
 

@@ -87,7 +87,7 @@ type backlog struct {
 
 // countFor is about how long a page may count what waits. Counting is dear when much waits
 // for many subscribers.
-const countFor = 50 * time.Millisecond
+const countFor = 20 * time.Millisecond
 
 // backlog counts what waits, subscriber by subscriber, for as long as the page may.
 func (c *call) backlog() (b backlog, err error) {

@@ -63,6 +63,47 @@ func TestOverviewSaysWhoNeedsAttention(t *testing.T) {
 	})
 }
 
+// The one that has failed for longest comes first, whatever its id.
+func TestOverviewPutsTheLongestFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, hooks.Config{}, admin.Config{})
+		d.put("zebra", "/503")
+		for range 3 {
+			d.publish("")
+		}
+		time.Sleep(time.Second)
+		d.put("ant", "/503")
+		for range 3 {
+			d.publish("")
+		}
+		for _, tenant := range []string{"", "acme"} {
+			d.as(admin.View, tenant)
+			d.get("/").says("zebra is failing: 503 Service Unavailable since 00:00:00", "1 more needs attention ant is failing since 00:00:01")
+		}
+	})
+}
+
+// Percentages are rounded down and percentiles up: no number looks better than it is.
+func TestOverviewRoundsToTheWorse(t *testing.T) {
+	store := memory.New()
+	d := newDesk(t, hooks.Config{Store: store}, admin.Config{})
+	for _, id := range []string{"even", "slow", "most"} {
+		d.put(id, "/200")
+	}
+	at := time.Now().UTC().Truncate(5 * time.Minute)
+	even, slow, most := [13]int{6: 95, 12: 5}, [13]int{6: 94, 12: 6}, [13]int{7: 2000}
+	err := store.AddMinutes(t.Context(), []hooks.Minute{
+		{Start: at, Subscriber: "even", Succeeded: 100, Took: even},
+		{Start: at, Subscriber: "slow", Succeeded: 1, Failed: 99, Took: slow},
+		{Start: at, Subscriber: "most", Succeeded: 1999, Failed: 1, Took: most},
+		{Start: at.Add(-25 * time.Hour), Subscriber: "most", Failed: 1000},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.get("/").says("even acme working 100 % ≤ 100 ms 0", "slow acme working 1.0 % slow, > 5 s 0", "most acme working 99.9 % ≤ 200 ms 0")
+}
+
 // One that somebody has disabled is no alarm, but it is said, with what it means.
 func TestOverviewOfADisabledEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
