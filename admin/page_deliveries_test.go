@@ -120,6 +120,12 @@ func TestListsHavePages(t *testing.T) {
 		d.get("/"+strings.ReplaceAll(next, "&amp;", "&")).says("evt_2", "evt_1", older).hides("evt_3", "evt_0")
 	}
 	d.get("/deliveries?limit=201").is(400)
+	d.get("/deliveries?limit=2&did=replay.1").says("Replayed").has(`rel="next" href="deliveries?cursor=`).hides("did=")
+	_, next, err := d.h.Deliveries(t.Context(), hooks.Query{Limit: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.get("/deliveries?limit=2&cursor="+next).says("evt_2", "Newest").has(`href="./deliveries?status=failed"`, `href="./deliveries">Newest`)
 }
 
 func TestTabsCountWhatIsCheapToCount(t *testing.T) {
