@@ -285,15 +285,16 @@ func TestRedactMasksBodies(t *testing.T) {
 }
 
 func TestATenantSeesItsOwnDeliveries(t *testing.T) {
-	d := newDesk(t, hooks.Config{Retry: retry.Schedule{time.Hour}}, admin.Config{})
+	d := newDesk(t, hooks.Config{Retry: retry.Schedule{time.Hour}, Instance: "rack-7"}, admin.Config{})
 	d.put("crm", "/503")
 	d.put("erp", "/503", func(e *hooks.Endpoint) { e.Tenant = "globex" })
 	d.subscribe("audit", nil)
 	d.publish("evt_1")
 	d.publish("evt_2", func(ev *hooks.Event) { ev.Tenant = "globex" })
+	d.get("/deliveries/evt_1.crm").says("by rack-7")
 	d.as(admin.Secrets, "acme")
 	d.get("/deliveries").says("evt_1", "crm").hides("evt_2", "erp", "globex", "audit", "Tenant")
-	d.get("/deliveries/evt_1.crm").is(200).says("Also sent to nobody else").hides("audit")
+	d.get("/deliveries/evt_1.crm").is(200).says("Also sent to nobody else").hides("audit", "rack-7")
 	d.get("/events").says("evt_1").hides("evt_2")
 	d.get("/events/evt_1").is(200).says("crm").hides("audit", "erp", "other tenant")
 	for _, path := range []string{
