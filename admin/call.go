@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
 )
@@ -39,19 +38,6 @@ func (c *call) redirect(to string) error {
 	c.w.Header().Set("Location", c.base()+to)
 	c.w.WriteHeader(http.StatusSeeOther)
 	c.wrote = true
-	return nil
-}
-
-// json answers with a value.
-func (c *call) json(status int, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	c.w.Header().Set("Content-Type", "application/json")
-	c.w.WriteHeader(status)
-	c.wrote = true
-	_, _ = c.w.Write(append(body, '\n')) // the client may be gone; nothing can be done then
 	return nil
 }
 

@@ -156,7 +156,7 @@ func (h *handler) authorize(r *http.Request, rt *route) (Access, error) {
 		h.cfg.Logger.InfoContext(r.Context(), "hooks admin: a request is not authorized", "path", r.URL.Path, "error", err)
 		return Access{}, errNoAccess
 	case a.Level <= None || a.Level > Secrets || !a.AllTenants && a.Tenant == "":
-		return Access{}, errNoAccess
+		return Access{User: a.User}, errNoAccess // the audit is told who
 	case rt.operator && !a.AllTenants:
 		return a, &problem{Status: http.StatusNotFound, Detail: "There is nothing here."}
 	case a.Level < rt.level:

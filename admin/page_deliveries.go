@@ -172,18 +172,3 @@ func (c *call) listAddress() (filter, error) {
 	}
 	return filter{Path: path, values: values}, nil
 }
-
-func (c *call) listDeliveries() error {
-	q, err := parseQuery(c.r.URL.Query())
-	if err != nil {
-		return err
-	}
-	page, next, err := c.view.Deliveries(c.r.Context(), q)
-	if err != nil {
-		return err
-	}
-	return c.json(200, struct {
-		Deliveries []hooks.Delivery `json:"deliveries"`
-		Next       string           `json:"next,omitempty"`
-	}{page, next})
-}

@@ -69,6 +69,9 @@ func asProblem(err error, operator bool) *problem {
 		*p = *own
 	case errors.As(err, &invalid):
 		*p = problem{Status: http.StatusBadRequest, Field: invalid.Field, Detail: invalid.Problem}
+		if errors.Is(err, hooks.ErrConflict) {
+			p.Status = http.StatusConflict
+		}
 		if operator && invalid.Detail != "" {
 			p.Detail += " (" + invalid.Detail + ")"
 		}

@@ -1,0 +1,385 @@
+package admin_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"example.com/hooks/admin"
+	"example.com/hooks/internal/kit"
+)
+
+// ids are what {…} stands for in a route, by the part of the path before it.
+var ids = map[string]string{
+	"events": "evt_paid", "deliveries": "evt_waiting.crm", "endpoints": "crm", "handlers": "old-mailer",
+}
+
+// foreign are ids of another tenant, or of the operator alone.
+var foreign = map[string]string{
+	"events": "evt_globex", "deliveries": "evt_globex.erp", "endpoints": "erp", "handlers": "old-mailer",
+}
+
+// bodies are sent to the routes of the API that need one.
+var bodies = map[string]string{
+	"POST api/v1/events":              `{"type":"invoice.paid","tenant":"acme","data":{}}`,
+	"POST api/v1/events/explain":      `{"type":"invoice.paid","data":{}}`,
+	"POST api/v1/endpoints":           `{"url":"https://new.example.com","tenant":"acme","events":["invoice.*"]}`,
+	"PUT api/v1/endpoints/{id}":       `{"url":"https://new.example.com","events":["invoice.*"]}`,
+	"POST api/v1/endpoints/{id}/test": `{"type":"invoice.paid"}`,
+	"POST api/v1/check-url":           `{"url":"https://new.example.com"}`,
+}
+
+// address returns the path of a route, with ids in it.
+func address(t *testing.T, rt admin.Route, ids map[string]string) string {
+	t.Helper()
+	parts := strings.Split(strings.TrimSuffix(rt.Path, "{$}"), "/")
+	for i, p := range parts {
+		if !strings.HasPrefix(p, "{") {
+			continue
+		}
+		id, ok := ids[parts[i-1]]
+		if !ok {
+			t.Fatalf("%s: say in access_test.go what %s of %s is", rt.Path, p, parts[i-1])
+		}
+		parts[i] = id
+	}
+	return "/" + strings.Join(parts, "/")
+}
+
+func name(rt admin.Route) string { return rt.Method + " " + rt.Path }
+
+func isAPI(rt admin.Route) bool { return strings.HasPrefix(rt.Path, "api/") }
+
+// expected returns the status that refuses a request, and zero for one that is let through.
+func expected(rt admin.Route, a admin.Access, crossSite bool) int {
+	switch {
+	case a.Level == admin.None:
+		return http.StatusForbidden
+	case rt.Operator && !a.AllTenants:
+		return http.StatusNotFound
+	case a.Level < rt.Level, crossSite && rt.Method != http.MethodGet:
+		return http.StatusForbidden
+	}
+	return 0
+}
+
+// Each route is asked by each level, as the operator and as a tenant, from a page of the
+// site itself and of another one.
+func TestEveryRouteIsForItsLevel(t *testing.T) {
+	shared := newSite(t, nil) // of those that are refused, because nothing changes
+	for _, rt := range admin.Routes() {
+		for level := admin.None; level <= admin.Secrets; level++ {
+			for _, who := range []admin.Access{operator, customer} {
+				for _, from := range []string{"same-origin", "cross-site"} {
+					who.Level = level
+					want := expected(rt, who, from == "cross-site")
+					s := shared
+					if want == 0 && rt.Method != http.MethodGet {
+						s = newSite(t, nil)
+					}
+					checkRoute(t, s.as(who), rt, who, from, want)
+				}
+			}
+		}
+	}
+}
+
+// checkRoute sends one request. want is the status that refuses it; zero: it is let through.
+func checkRoute(t *testing.T, s *site, rt admin.Route, who admin.Access, from string, want int) {
+	t.Helper()
+	what := fmt.Sprintf("%s by %v (all tenants: %t), %s", name(rt), who.Level, who.AllTenants, from)
+	before := s.store.writes.Load()
+	s.audited()
+	w := s.do(t, rt.Method, address(t, rt, ids), bodies[name(rt)], "Sec-Fetch-Site", from)
+	written := s.store.writes.Load() - before
+	switch {
+	case want != 0 && (w.Code != want || written > 0):
+		t.Errorf("%s = %d, with %d writes; want %d, and none", what, w.Code, written, want)
+	case want == 0 && isAPI(rt) && w.Code >= 300:
+		t.Errorf("%s = %d %s; want success", what, w.Code, w.Body)
+	case want == 0 && (w.Code == 403 || w.Code == 404 || w.Code == 405 || w.Code >= 500):
+		t.Errorf("%s = %d %s; want it let through", what, w.Code, w.Body)
+	case rt.Method == http.MethodGet && written > 0:
+		t.Errorf("%s wrote %d times; want GET to change nothing", what, written)
+	}
+	checkAudit(t, s, rt, who, what, want != 0)
+}
+
+func checkAudit(t *testing.T, s *site, rt admin.Route, who admin.Access, what string, refused bool) {
+	t.Helper()
+	told := s.audited()
+	if rt.Action == "" {
+		if len(told) > 0 {
+			t.Errorf("%s: the audit was told %v; want nothing, because nothing is changed", what, told)
+		}
+		return
+	}
+	if len(told) != 1 {
+		t.Errorf("%s: the audit was told %d times; want once", what, len(told))
+		return
+	}
+	e := told[0]
+	if e.Action != rt.Action || e.User != who.User || refused && e.Refused == "" || isAPI(rt) && (e.Refused != "") != refused || e.Time.IsZero() {
+		t.Errorf("%s: the audit was told %+v; want %s by %s, refused: %t", what, e, rt.Action, who.User, refused)
+	}
+	if strings.Contains(rt.Path, "{id}") && !strings.Contains(address(t, rt, ids), e.Target) {
+		t.Errorf("%s: the audit was told of %q; want the id", what, e.Target)
+	}
+}
+
+// Whatever changes something has a name for the audit, unless it is known to change nothing.
+func TestEveryChangeHasAnAction(t *testing.T) {
+	asks := map[string]bool{"POST api/v1/events/explain": true, "POST api/v1/check-url": true}
+	for _, rt := range admin.Routes() {
+		if want := rt.Method != http.MethodGet && !asks[name(rt)]; (rt.Action != "") != want {
+			t.Errorf("%s has the action %q; want one: %t", name(rt), rt.Action, want)
+		}
+		if rt.Level < admin.View {
+			t.Errorf("%s is for the level %v; want at least View", name(rt), rt.Level)
+		}
+	}
+}
+
+func TestAccessThatIsNone(t *testing.T) {
+	for what, a := range map[string]admin.Access{
+		"zero":                 {},
+		"no level":             {AllTenants: true, User: "kim"},
+		"no tenant":            {Level: admin.Secrets, User: "kim"},
+		"a level below None":   {Level: -1, AllTenants: true},
+		"a level beyond all":   {Level: admin.Secrets + 1, AllTenants: true},
+		"a tenant, no level":   {Tenant: "acme"},
+		"a user and no access": {User: "kim"},
+	} {
+		s := newSite(t, nil).as(a)
+		for _, rt := range admin.Routes() {
+			if w := s.do(t, rt.Method, address(t, rt, ids), bodies[name(rt)]); w.Code != http.StatusForbidden {
+				t.Errorf("access %q: %s = %d; want 403", what, name(rt), w.Code)
+			}
+		}
+	}
+}
+
+func TestAnErrorOfAuthorizeIsNotShown(t *testing.T) {
+	s := newSite(t, nil)
+	s.refusal = errors.New("session store at 10.0.0.7 is down")
+	for _, rt := range admin.Routes() {
+		w := s.do(t, rt.Method, address(t, rt, ids), bodies[name(rt)])
+		if w.Code != http.StatusForbidden || strings.Contains(w.Body.String(), "10.0.0.7") {
+			t.Errorf("%s = %d %s; want 403 without the error", name(rt), w.Code, w.Body)
+		}
+	}
+}
+
+// A panic of Authorize is the application's: the server recovers it, as it does with others,
+// and nothing was answered or done.
+func TestAPanicOfAuthorizeLetsNobodyIn(t *testing.T) {
+	s := newSite(t, func(c *admin.Config) {
+		c.Authorize = func(*http.Request) (admin.Access, error) { panic("no session") }
+	})
+	server := httptest.NewUnstartedServer(s.ui)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Start()
+	defer server.Close()
+	before := s.store.writes.Load()
+	for _, rt := range admin.Routes() {
+		r, err := http.NewRequestWithContext(t.Context(), rt.Method, server.URL+address(t, rt, ids), strings.NewReader(bodies[name(rt)]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		if resp, err := server.Client().Do(r); err == nil {
+			resp.Body.Close()
+			t.Errorf("%s = %d; want no answer", name(rt), resp.StatusCode)
+		}
+	}
+	if n := s.store.writes.Load() - before; n > 0 {
+		t.Errorf("the store was written %d times; want none", n)
+	}
+}
+
+func TestUnprotectedAnswersOnLoopbackOnly(t *testing.T) {
+	s := newSite(t, func(c *admin.Config) { c.Authorize = admin.Unprotected })
+	for host, want := range map[string]int{
+		"localhost": 200, "LOCALHOST:8080": 200, "127.0.0.1": 200, "127.0.0.1:8080": 200, "127.8.9.1": 200, "[::1]": 200, "[::1]:8080": 200,
+		"evil.example": 403, "localhost.evil.example": 403, "127.0.0.1.evil.example": 403, "evil.example:80": 403, "": 403,
+		"0.0.0.0": 403, "10.0.0.1": 403, "[::]": 403, "192.168.1.1:80": 403, "localhost:80:evil.example": 403, "::1.evil.example": 403,
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/types", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		s.ui.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("Host %q = %d; want %d", host, w.Code, want)
+		}
+	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/deliveries", nil)
+	w := httptest.NewRecorder()
+	s.ui.ServeHTTP(w, r)
+	if !strings.Contains(w.Body.String(), "Unprotected") {
+		t.Error("the page does not say that it is unprotected")
+	}
+}
+
+// Browsers do not send Sec-Fetch-Site over plain HTTP, but they send Origin.
+func TestWritesOfAnotherOriginAreRefused(t *testing.T) {
+	for origin, allowed := range map[string]bool{
+		"": true, "http://app.example": true,
+		"http://evil.example": false, "http://app.example:8080": false, "null": false, "http://app.example.evil.example": false,
+	} {
+		s := newSite(t, nil)
+		for _, rt := range admin.Routes() {
+			if rt.Method == http.MethodGet || !isAPI(rt) || rt.Method == http.MethodDelete && allowed {
+				continue
+			}
+			r := httptest.NewRequestWithContext(t.Context(), rt.Method, "http://app.example"+address(t, rt, ids), strings.NewReader(bodies[name(rt)]))
+			r.Header.Set("Content-Type", "application/json")
+			if origin != "" {
+				r.Header.Set("Origin", origin)
+			}
+			w := httptest.NewRecorder()
+			s.ui.ServeHTTP(w, r)
+			if (w.Code != http.StatusForbidden) != allowed {
+				t.Errorf("%s from %q = %d; want it allowed: %t", name(rt), origin, w.Code, allowed)
+			}
+		}
+	}
+}
+
+func TestEveryAnswerIsSafeToEmbed(t *testing.T) {
+	s := newSite(t, nil)
+	paths := []string{"/nothing", "/api/v1/nothing", "//", "/assets/none.css"}
+	for _, rt := range admin.Routes() {
+		paths = append(paths, address(t, rt, ids)) // with GET: for some this is a 405
+	}
+	for _, a := range []admin.Access{operator, {}} {
+		for _, path := range paths {
+			head := s.as(a).do(t, http.MethodGet, path, "").Header()
+			policy := head.Get("Content-Security-Policy")
+			if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") ||
+				!strings.Contains(policy, "base-uri 'none'") || !strings.Contains(policy, "form-action 'self'") || strings.Contains(policy, "unsafe") {
+				t.Errorf("%s has the policy %q; want a strict one", path, policy)
+			}
+			for field, want := range map[string]string{
+				"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cache-Control": "no-store",
+				"Referrer-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
+			} {
+				if got := head.Get(field); got != want {
+					t.Errorf("%s has %s: %q; want %q", path, field, got, want)
+				}
+			}
+			if head.Get("Content-Type") == "" {
+				t.Errorf("%s has no Content-Type", path)
+			}
+		}
+	}
+}
+
+func TestAssetsAreKeptForEver(t *testing.T) {
+	s := newSite(t, nil).as(admin.Access{})
+	page := s.do(t, http.MethodGet, "/", "").Body.String() // 403, with the style sheet
+	_, rest, ok := strings.Cut(page, `rel="stylesheet" href="./`)
+	name, _, _ := strings.Cut(rest, `"`)
+	if !ok {
+		t.Fatalf("no style sheet in %s", page)
+	}
+	w := s.do(t, http.MethodGet, "/"+name, "")
+	if kept := w.Header().Get("Cache-Control"); w.Code != 200 || kept != "public, max-age=31536000, immutable" {
+		t.Errorf("%s = %d, Cache-Control %q; want it kept for ever, and shown to everybody", name, w.Code, kept)
+	}
+	if w.Header().Get("X-Content-Type-Options") != "nosniff" || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/css") {
+		t.Errorf("%s has the header %v", name, w.Header())
+	}
+}
+
+func TestLargeBodiesAreRefused(t *testing.T) {
+	s := newSite(t, nil)
+	before := s.store.writes.Load()
+	for _, rt := range admin.Routes() {
+		if rt.Method == http.MethodGet {
+			continue
+		}
+		large := `{"type":"` + strings.Repeat("x", 1<<20) + `"}`
+		if !isAPI(rt) {
+			large = "reason=" + strings.Repeat("x", 1<<20)
+		}
+		if w := s.do(t, rt.Method, address(t, rt, ids), large); w.Code != http.StatusRequestEntityTooLarge {
+			t.Errorf("%s with more than 1 MiB = %d; want 413", name(rt), w.Code)
+		}
+	}
+	if n := s.store.writes.Load() - before; n > 0 {
+		t.Errorf("the store was written %d times; want none", n)
+	}
+}
+
+// What another tenant has, and what nobody has, is answered alike.
+func TestForeignIDsDoNotExist(t *testing.T) {
+	unknown := map[string]string{"events": "evt_none", "deliveries": "evt_none.none", "endpoints": "none", "handlers": "none"}
+	s := newSite(t, nil).as(customer)
+	before := s.store.writes.Load()
+	for _, rt := range admin.Routes() {
+		if !strings.Contains(rt.Path, "{id}") {
+			continue
+		}
+		theirs := s.do(t, rt.Method, address(t, rt, foreign), bodies[name(rt)])
+		nobodys := s.do(t, rt.Method, address(t, rt, unknown), bodies[name(rt)])
+		if theirs.Code != http.StatusNotFound || nobodys.Code != http.StatusNotFound {
+			t.Errorf("%s = %d for a foreign id, %d for an unknown one; want 404", name(rt), theirs.Code, nobodys.Code)
+		}
+		if isAPI(rt) && theirs.Body.String() != nobodys.Body.String() {
+			t.Errorf("%s = %s for a foreign id; want what an unknown one gets, %s", name(rt), theirs.Body, nobodys.Body)
+		}
+	}
+	if n := s.store.writes.Load() - before; n > 0 {
+		t.Errorf("the store was written %d times; want none", n)
+	}
+}
+
+// Lists show a tenant nothing of others: neither rows nor counts nor names.
+func TestATenantsListsAreItsOwn(t *testing.T) {
+	s := newSite(t, nil).as(customer)
+	for _, rt := range admin.Routes() {
+		if rt.Method != http.MethodGet || rt.Operator || strings.Contains(rt.Path, "{id}") {
+			continue
+		}
+		text := s.do(t, http.MethodGet, address(t, rt, ids), "").Body.String()
+		for _, theirs := range []string{"globex", "erp", "mailer", "fraud"} {
+			if strings.Contains(text, theirs) && !strings.HasSuffix(rt.Path, "openapi.json") {
+				t.Errorf("%s shows %q to another tenant: %s", name(rt), theirs, text)
+			}
+		}
+	}
+}
+
+// No answer of a page or of the API has a secret, but the one that shows the signed request.
+func TestNoAnswerHasASecret(t *testing.T) {
+	for _, rt := range admin.Routes() {
+		s := newSite(t, nil)
+		for _, path := range []string{address(t, rt, ids), address(t, rt, map[string]string{
+			"events": "evt_failed", "deliveries": "evt_failed.crm", "endpoints": "crm", "handlers": "mailer", "types": "invoice.paid", "actions": "none",
+		})} {
+			body := bodies[name(rt)]
+			if rt.Method == http.MethodPut {
+				body = `{"url":"https://new.example.com","events":["invoice.*"],"header":{"X-Key":"***"}}`
+			}
+			w := s.do(t, rt.Method, path, body)
+			for field, values := range w.Header() {
+				kit.Haystack{Name: name(rt) + " " + field, Data: []byte(strings.Join(values, "\n"))}.Search(t, "the secret", crmSecret)
+			}
+			answer := kit.Haystack{Name: name(rt), Data: w.Body.Bytes()}
+			answer.Search(t, "the secret", crmSecret)
+			if rt.Path != "api/v1/deliveries/{id}/request" {
+				answer.Search(t, "the header's value", crmHeader)
+			}
+		}
+		for _, e := range s.audited() {
+			told := kit.Haystack{Name: "audit of " + name(rt), Data: fmt.Appendf(nil, "%+v", e)}
+			told.Search(t, "the secret", crmSecret)
+			told.Search(t, "the header's value", crmHeader)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package admin
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"unicode/utf8"
+
+	"example.com/hooks"
+)
+
+func (c *call) listDeliveries() error {
+	q, err := parseQuery(c.r.URL.Query())
+	if err != nil {
+		return err
+	}
+	rows, next, err := c.view.Deliveries(c.r.Context(), q)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, struct {
+		Deliveries []hooks.Delivery `json:"deliveries"`
+		Next       string           `json:"next,omitempty"`
+	}{rowsOf(rows), next})
+}
+
+// deliveryID returns the delivery that the path names.
+func (c *call) deliveryID() (hooks.DeliveryID, error) {
+	id, err := hooks.ParseDeliveryID(c.r.PathValue("id"))
+	if invalid, ok := errors.AsType[*hooks.InvalidError](err); ok {
+		return id, &problem{Status: http.StatusNotFound, Detail: "No delivery has this id: " + invalid.Problem + "."}
+	}
+	return id, err
+}
+
+func (c *call) getDelivery() error {
+	id, err := c.deliveryID()
+	if err != nil {
+		return err
+	}
+	d, err := c.view.Delivery(c.r.Context(), id)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, d)
+}
+
+func (c *call) listAttempts() error {
+	id, err := c.deliveryID()
+	if err != nil {
+		return err
+	}
+	d, err := c.view.Delivery(c.r.Context(), id)
+	if err != nil {
+		return err
+	}
+	attempts, err := c.view.Attempts(c.r.Context(), id)
+	if err != nil {
+		return err
+	}
+	shown := make([]hooks.Attempt, len(attempts))
+	for i, a := range attempts {
+		shown[i] = c.redactAttempt(d.Type, a)
+	}
+	return c.json(http.StatusOK, struct {
+		Attempts []hooks.Attempt `json:"attempts"`
+	}{shown})
+}
+
+func (c *call) explainDelivery() error {
+	id, err := c.deliveryID()
+	if err != nil {
+		return err
+	}
+	e, err := c.view.ExplainDelivery(c.r.Context(), id)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, e)
+}
+
+// A requestForm is a request in JSON. Its names are those of an attempt.
+type requestForm struct {
+	Method     string      `json:"method"`
+	URL        string      `json:"url"`
+	Header     http.Header `json:"header"`
+	Body       string      `json:"body,omitempty"`
+	BodyBase64 []byte      `json:"body_base64,omitempty"` // instead of one that is not UTF-8
+}
+
+func (c *call) getRequest() error {
+	id, err := c.deliveryID()
+	if err != nil {
+		return err
+	}
+	d, err := c.view.Delivery(c.r.Context(), id)
+	if err != nil {
+		return err
+	}
+	req, err := c.view.Request(c.r.Context(), id)
+	if err != nil {
+		return c.becauseOfURL(d.Subscriber, err)
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return err
+	}
+	f := requestForm{Method: req.Method, URL: req.URL.String(), Header: req.Header}
+	if body = c.redact(d.Type, body); utf8.Valid(body) {
+		f.Body = string(body)
+	} else {
+		f.BodyBase64 = body
+	}
+	return c.json(http.StatusOK, f)
+}
+
+// becauseOfURL returns why there is no request for an endpoint: that its URL is not allowed
+// any more, or err.
+func (c *call) becauseOfURL(endpoint string, err error) error {
+	e, unknown := c.view.Endpoint(c.r.Context(), endpoint)
+	if unknown != nil {
+		return err
+	}
+	if refused := c.view.CheckURL(e.URL); refused != nil {
+		return &problem{Status: http.StatusConflict, Detail: "The endpoint's URL is not allowed any more: " + refused.Error() + "."}
+	}
+	return err
+}
+
+func (c *call) replayDelivery() error {
+	return c.decide(func(id hooks.DeliveryID) (hooks.Delivery, error) { return c.view.Replay(c.r.Context(), id) })
+}
+
+func (c *call) cancelDelivery() error {
+	return c.decide(func(id hooks.DeliveryID) (hooks.Delivery, error) { return c.view.Cancel(c.r.Context(), id) })
+}
+
+// decide answers with a delivery after what somebody has decided.
+func (c *call) decide(how func(hooks.DeliveryID) (hooks.Delivery, error)) error {
+	if err := c.noBody(); err != nil {
+		return err
+	}
+	id, err := c.deliveryID()
+	if err != nil {
+		return err
+	}
+	d, err := how(id)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, d)
+}

@@ -1,0 +1,78 @@
+package admin
+
+import (
+	"net/http"
+
+	"example.com/hooks"
+)
+
+func (c *call) listEvents() error {
+	q, err := parseQuery(c.r.URL.Query())
+	if err != nil {
+		return err
+	}
+	rows, next, err := c.view.Events(c.r.Context(), q)
+	if err != nil {
+		return err
+	}
+	shown := make([]hooks.Event, len(rows))
+	for i, ev := range rows {
+		shown[i] = c.redactEvent(ev)
+	}
+	return c.json(http.StatusOK, struct {
+		Events []hooks.Event `json:"events"`
+		Next   string        `json:"next,omitempty"`
+	}{shown, next})
+}
+
+func (c *call) getEvent() error {
+	ev, err := c.view.Event(c.r.Context(), c.r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, c.redactEvent(ev))
+}
+
+func (c *call) publishEvent() error {
+	var ev hooks.Event
+	if err := c.readBody(&ev); err != nil {
+		return err
+	}
+	c.audit.Target = ev.ID
+	receipt, err := c.view.Publish(c.r.Context(), ev)
+	if err != nil {
+		return err
+	}
+	status := http.StatusCreated
+	if receipt.Duplicate {
+		status = http.StatusOK
+	}
+	if receipt.EventID != "" { // a tenant is not told which event of another one it repeats
+		c.audit.Target = receipt.EventID
+		c.w.Header().Set("Location", "events/"+receipt.EventID)
+	}
+	return c.json(status, receipt)
+}
+
+func (c *call) explainEvent() error {
+	var ev hooks.Event
+	if err := c.readBody(&ev); err != nil {
+		return err
+	}
+	list, err := c.view.ExplainEvent(c.r.Context(), ev)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, struct {
+		Routes []hooks.Route `json:"routes"`
+	}{rowsOf(list)})
+}
+
+func (c *call) listTypes() error {
+	if err := c.noParameters(); err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, struct {
+		Types []hooks.TypeInfo `json:"types"`
+	}{rowsOf(c.view.Types())})
+}
