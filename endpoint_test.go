@@ -108,7 +108,10 @@ func TestEqualContentWritesNothing(t *testing.T) {
 		h := kit.New(t, hooks.Config{Store: store})
 		puts := func(e hooks.Endpoint) int64 {
 			before := store.puts.Load()
-			kit.Put(t, h, e)
+			made := kit.Put(t, h, e)
+			if read, err := h.Endpoint(t.Context(), e.ID); err != nil || made.Version != read.Version || made.Version == 0 {
+				t.Errorf("PutEndpoint = version %d; want %d, %v, as it is read", made.Version, read.Version, err)
+			}
 			return store.puts.Load() - before
 		}
 		if n := puts(e); n != 1 {

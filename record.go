@@ -172,8 +172,13 @@ func (h *Hooks) putEndpointRecord(ctx context.Context, old, next *endpoint) erro
 		if err != nil {
 			return err
 		}
-		if is, err := next.plain(); err != nil || bytes.Equal(was, is) {
+		is, err := next.plain()
+		if err != nil {
 			return err
+		}
+		if bytes.Equal(was, is) {
+			next.record = old.record
+			return nil
 		}
 	}
 	return h.writeEndpoint(ctx, old, next)
