@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"unicode/utf8"
 
@@ -105,6 +106,7 @@ func (c *call) getRequest() error {
 	if err != nil {
 		return err
 	}
+	maps.DeleteFunc(req.Header, func(_ string, values []string) bool { return len(values) == 0 }) // they are not sent
 	f := requestForm{Method: req.Method, URL: req.URL.String(), Header: req.Header}
 	if body = c.redact(d.Type, body); utf8.Valid(body) {
 		f.Body = string(body)

@@ -59,7 +59,7 @@ var (
 func newSite(t *testing.T, change func(*admin.Config)) *site {
 	t.Helper()
 	s := &site{store: &writeCounter{Store: memory.New()}, access: operator}
-	former := newHooks(t, s.store, hooks.Handler{Name: "old-mailer", Events: []string{"invoice.*"}, Func: kit.Ignore})
+	former := newHooks(t, s.store, hooks.Handler{Name: "old-mailer", Events: []string{"order.*"}, Func: kit.Ignore})
 	if err := former.Flush(t.Context()); err != nil { // records the handler
 		t.Fatal(err)
 	}
