@@ -32,6 +32,20 @@ func (c *call) listBacklog() error {
 	}{rowsOf(rows), next})
 }
 
+func (c *call) listActivity() error {
+	q, err := parseQuery(c.r.URL.Query())
+	if err != nil {
+		return err
+	}
+	minutes, err := c.view.Activity(c.r.Context(), q)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, struct {
+		Activity []hooks.Minute `json:"activity"`
+	}{rowsOf(minutes)})
+}
+
 func (c *call) listHandlers() error {
 	if err := c.noParameters(); err != nil {
 		return err

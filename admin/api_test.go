@@ -266,6 +266,22 @@ func TestTypesBacklogHandlersAndHealthByAPI(t *testing.T) {
 	}
 }
 
+func TestActivityByAPI(t *testing.T) {
+	s := newSite(t, nil)
+	for query, want := range map[string][2]int{"": {2, 1}, "?subscriber=crm": {1, 1}, "?since=1h": {2, 1}, "?to=2020-01-01T00:00:00Z": {}} {
+		var answer struct{ Activity []hooks.Minute }
+		s.api(t, "GET", "activity"+query, "", 200, &answer)
+		var got [2]int
+		for _, m := range answer.Activity {
+			got[0], got[1] = got[0]+m.Succeeded, got[1]+m.Failed
+		}
+		if got != want {
+			t.Errorf("activity%s = %v succeeded and failed; want %v", query, got, want)
+		}
+	}
+	s.refused(t, "GET", "activity?tenant=acme", "", 400)
+}
+
 func TestRedactMasksWhatTheAPIShows(t *testing.T) {
 	s := newSite(t, nil)
 	s.mount(t, s.h, func(c *admin.Config) {

@@ -100,6 +100,7 @@ var routes = []route{
 	{post, "api/v1/endpoints/{id}/test", Replay, "endpoint.test", false, (*call).testEndpoint},
 	{post, "api/v1/check-url", View, "", false, (*call).checkURL},
 	{get, "api/v1/backlog", View, "", false, (*call).listBacklog},
+	{get, "api/v1/activity", View, "", false, (*call).listActivity},
 	{get, "api/v1/handlers", View, "", true, (*call).listHandlers},
 	{del, "api/v1/handlers/{id}", Manage, "handler.delete", true, (*call).deleteHandler},
 	{get, "api/v1/health", View, "", true, (*call).getHealth},
