@@ -10,7 +10,7 @@ import (
 	"example.com/hooks"
 )
 
-func (c *call) listDeliveries() error {
+func (c *call) apiDeliveries() error {
 	q, err := parseQuery(c.r.URL.Query())
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func (c *call) deliveryID() (hooks.DeliveryID, error) {
 	return id, err
 }
 
-func (c *call) getDelivery() error {
+func (c *call) apiDelivery() error {
 	id, err := c.deliveryID()
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func (c *call) getDelivery() error {
 	return c.json(http.StatusOK, d)
 }
 
-func (c *call) listAttempts() error {
+func (c *call) apiAttempts() error {
 	id, err := c.deliveryID()
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func (c *call) listAttempts() error {
 	}{shown})
 }
 
-func (c *call) explainDelivery() error {
+func (c *call) apiExplainDelivery() error {
 	id, err := c.deliveryID()
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ type requestForm struct {
 	BodyBase64 []byte      `json:"body_base64,omitempty"` // instead of one that is not UTF-8
 }
 
-func (c *call) getRequest() error {
+func (c *call) apiRequest() error {
 	id, err := c.deliveryID()
 	if err != nil {
 		return err
@@ -129,11 +129,11 @@ func (c *call) becauseOfURL(endpoint string, err error) error {
 	return err
 }
 
-func (c *call) replayDelivery() error {
+func (c *call) apiReplayDelivery() error {
 	return c.decide(func(id hooks.DeliveryID) (hooks.Delivery, error) { return c.view.Replay(c.r.Context(), id) })
 }
 
-func (c *call) cancelDelivery() error {
+func (c *call) apiCancelDelivery() error {
 	return c.decide(func(id hooks.DeliveryID) (hooks.Delivery, error) { return c.view.Cancel(c.r.Context(), id) })
 }
 

@@ -64,7 +64,7 @@ func (c *call) answerEndpoint(status int, e hooks.Endpoint) error {
 	return c.json(status, endpointAnswer{Endpoint: e, Secret: e.Secret.Reveal()})
 }
 
-func (c *call) listEndpoints() error {
+func (c *call) apiEndpoints() error {
 	q, err := parseQuery(c.r.URL.Query())
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (c *call) listEndpoints() error {
 	}{rowsOf(rows), next})
 }
 
-func (c *call) getEndpoint() error {
+func (c *call) apiEndpoint() error {
 	e, err := c.view.Endpoint(c.r.Context(), c.r.PathValue("id"))
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (c *call) mayImport(s signer.Secret) error {
 	}
 }
 
-func (c *call) createEndpoint() error {
+func (c *call) apiCreateEndpoint() error {
 	var in endpointInput
 	if err := c.readBody(&in); err != nil {
 		return err
@@ -122,7 +122,7 @@ func (c *call) createEndpoint() error {
 	return c.answerEndpoint(http.StatusCreated, e)
 }
 
-func (c *call) putEndpoint() error {
+func (c *call) apiPutEndpoint() error {
 	var in endpointInput
 	if err := c.readBody(&in); err != nil {
 		return err
@@ -158,7 +158,7 @@ func (c *call) putEndpoint() error {
 	return c.answerEndpoint(http.StatusOK, e)
 }
 
-func (c *call) deleteEndpoint() error {
+func (c *call) apiDeleteEndpoint() error {
 	if err := c.noBody(); err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (c *call) deleteEndpoint() error {
 	return c.done()
 }
 
-func (c *call) rotateEndpoint() error {
+func (c *call) apiRotateEndpoint() error {
 	var in struct {
 		Secret  signer.Secret `json:"secret"`
 		Overlap millis        `json:"overlap_ms"`
@@ -205,7 +205,7 @@ func (c *call) rotateEndpoint() error {
 	return c.answerEndpoint(http.StatusOK, e)
 }
 
-func (c *call) getEndpointHealth() error {
+func (c *call) apiEndpointHealth() error {
 	health, err := c.view.EndpointHealth(c.r.Context(), c.r.PathValue("id"))
 	if err != nil {
 		return err
@@ -213,7 +213,7 @@ func (c *call) getEndpointHealth() error {
 	return c.json(http.StatusOK, health)
 }
 
-func (c *call) disableEndpoint() error {
+func (c *call) apiDisableEndpoint() error {
 	var in struct {
 		Reason string    `json:"reason"`
 		Until  time.Time `json:"until"`
@@ -227,7 +227,7 @@ func (c *call) disableEndpoint() error {
 	return c.done()
 }
 
-func (c *call) enableEndpoint() error {
+func (c *call) apiEnableEndpoint() error {
 	if err := c.noBody(); err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func (c *call) enableEndpoint() error {
 	return c.done()
 }
 
-func (c *call) testEndpoint() error {
+func (c *call) apiTestEndpoint() error {
 	var ev hooks.Event
 	if err := c.readBody(&ev); err != nil {
 		return err
@@ -249,7 +249,7 @@ func (c *call) testEndpoint() error {
 	return c.json(http.StatusOK, c.redactAttempt(ev.Type, a))
 }
 
-func (c *call) checkURL() error {
+func (c *call) apiCheckURL() error {
 	var in struct {
 		URL string `json:"url"`
 	}

@@ -6,7 +6,7 @@ import (
 	"example.com/hooks"
 )
 
-func (c *call) listEvents() error {
+func (c *call) apiEvents() error {
 	q, err := parseQuery(c.r.URL.Query())
 	if err != nil {
 		return err
@@ -25,7 +25,7 @@ func (c *call) listEvents() error {
 	}{shown, next})
 }
 
-func (c *call) getEvent() error {
+func (c *call) apiEvent() error {
 	ev, err := c.view.Event(c.r.Context(), c.r.PathValue("id"))
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func (c *call) getEvent() error {
 	return c.json(http.StatusOK, c.redactEvent(ev))
 }
 
-func (c *call) publishEvent() error {
+func (c *call) apiPublishEvent() error {
 	var ev hooks.Event
 	if err := c.readBody(&ev); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (c *call) publishEvent() error {
 	return c.json(status, receipt)
 }
 
-func (c *call) explainEvent() error {
+func (c *call) apiExplainEvent() error {
 	var ev hooks.Event
 	if err := c.readBody(&ev); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (c *call) explainEvent() error {
 	}{rowsOf(list)})
 }
 
-func (c *call) listTypes() error {
+func (c *call) apiTypes() error {
 	if err := c.noParameters(); err != nil {
 		return err
 	}

@@ -10,14 +10,14 @@ import (
 //go:embed openapi.json
 var openAPI []byte
 
-func (c *call) getOpenAPI() error {
+func (c *call) apiDocument() error {
 	c.w.Header().Set("Content-Type", jsonType)
 	c.wrote = true
 	_, _ = c.w.Write(openAPI) // the client may be gone; nothing can be done then
 	return nil
 }
 
-func (c *call) listBacklog() error {
+func (c *call) apiBacklog() error {
 	q, err := parseQuery(c.r.URL.Query())
 	if err != nil {
 		return err
@@ -32,7 +32,7 @@ func (c *call) listBacklog() error {
 	}{rowsOf(rows), next})
 }
 
-func (c *call) listActivity() error {
+func (c *call) apiActivity() error {
 	q, err := parseQuery(c.r.URL.Query())
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func (c *call) listActivity() error {
 	}{rowsOf(minutes)})
 }
 
-func (c *call) listHandlers() error {
+func (c *call) apiHandlers() error {
 	if err := c.noParameters(); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *call) listHandlers() error {
 	}{rowsOf(list)})
 }
 
-func (c *call) deleteHandler() error {
+func (c *call) apiDeleteHandler() error {
 	if err := c.noBody(); err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ type warningForm struct {
 	Text       string            `json:"text"`
 }
 
-func (c *call) getHealth() error {
+func (c *call) apiHealth() error {
 	if err := c.noParameters(); err != nil {
 		return err
 	}
