@@ -38,13 +38,13 @@ func (in endpointInput) endpoint() hooks.Endpoint {
 	}
 }
 
-const hiddenValue = "***" // as hooks.Header writes a value
+const keepValue = "***" // which hooks.Header writes for each value
 
-// keepHidden gives fields with the hidden value the one that old has, and reports whether
+// keepHidden gives fields with keepValue the value that old has, and reports whether
 // there are any. One that old does not have stays, and PutEndpoint refuses it.
 func (in *endpointInput) keepHidden(old hooks.Header) (kept bool) {
 	for name, value := range in.Header {
-		if stored, ok := old[name]; ok && value == hiddenValue {
+		if stored, ok := old[name]; ok && value == keepValue {
 			in.Header[name], kept = stored, true
 		}
 	}

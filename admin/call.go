@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 )
@@ -39,6 +40,16 @@ func (c *call) redirect(to string) error {
 	c.w.WriteHeader(http.StatusSeeOther)
 	c.wrote = true
 	return nil
+}
+
+// readForm reads what a form has sent, so that one that is too large or malformed changes
+// nothing, also where nobody looks at it.
+func (c *call) readForm() error {
+	err := c.r.ParseForm()
+	if _, large := errors.AsType[*http.MaxBytesError](err); err == nil || large {
+		return err
+	}
+	return badRequest("", "The form could not be read.")
 }
 
 // may reports whether the user has a level; pages leave out what they may not do.

@@ -134,6 +134,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 			c.err = &problem{Status: http.StatusForbidden, Detail: "A page of another site sent this request, so that it was refused."}
 		}
 	}
+	if c.err == nil && rt.changes() && !isAPI(r) {
+		c.err = c.readForm()
+	}
 	if c.err == nil {
 		c.err = rt.serve(c)
 	}
