@@ -52,6 +52,10 @@
 //	NewKeeper, Recorded       a Keeper with new keys, and a record as the store has it
 //	SignedBy                  a transport that tells which secrets signed a request
 //
+// Pages of an http.Handler:
+//
+//	Crawler                   follows the links of pages
+//
 // Checks, and how tests are run:
 //
 //	Soon                      the next value of a channel, or a failure
