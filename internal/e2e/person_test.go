@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -41,16 +42,25 @@ func (p *person) click(words string) {
 func (p *person) fill(label, text string) {
 	p.t.Helper()
 	p.actions++
-	selector := eval[string](p.tab, fmt.Sprintf(`((label) => {
+	selector := p.field(label)
+	eval[bool](p.tab, fmt.Sprintf(`(() => { const e = document.querySelector(%q); e.focus(); e.select(); return true; })()`, selector))
+	p.do(chromedp.KeyEvent(text))
+}
+
+// field returns a selector of the field with a label, when there is one.
+func (p *person) field(label string) string {
+	p.t.Helper()
+	expression := fmt.Sprintf(`((label) => {
 		const l = [...document.querySelectorAll("label")].find((l) => l.textContent.trim().startsWith(label));
-		return l ? "#" + l.htmlFor : "";
-	})(%q)`, label))
-	if selector == "" {
-		p.t.Fatalf("no field has the label %q; the page says:\n%s", label, p.text())
+		return l && l.htmlFor ? "#" + l.htmlFor : "";
+	})(%q)`, label)
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if selector, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](expression)); err == nil && selector != "" {
+			return selector
+		}
 	}
-	p.do(chromedp.Focus(chromedp.CSS(selector)),
-		chromedp.SetValue(chromedp.CSS(selector), ""),
-		chromedp.KeyEvent(text))
+	p.t.Fatalf("no field has the label %q; the page says:\n%s", label, p.text())
+	return ""
 }
 
 // send fills a field and sends its form with Enter.
