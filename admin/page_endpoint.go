@@ -93,7 +93,7 @@ func judge(e hooks.Endpoint, h hooks.EndpointHealth, now time.Time) verdict {
 		return v
 	case hooks.StateNoKey:
 		return verdict{
-			"red", "No key", "Its secrets and headers cannot be decrypted, so nothing can be signed and what is due waits.",
+			"red", "No key", "its secrets and headers cannot be decrypted, so nothing can be signed and what is due waits.",
 			"when the application has the key again. If the key is lost, rotate the secret, and then enter the headers again.",
 		}
 	case hooks.StateWorking:

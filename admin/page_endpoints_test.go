@@ -108,7 +108,7 @@ func TestEndpointWithoutKey(t *testing.T) {
 	open().put(hooks.Endpoint{ID: "crm", Header: hooks.Header{"X-Team": "crm"}})
 	c := open() // with another key
 	c.get("/endpoints").is(200, "no key crm")
-	p := c.get("/endpoints/crm").is(200, "crm no key", "Its secrets and headers cannot be decrypted",
+	p := c.get("/endpoints/crm").is(200, "crm no key", "Why: its secrets and headers cannot be decrypted",
 		"Ends: when the application has the key again.", "They and the values of the headers are lost with this.").
 		lacks(`value="24h"`)
 	c.post("/endpoints/crm/edit", "version", p.value("version"), "url", "https://crm.example/", "events", "**", "header", "X-Team: ***").
