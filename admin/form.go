@@ -4,7 +4,10 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	"example.com/hooks"
 )
 
 // A form is what the fields of a page's form show. After a form was refused, these are the
@@ -106,9 +109,18 @@ func receives(patterns []string, typ string) bool {
 	return false
 }
 
+// isOwn reports whether a type, or a pattern, is one of the library's own.
+func isOwn(name string) bool { return strings.HasPrefix(name, "hooks.") }
+
+// ownLast puts the library's own types after those of the application.
+func ownLast(types []hooks.TypeInfo) []hooks.TypeInfo {
+	own := slices.DeleteFunc(slices.Clone(types), func(t hooks.TypeInfo) bool { return !isOwn(t.Name) })
+	others := slices.DeleteFunc(slices.Clone(types), func(t hooks.TypeInfo) bool { return isOwn(t.Name) })
+	return append(others, own...)
+}
+
 func matches(pattern, typ string) bool {
-	const own = "hooks."
-	if strings.HasPrefix(typ, own) && !strings.HasPrefix(pattern, own) {
+	if isOwn(typ) && !isOwn(pattern) {
 		return false
 	}
 	want, have := strings.Split(pattern, "."), strings.Split(typ, ".")

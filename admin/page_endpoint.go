@@ -122,7 +122,7 @@ func failure(h hooks.EndpointHealth) string {
 // lastSuccess says when an attempt has succeeded.
 func lastSuccess(h hooks.EndpointHealth, now time.Time) string {
 	if h.LastSuccess.IsZero() {
-		return "This process has seen no success yet."
+		return "No success is known yet."
 	}
 	return "The last success was at " + stamp(h.LastSuccess, now) + ", " + ago(h.LastSuccess, now) + "."
 }

@@ -32,7 +32,7 @@ var endpointFields = []string{
 func (f endpointForm) New() bool { return f.ID == "" }
 
 func (c *call) formPage(f endpointForm) page {
-	f.Types = slices.DeleteFunc(slices.Clone(c.view.Types()), func(t hooks.TypeInfo) bool { return t.Private })
+	f.Types = slices.DeleteFunc(ownLast(c.view.Types()), func(t hooks.TypeInfo) bool { return t.Private })
 	title := "Edit " + f.ID
 	if f.New() {
 		title = "New endpoint"

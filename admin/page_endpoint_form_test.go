@@ -26,7 +26,7 @@ func (s shown) secretOf() string {
 
 func TestNewEndpointShowsItsSecretOnce(t *testing.T) {
 	c := newConsole(t)
-	form := c.get("/new-endpoint?tenant=acme").is(200, "New endpoint", "The 2 event types", "invoice.paid An invoice was paid.").lacks("fraud.flagged")
+	form := c.get("/new-endpoint?tenant=acme").is(200, "New endpoint", "event types invoice.paid An invoice was paid. order.shipped hooks.").lacks("fraud.flagged")
 	if got := form.value("tenant") + " " + form.value("events"); got != "acme **" {
 		t.Errorf("the form has %q; want the tenant and the pattern acme **", got)
 	}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -23,12 +24,15 @@ type endpointRow struct {
 	Health hooks.EndpointHealth
 }
 
-// stateOrder orders states: what somebody must look at comes first.
-var stateOrder = []hooks.EndpointState{hooks.StateFailing, hooks.StateNoKey, hooks.StateDisabled, hooks.StateWorking}
-
-// byUrgency compares rows by their states.
+// byUrgency compares rows by their states: those that need nobody come last.
 func byUrgency(a, b endpointRow) int {
-	return slices.Index(stateOrder, a.Health.State) - slices.Index(stateOrder, b.Health.State)
+	rank := func(r endpointRow) int {
+		if r.Health.State == hooks.StateWorking {
+			return len(urgency)
+		}
+		return urgency[r.Health.State]
+	}
+	return cmp.Compare(rank(a), rank(b))
 }
 
 // mostAttention bounds the rows that stand above the list because of their state.

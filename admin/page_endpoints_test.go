@@ -43,13 +43,13 @@ func TestEndpointsShowsTheFailingOneOfMany(t *testing.T) {
 func TestEndpointsShowsRows(t *testing.T) {
 	c := newConsole(t)
 	c.get("/endpoints").is(200, "There is no endpoint yet.", "Make the first one")
-	c.put(hooks.Endpoint{ID: "crm", Description: "for <sales>", Events: []string{"invoice.*", "order.*", "invoice.paid", "order.shipped"}})
+	c.put(hooks.Endpoint{ID: "crm", Description: "for <sales>\u202e", Events: []string{"invoice.*", "order.*", "invoice.paid", "order.shipped"}})
 	c.put(hooks.Endpoint{ID: "erp", Tenant: "globex"})
 	if _, err := c.h.Publish(t.Context(), hooks.Event{Type: "invoice.paid", Tenant: "acme", Data: []byte("{}")}); err != nil {
 		t.Fatal(err)
 	}
 	c.get("/endpoints").
-		is(200, "working crm acme for <sales> https://crm.example/hooks invoice.*, order.*, invoice.paid and 1 more 1", "erp globex").
+		is(200, "working crm acme for <sales>\\u202e https://crm.example/hooks invoice.*, order.*, invoice.paid and 1 more 1", "erp globex").
 		has(`href="./endpoints/crm"`, `href="./deliveries?subscriber=crm&amp;status=pending&amp;status=retrying"`, `href="./new-endpoint"`)
 	c.get("/endpoints?tenant=acme").is(200, "crm").lacks("erp")
 	c.get("/endpoints?frog=1").is(400, "There is no parameter")
@@ -68,7 +68,7 @@ func TestEndpointSaysHowItStands(t *testing.T) {
 			Retry: []time.Duration{time.Minute, time.Hour}, Hold: 36 * time.Hour,
 		})
 		c.get("/endpoints/crm").
-			is(200, "crm working acme As of 00:00:00 Reload https://crm.example/hooks", "Working", "This process has seen no success yet.",
+			is(200, "crm working acme As of 00:00:00 Reload https://crm.example/hooks", "Working", "No success is known yet.",
 				"waiting 0", "Timeout 1 min 30 s", "Retry 3 attempts over 1 h 1 min", "Hold 1 d 12 h", "Headers Authorization",
 				"Scheme v1, HMAC-SHA256").
 			has(`href="../failures?subscriber=crm&amp;since=7d"`, `href="../deliveries?subscriber=crm"`).

@@ -30,7 +30,7 @@ func (f testForm) Types() bool { return len(f.Receives)+len(f.Others) > 0 }
 
 // newTestForm returns the form filled with the example of a type that the endpoint receives.
 func newTestForm(types []hooks.TypeInfo, patterns []string) (f testForm) {
-	for _, t := range types {
+	for _, t := range ownLast(types) {
 		switch {
 		case t.Private:
 		case receives(patterns, t.Name):

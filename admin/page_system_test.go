@@ -32,6 +32,9 @@ func TestTypesShowsWhoListens(t *testing.T) {
 		is(200, "fraud.flagged private fraud-desk handler Events", "invoice.paid An invoice was paid. Example { \"number\": \"R-1\", \"amount\": 9007199254740993 }",
 			"fraud-desk handler , mailer handler , crm acme , erp globex Events", "order.shipped fraud-desk handler , erp globex Events").
 		has(`href="./endpoints/crm"`, `href="./events?type=invoice.paid"`)
+	if text := c.get("/types").text; strings.Index(text, "hooks.") < strings.Index(text, "order.shipped fraud-desk") {
+		t.Errorf("the library's own types do not stand last: %s", text)
+	}
 
 	c.access = admin.Access{Level: admin.View, Tenant: "acme"}
 	c.get("/types").is(200, "invoice.paid An invoice was paid.", "crm Events", "order.shipped nobody Events").

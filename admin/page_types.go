@@ -1,15 +1,11 @@
 package admin
 
-import (
-	"cmp"
-	"slices"
-
-	"example.com/hooks"
-)
+import "example.com/hooks"
 
 // A typesData is what the page of event types shows.
 type typesData struct {
 	Rows []typeRow
+	None bool // the application has registered none; the rows are the library's own
 	Cut  bool // there are more endpoints than were looked at
 }
 
@@ -43,7 +39,7 @@ func (c *call) typesPage() error {
 		}
 	}
 	data := typesData{Cut: next != ""}
-	for _, t := range c.view.Types() {
+	for _, t := range ownLast(c.view.Types()) {
 		row := typeRow{TypeInfo: t}
 		if t.Example != nil {
 			row.ExampleText = c.show(t.Name, t.Example).Text
@@ -60,7 +56,7 @@ func (c *call) typesPage() error {
 		}
 		data.Rows = append(data.Rows, row)
 	}
-	slices.SortFunc(data.Rows, func(a, b typeRow) int { return cmp.Compare(a.Name, b.Name) })
+	data.None = len(data.Rows) == 0 || isOwn(data.Rows[0].Name)
 	return c.page(page{Name: "types", Nav: "Event types", Title: "Event types", Data: data})
 }
 
