@@ -43,7 +43,9 @@ async function update() {
 
 // swap shows what is in fresh in a part, and keeps what is open, focused and marked there.
 function swap(part, fresh) {
-	if (!fresh || fresh.innerHTML === part.innerHTML) return;
+	if (!fresh) return;
+	prepare(fresh); // as the part was, or it would differ each time
+	if (fresh.innerHTML === part.innerHTML) return;
 	const opened = [...part.querySelectorAll("details[open][id]")].map((d) => d.id);
 	const href = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
 	const here = row && part.contains(row) ? rowKey(row) : null;
@@ -51,7 +53,6 @@ function swap(part, fresh) {
 	for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
 	if (href) part.querySelector(`a[href="${CSS.escape(href)}"]`)?.focus({ preventScroll: true });
 	if (here) mark([...rows()].find((r) => rowKey(r) === here), false);
-	prepare(part);
 }
 
 // plan has the next update made, unless nobody looks.
