@@ -18,11 +18,13 @@ import (
 // can be canceled: see address.
 var ids = map[string]string{
 	"events": "evt_paid", "deliveries": "evt_failed.crm", "endpoints": "crm", "handlers": "old-mailer", "types": "invoice.paid",
+	"actions": "act_1",
 }
 
 // foreign are ids of another tenant, or of the operator alone.
 var foreign = map[string]string{
 	"events": "evt_globex", "deliveries": "evt_globex.erp", "endpoints": "erp", "handlers": "old-mailer",
+	"actions": "act_globex",
 }
 
 // bodies are sent to the routes that need one.
@@ -33,6 +35,8 @@ var bodies = map[string]string{
 	"PUT api/v1/endpoints/{id}":       `{"url":"https://new.example.com","events":["invoice.*"]}`,
 	"POST api/v1/endpoints/{id}/test": `{"type":"invoice.paid"}`,
 	"POST api/v1/check-url":           `{"url":"https://new.example.com"}`,
+	"POST api/v1/actions":             `{"kind":"replay","query":{"subscriber":"crm","statuses":["failed"]}}`,
+	"POST api/v1/actions/count":       `{"kind":"replay","query":{"subscriber":"crm","statuses":["failed"]}}`,
 	"POST selected/replay":            "id=evt_failed.crm",
 	"POST selected/cancel":            "id=evt_waiting.crm",
 }
@@ -149,7 +153,7 @@ func checkAudit(t *testing.T, s *site, rt admin.Route, who admin.Access, what st
 
 // Whatever changes something has a name for the audit, unless it is known to change nothing.
 func TestEveryChangeHasAnAction(t *testing.T) {
-	asks := map[string]bool{"POST api/v1/events/explain": true, "POST api/v1/check-url": true, "POST endpoints/{id}/example": true}
+	asks := map[string]bool{"POST api/v1/events/explain": true, "POST api/v1/check-url": true, "POST api/v1/actions/count": true, "POST endpoints/{id}/example": true}
 	for _, rt := range admin.Routes() {
 		if want := rt.Method != http.MethodGet && !asks[name(rt)]; (rt.Action != "") != want {
 			t.Errorf("%s has the action %q; want one: %t", name(rt), rt.Action, want)
@@ -334,7 +338,7 @@ func TestLargeBodiesAreRefused(t *testing.T) {
 
 // What another tenant has, and what nobody has, is answered alike.
 func TestForeignIDsDoNotExist(t *testing.T) {
-	unknown := map[string]string{"events": "evt_none", "deliveries": "evt_none.none", "endpoints": "none", "handlers": "none"}
+	unknown := map[string]string{"events": "evt_none", "deliveries": "evt_none.none", "endpoints": "none", "handlers": "none", "actions": "none"}
 	s := newSite(t, nil).as(customer)
 	before := s.store.writes.Load()
 	for _, rt := range admin.Routes() {

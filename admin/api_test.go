@@ -240,13 +240,19 @@ func TestTheRequestByAPI(t *testing.T) {
 func TestTypesBacklogHandlersAndHealthByAPI(t *testing.T) {
 	s := newSite(t, nil)
 	for path, want := range map[string]string{
-		"types":    `{"types":[{"name":"fraud.flagged","private":true},{"name":"invoice.paid","description":"An invoice was paid.","example":{"number":7}},{"name":"order.placed"}]}`,
 		"handlers": `{"handlers":[{"name":"mailer","events":["order.*"],"local":true},{"name":"old-mailer","events":["order.*"],"local":false}]}`,
 		"health":   `{"warnings":[]}`,
 	} {
 		if got := strings.TrimSpace(s.api(t, "GET", path, "", 200, nil).Body.String()); got != want {
 			t.Errorf("GET %s = %s; want %s", path, got, want)
 		}
+	}
+	var types struct{ Types []hooks.TypeInfo }
+	s.api(t, "GET", "types", "", 200, &types)
+	own := func(i hooks.TypeInfo) bool { return strings.HasPrefix(i.Name, "hooks.") }
+	if got := slices.DeleteFunc(types.Types, own); len(got) != 3 || got[1].Name != "invoice.paid" ||
+		got[1].Description != "An invoice was paid." || string(got[1].Example) != `{"number":7}` || !got[0].Private {
+		t.Errorf("the types are %+v; want fraud.flagged, which is private, and invoice.paid with its example", got)
 	}
 	var answer struct{ Backlog []hooks.Backlog }
 	s.api(t, "GET", "backlog?subscriber=crm", "", 200, &answer)

@@ -37,7 +37,9 @@ var (
 //   - a handler mailer, and one old-mailer that no program has any more,
 //   - of acme, evt_paid that crm has taken, evt_failed that it has refused for good, and
 //     evt_waiting that is due tomorrow,
-//   - of globex, evt_globex that erp has taken.
+//   - of globex, evt_globex that erp has taken,
+//   - the actions act_1 of acme and act_globex of globex, which nobody carries out, because
+//     Run does not run.
 type site struct {
 	h     *hooks.Hooks
 	ui    http.Handler
@@ -80,6 +82,12 @@ func newSite(t *testing.T, change func(*admin.Config)) *site {
 	}
 	if err := s.h.Flush(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	for id, tenant := range map[string]string{"act_1": "acme", "act_globex": "globex"} {
+		a := hooks.Action{ID: id, Kind: hooks.ActionReplay, Query: hooks.Query{Statuses: []hooks.Status{hooks.Failed}}, By: tenant}
+		if _, err := s.h.Tenant(tenant).StartAction(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.mount(t, s.h, change)
 	return s
