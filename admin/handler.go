@@ -22,7 +22,7 @@ type handler struct {
 
 func newHandler(h *hooks.Hooks, c Config) (*handler, error) {
 	hd := &handler{hooks: h, cfg: c, mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(), assets: readAssets()}
-	hd.pages = parsePages(hd.assets)
+	hd.pages = allPages()
 	for i := range routes {
 		rt := &routes[i]
 		hd.mux.HandleFunc(rt.method+" /"+rt.path, func(w http.ResponseWriter, r *http.Request) { hd.serve(w, r, rt) })

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"example.com/hooks"
@@ -19,8 +20,11 @@ var templateFiles embed.FS
 // "main".
 type pages map[string]*template.Template
 
-func parsePages(assets map[string]asset) pages {
-	names := assetNames(assets)
+// allPages are the same for every handler: parsed once, when the first one is made.
+var allPages = sync.OnceValue(parsePages)
+
+func parsePages() pages {
+	names := assetNames(readAssets())
 	funcs := template.FuncMap{"asset": func(file string) string { return "assets/" + names[file] }}
 	common := template.Must(template.New("layout.html").Funcs(pageFuncs).Funcs(funcs).
 		ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
