@@ -19,9 +19,11 @@ func (c *call) start() (*startData, error) {
 	const few = 3
 	var s startData
 	for _, t := range c.view.Types() {
-		if len(s.Types) < few {
+		switch {
+		case isOwn(t.Name): // they are there from the beginning
+		case len(s.Types) < few:
 			s.Types = append(s.Types, t.Name)
-		} else {
+		default:
 			s.MoreTypes++
 		}
 	}
