@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -142,8 +143,12 @@ func (c *call) apiPutEndpoint() error {
 		return badRequest("id", "It is not that of the address; an endpoint's id cannot change.")
 	}
 	in.ID = old.ID
-	if in.Tenant == "" {
-		in.Tenant = old.Tenant
+	in.Tenant, in.Scheme = cmp.Or(in.Tenant, old.Tenant), cmp.Or(in.Scheme, old.Scheme)
+	if in.Scheme != old.Scheme && !c.may(Secrets) {
+		return &problem{
+			Status: http.StatusForbidden, Field: "scheme",
+			Detail: "Another scheme makes a new secret, which needs the level Secrets, and yours is " + c.access.Level.String() + ".",
+		}
 	}
 	if version != 0 {
 		in.Version = version

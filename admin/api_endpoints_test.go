@@ -164,6 +164,32 @@ func TestImportingASecretNeedsItsLevel(t *testing.T) {
 	}
 }
 
+// Another scheme makes a new secret, as a rotation does.
+func TestChangingTheSchemeNeedsTheLevelSecrets(t *testing.T) {
+	s := newSite(t, nil).as(admin.Access{Level: admin.Manage, AllTenants: true})
+	const fields = `"url":"https://x.example.com","events":["**"]}`
+	before := s.store.writes.Load()
+	if p := s.refused(t, "PUT", "endpoints/crm", `{"scheme":"v1a",`+fields, 403); p.Field != "scheme" || s.store.writes.Load() != before {
+		t.Errorf("another scheme = %+v; want that it needs the level Secrets, and nothing written", p)
+	}
+	s.as(operator)
+	var changed changed
+	s.api(t, "PUT", "endpoints/crm", `{"scheme":"v1a",`+fields, 200, &changed)
+	key := changed.Endpoint.PublicKey
+	if changed.Secret != "" || !strings.HasPrefix(key, "whpk_") {
+		t.Errorf("changed = %+v; want a public key and no secret", changed)
+	}
+	s.as(admin.Access{Level: admin.Manage, AllTenants: true})
+	s.api(t, "PUT", "endpoints/crm", "{"+fields, 200, &changed)
+	if changed.Endpoint.PublicKey != key {
+		t.Errorf("changed without a scheme = %+v; want it to keep its own", changed)
+	}
+	s.as(operator)
+	if s.api(t, "PUT", "endpoints/crm", `{"scheme":"v1",`+fields, 200, &changed); !strings.HasPrefix(changed.Secret, "whsec_") {
+		t.Errorf("back at v1 = %+v; want the new secret, once", changed)
+	}
+}
+
 func TestDisableAndEnableByAPI(t *testing.T) {
 	s := newSite(t, nil)
 	var health hooks.EndpointHealth
