@@ -223,6 +223,9 @@ func TestRotateShowsTheSecretOnce(t *testing.T) {
 			}
 			c.post("/endpoints/crm/rotate", "version", version, "overlap", overlap).
 				is(http.StatusConflict, "Already done: the secret was rotated", "It is not shown again.").lacks(secret)
+			if c.lastAudit().Refused == "" {
+				t.Error("the audit was not told that the second form was refused")
+			}
 			c.get("/endpoints/crm/rotate").goesTo("/endpoints/crm")
 			c.get("/endpoints/crm").is(200).lacks(secret)
 

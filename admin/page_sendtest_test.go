@@ -54,8 +54,13 @@ func TestSendTestTakesTheExampleOfTheChosenType(t *testing.T) {
 		t.Errorf("the form has %q, %d were sent, audit %v; want {} and nothing else", got, len(c.sent), c.audit)
 	}
 	c.post("/endpoints/crm/test", "type", "invoice.paid", "filled", "order.shipped", "data", "{}").is(200, "Result", exampleWords())
+	left := strings.ReplaceAll(exampleText, "\n", "\r\n")
+	none := c.post("/endpoints/crm/test", "type", "order.shipped", "filled", "invoice.paid", "data", left).is(200, "Result")
+	if got := none.value("data"); got != "{}" {
+		t.Errorf("after another type was chosen, the form has %q; want that type's data {}", got)
+	}
 	c.post("/endpoints/crm/test", "type", "order.shipped", "filled", "invoice.paid", "data", `{"mine":2}`).is(200, "Result")
-	if body, err := io.ReadAll(c.sent[1].Body); err != nil || !bytes.Contains(body, []byte(`{"mine":2}`)) {
+	if body, err := io.ReadAll(c.sent[2].Body); err != nil || !bytes.Contains(body, []byte(`{"mine":2}`)) {
 		t.Errorf("sent %q, %v; want what was typed", body, err)
 	}
 }

@@ -56,14 +56,14 @@ func TestTypesFollowsThePatterns(t *testing.T) {
 	if err := c.h.Register(deep...); err != nil {
 		t.Fatal(err)
 	}
-	for id, pattern := range map[string]string{"one": "a.*.c", "two": "a.**", "three": "*", "four": "*.b.**", "five": "**", "six": "a.b"} {
+	for id, pattern := range map[string]string{"one": "a.*.c", "two": "a.**", "three": "*", "four": "*.b.**", "five": "**", "six": "a.b", "own": "hooks.**"} {
 		c.put(hooks.Endpoint{ID: id, Events: []string{pattern}})
 	}
 	page := c.get("/types").is(200)
-	for name, want := range map[string]string{"a": "five three", "a.b": "five six two", "a.b.c": "five four one two", "a.x.c": "five one two"} {
+	for name, want := range map[string]string{"a": "five three", "a.b": "five six two", "a.b.c": "five four one two", "a.x.c": "five one two", hooks.EndpointDisabled.Name: "own"} {
 		row := regexpRow(page.html, name)
 		var got []string
-		for _, id := range []string{"five", "four", "one", "six", "three", "two"} {
+		for _, id := range []string{"five", "four", "one", "own", "six", "three", "two"} {
 			if strings.Contains(row, "endpoints/"+id+`"`) {
 				got = append(got, id)
 			}
