@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"example.com/hooks"
@@ -26,7 +27,7 @@ func (c *call) deliveryRows(list []hooks.Delivery) ([]deliveryRow, error) {
 		return nil, err
 	}
 	rows := make([]deliveryRow, len(list))
-	now, why := time.Now(), explainer{call: c}
+	now, why := time.Now(), explainer{call: c, lines: make(map[line]hooks.Explanation), known: make(map[string]hooks.Explanation)}
 	for i, d := range list {
 		r := deliveryRow{Delivery: d, Handler: handlers[d.Subscriber]}
 		r.Result, r.ResultNote = lastResult(d)
@@ -125,47 +126,56 @@ func whyNotYet(d hooks.Delivery, e hooks.Explanation, now time.Time) (text, note
 		return "never", "its subscriber was deleted"
 	case "behind":
 		return "in line", "behind key " + shortID(visible(d.OrderingKey))
+	case "erased":
+		return "never", "its data was erased"
 	case "no_handler":
 		return "waiting", "for a process with the handler"
+	case "final", "sending", "scheduled", "retrying", "due":
+		return nextAttempt(d, now)
 	}
-	return nextAttempt(d, now)
+	return "held", strings.ReplaceAll(e.Code, "_", " ") // a reason of a later version
 }
 
-// An explainer asks why deliveries of one page are not sent yet. It asks for few of them,
-// because the answer is the same for all of a subscriber, or of an ordering key.
+// An explainer asks why deliveries of one page are not sent yet. When it has asked about
+// many, it goes on with what it knows of their subscribers.
 type explainer struct {
 	*call
-	known map[explained]hooks.Explanation
+	asked int
+	lines map[line]hooks.Explanation   // of deliveries that wait for the first one of their line
+	known map[string]hooks.Explanation // by subscriber: why none of its deliveries is sent
 }
 
-// An explained names deliveries that wait for the same.
-type explained struct{ subscriber, tenant, orderingKey string }
+// A line is the deliveries of one ordering key, which are sent one after the other.
+type line struct{ subscriber, tenant, key string }
 
 // mostExplained bounds how many deliveries of a page the store is asked about.
-const mostExplained = 20
+const mostExplained = 50
 
-// explain returns why a delivery waits. ok is false if nobody was asked, or it is gone.
+// ofAll are the reasons that hold for all deliveries of a subscriber.
+var ofAll = map[string]bool{"disabled": true, "no_key": true, "no_handler": true}
+
+// explain returns why a delivery waits. ok is false if nobody knows, or it is gone.
 func (x *explainer) explain(d hooks.Delivery) (e hooks.Explanation, ok bool, err error) {
-	key := explained{subscriber: d.Subscriber}
-	if d.OrderingKey != "" {
-		key.tenant, key.orderingKey = d.Tenant, d.OrderingKey
+	in := line{d.Subscriber, d.Tenant, d.OrderingKey}
+	if e, ok := x.lines[in]; ok && d.OrderingKey != "" {
+		return e, e.Behind != d.DeliveryID, nil // the first one of its line waits for nothing
 	}
-	e, ok = x.known[key]
-	if !ok && len(x.known) < mostExplained {
-		e, err = x.view.ExplainDelivery(x.r.Context(), d.DeliveryID)
-		if errors.Is(err, hooks.ErrNotFound) {
-			return e, false, nil
-		}
-		if err != nil {
-			return e, false, err
-		}
-		if x.known == nil {
-			x.known = make(map[explained]hooks.Explanation)
-		}
-		x.known[key], ok = e, true
+	if x.asked++; x.asked > mostExplained {
+		e, ok = x.known[d.Subscriber]
+		return e, ok, nil
 	}
-	if e.Code == "behind" && e.Behind == d.DeliveryID { // it is the first of its key itself
-		return hooks.Explanation{}, false, nil
+	e, err = x.view.ExplainDelivery(x.r.Context(), d.DeliveryID)
+	switch {
+	case errors.Is(err, hooks.ErrNotFound):
+		return e, false, nil
+	case err != nil:
+		return e, false, err
+	case e.Code == "behind":
+		x.lines[in] = e
+	case ofAll[e.Code]:
+		all := e
+		all.Until = time.Time{} // each has its own
+		x.known[d.Subscriber] = all
 	}
-	return e, ok, nil
+	return e, true, nil
 }

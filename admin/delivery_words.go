@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"example.com/hooks"
@@ -173,8 +174,12 @@ func when(d *deliveryData, e hooks.Explanation, now time.Time) statement {
 		s.Strong = "Never, because its subscriber was deleted"
 	case "no_handler":
 		s.Strong = "When a process with the handler is free"
-	default:
+	case "erased":
+		s.Strong = "Never, because its data was erased"
+	case "due":
 		s.Strong = "Now"
+	default: // a reason of a later version
+		s.Strong = "Held: " + strings.ReplaceAll(e.Code, "_", " ")
 	}
 	return s
 }
@@ -201,5 +206,5 @@ func upcoming(d hooks.Delivery, e hooks.Explanation, now time.Time) string {
 	case "scheduled":
 		return "due " + until(d.Due, now) + ", as scheduled"
 	}
-	return text + ", " + note
+	return strings.TrimSuffix(text+", "+note, ", ")
 }

@@ -58,6 +58,25 @@ func TestRowsSayWhereADeliveryStands(t *testing.T) {
 	})
 }
 
+// A long page of what is held says of each row that it is, and asks the store of some only.
+func TestManyHeldRows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, hooks.Config{}, admin.Config{})
+		d.put("off", "/200")
+		if err := d.h.DisableEndpoint(t.Context(), "off", "", time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		for range 60 {
+			d.publish("")
+		}
+		time.Sleep(time.Minute)
+		text := d.get("/deliveries?limit=100").text
+		if held, ends := strings.Count(text, "held disabled"), strings.Count(text, "held disabled; ends by 4 Jan 00:00"); held != 60 || ends != 50 {
+			t.Errorf("%d rows are held, %d of them with an end; want 60 and 50", held, ends)
+		}
+	})
+}
+
 // The first one of a key is not in line behind itself.
 func TestTheFirstOfALineIsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

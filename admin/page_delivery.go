@@ -32,6 +32,9 @@ type deliveryData struct {
 	AlsoMore bool
 }
 
+// Erased reports whether the data is gone, so that there is nothing to send.
+func (d deliveryData) Erased() bool { return d.Event != nil && !d.Event.Erased.IsZero() }
+
 // mostAttempts bounds the attempts on a page.
 const mostAttempts = 100
 

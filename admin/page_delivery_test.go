@@ -192,7 +192,7 @@ func TestErasedDataIsNotShown(t *testing.T) {
 	if _, err := store.Prune(t.Context(), hooks.Cutoffs{Erase: []string{"evt_1"}, Now: time.Now().UTC(), Limit: 1}); err != nil {
 		t.Fatal(err)
 	}
-	d.get("/deliveries/evt_1.crm").is(200).says("The data was erased at", "or was erased").hides("try later", "Copy body", "Webhook-Signature")
+	d.get("/deliveries/evt_1.crm").is(200).says("The data was erased at", "or was erased").hides("try later", "Copy body", "Webhook-Signature", "Replay now")
 	d.get("/events/evt_1").is(200).says("The data was erased at").hides("Copy data", "Download the data")
 }
 
