@@ -88,7 +88,7 @@ var endings = map[hooks.Reason]string{
 	hooks.ReasonExpired:   "expired",
 	hooks.ReasonLost:      "lost",
 	hooks.ReasonDeleted:   "subscriber deleted",
-	"erased":              "data erased",
+	hooks.ReasonErased:    "data erased",
 	"":                    "canceled",
 }
 

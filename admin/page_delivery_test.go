@@ -193,6 +193,8 @@ func TestErasedDataIsNotShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.get("/deliveries/evt_1.crm").is(200).says("The data was erased at", "or was erased").hides("try later", "Copy body", "Webhook-Signature", "Replay now")
+	d.get("/deliveries/evt_1.crm").says("When next Never, because its data was erased", "never, its data was erased")
+	d.follow(d.post("/deliveries/evt_1.crm/replay")).says("Not replayed The data of its event was erased, so that it cannot be sent again.")
 	d.get("/events/evt_1").is(200).says("The data was erased at").hides("Copy data", "Download the data")
 }
 
