@@ -33,7 +33,7 @@ type deliveryData struct {
 }
 
 // Erased reports whether the data is gone, so that there is nothing to send.
-func (d deliveryData) Erased() bool { return d.Event != nil && !d.Event.Erased.IsZero() }
+func (data deliveryData) Erased() bool { return data.Event != nil && !data.Event.Erased.IsZero() }
 
 // mostAttempts bounds the attempts on a page.
 const mostAttempts = 100
