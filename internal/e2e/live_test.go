@@ -116,7 +116,7 @@ func TestKeysOpenPagesAndRows(t *testing.T) {
 	}
 	tb.visit(w.url + "deliveries")
 	tb.do(chromedp.KeyEvent("j"), chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"))
-	tb.sees("About this delivery")
+	tb.sees("About this delivery", "Updated") // the script has begun
 	tb.do(chromedp.KeyEvent("?"))
 	tb.sees("next, previous row")
 }
