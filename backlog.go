@@ -21,6 +21,9 @@ type Backlog struct {
 
 // A Count is a number of rows, exact up to a bound. If there are more, N is the bound and
 // More is set. The bound is 10,000 if the store is a [Reporter], otherwise 1,000.
+//
+// If a condition has to be looked for in more rows than a store reads for one count, N is how
+// many it has found, and More says that there may be more.
 type Count struct {
 	N    int  `json:"n"`
 	More bool `json:"more,omitempty"`
@@ -123,8 +126,7 @@ func (v *view) countLane(ctx context.Context, l BacklogLane, tenant string) (Bac
 // count returns how many deliveries match q.
 func (h *Hooks) count(ctx context.Context, q Query) (Count, error) {
 	if r, ok := optional[Reporter](h.store); ok {
-		n, err := r.Count(ctx, q, mostCounted+1)
-		return countUpTo(n, mostCounted), err
+		return r.Count(ctx, q, mostCounted)
 	}
 	n := 0
 	q.Limit = mostPaged + 1

@@ -216,9 +216,12 @@ type Weak interface {
 // another store, [Hooks] counts by reading pages, to 1,000, and has no [Minute] to show.
 // Optional.
 type Reporter interface {
-	// Count returns how many deliveries match q, but at most most. It looks at the same
-	// fields of q as Deliveries does, but not at Limit, Cursor and OldestFirst.
-	Count(ctx context.Context, q Query, most int) (int, error)
+	// Count returns how many deliveries match q, N being most if there are more. It looks at
+	// the same fields of q as Deliveries does, but not at Limit, Cursor and OldestFirst.
+	//
+	// A store may bound what one call examines, as lists do, but to no less than 10,000
+	// deliveries. If it ends for that reason, N is what it has found so far, and More is set.
+	Count(ctx context.Context, q Query, most int) (Count, error)
 	// AddMinutes adds to the counters of the same Start and Subscriber. While Run runs, it
 	// is called every ten seconds if there were attempts, with a row or two for each
 	// subscriber that had some. After an error nobody repeats the call, so that the numbers

@@ -14,9 +14,9 @@ import (
 //   - the bulk actions that were started through it.
 //
 // An id of anything else is [ErrNotFound], in the same words as an id that does not exist.
-// Pages are as full as those of a list in which nothing is hidden. (But after reading 100
-// pages of the store, a list gives up, and a page may be short, even empty; only an empty
-// next says that there is no more.)
+// Pages are as full as those of a list in which nothing is hidden. (But a list that finds
+// little in some ten thousand rows gives up, and a page may be short, even empty; only an
+// empty next says that there is no more.)
 //
 // The methods set the Tenant of what they publish, put and list: leave it empty in an
 // [Event], an [Endpoint] and a [Query]. Another tenant's id there is an [*InvalidError]. All
@@ -129,16 +129,19 @@ func (v *view) narrow(q Query) (_ Query, none bool, err error) {
 const (
 	tenantPage = 1000 // rows of a tenant's page at most
 	mostToFill = 100  // pages of the store that are read for one of a tenant's
+	mostShort  = 8    // of them that the store may end early, before the page ends too
 )
 
 // fill returns a page of the rows that a tenant is shown. It reads on in the store until the
 // page is full: a short one would tell how many rows were left out of it. After 100 pages of
-// the store it gives up, so that a list does not take for ever.
+// the store, or 8 that the store has ended because it had examined enough, it gives up, so
+// that a list does not take for ever.
 func fill[T any](
 	ctx context.Context, list func(context.Context, Query) (page []T, next string, err error), q Query,
 	shows func(T) bool, seq func(T) int64,
 ) (rows []T, next string, err error) {
 	q.Limit = q.PageSize(tenantPage)
+	short := 0
 	for range mostToFill {
 		page, next, err := list(ctx, q)
 		if err != nil {
@@ -156,6 +159,12 @@ func fill[T any](
 			return rows, "", nil
 		}
 		q.Cursor = next
+		if len(page) == q.Limit {
+			continue
+		}
+		if short++; short == mostShort {
+			break
+		}
 	}
 	return rows, q.Cursor, nil
 }

@@ -20,6 +20,12 @@
 //	Delivery                  returns one delivery
 //	Describe                  returns as text what is read from a store
 //
+// A store that is full:
+//
+//	FillArchive, Archive      writes many deliveries, most of them finished
+//	Archive.Reads, Read       calls of each method that reads them
+//	NewArchived, MeasureReads a Hooks on them; how long the calls take
+//
 // Subscribers, and what they were sent:
 //
 //	Receiver, Keeping         a real HTTP server, a handler, that keep each request

@@ -324,8 +324,8 @@ type (
 	}
 )
 
-func (s *counting) Count(_ context.Context, _ hooks.Query, most int) (int, error) {
-	return min(s.n, most), nil
+func (s *counting) Count(_ context.Context, _ hooks.Query, most int) (hooks.Count, error) {
+	return hooks.Count{N: min(s.n, most), More: s.n > most}, nil
 }
 
 func TestHandlersAreListed(t *testing.T) {

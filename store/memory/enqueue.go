@@ -145,6 +145,7 @@ func (s *Store) addDeliveries(ev *event, ds []hooks.Delivery) (n int) {
 		d.Seq = s.next()
 		ev.deliveries[d.Subscriber] = d
 		s.deliveries.add(d.Seq, d)
+		s.listUnfinished(d)
 		s.join(d)
 		s.advance(d.line())
 		n++

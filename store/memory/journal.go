@@ -23,6 +23,11 @@ func (j *journal[T]) add(seq int64, value T) {
 	j.lines = append(j.lines, numbered[T]{seq: seq, value: value})
 }
 
+// insert is add for a number that may be lower than others in the list.
+func (j *journal[T]) insert(seq int64, value T) {
+	j.lines = slices.Insert(j.lines, j.find(seq+1), numbered[T]{seq: seq, value: value})
+}
+
 // remove forgets what has the number seq.
 func (j *journal[T]) remove(seq int64) {
 	j.lines[j.find(seq)] = numbered[T]{seq: seq, gone: true}

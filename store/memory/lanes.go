@@ -6,9 +6,18 @@ import "example.com/hooks"
 // increments the token.
 func (s *Store) change(d *delivery, f func()) {
 	s.leave(d)
+	before, place := d.Status, d.Seq
 	f()
 	d.Token++
 	s.join(d)
+	if d.Status.Final() == before.Final() && d.Seq == place {
+		s.advance(d.line())
+		return
+	}
+	if !before.Final() {
+		s.unlist(d.Subscriber, place)
+	}
+	s.listUnfinished(d)
 	s.advance(d.line())
 }
 
@@ -79,4 +88,24 @@ func (s *Store) line(id lineID) *line {
 		s.lines[id] = &line{waiting: newQueue(earlierSeq)}
 	}
 	return s.lines[id]
+}
+
+// listUnfinished notes d among the unfinished deliveries of its subscriber, unless it is
+// final.
+func (s *Store) listUnfinished(d *delivery) {
+	if d.Status.Final() {
+		return
+	}
+	if s.unfinished[d.Subscriber] == nil {
+		s.unfinished[d.Subscriber] = &journal[*delivery]{}
+	}
+	s.unfinished[d.Subscriber].insert(d.Seq, d)
+}
+
+// unlist takes what has a number from the unfinished deliveries of a subscriber.
+func (s *Store) unlist(subscriber string, seq int64) {
+	j := s.unfinished[subscriber]
+	if j.remove(seq); len(j.lines) == 0 {
+		delete(s.unfinished, subscriber)
+	}
 }

@@ -38,6 +38,7 @@ type Store struct {
 	events     map[string]*event
 	eventLog   journal[*event]
 	deliveries journal[*delivery]
+	unfinished map[string]*journal[*delivery] // those that are not final, by subscriber
 	keys       map[keyID]*key
 	records    map[string]*hooks.Record
 	recordLog  journal[*hooks.Record]
@@ -64,16 +65,17 @@ var (
 // New returns an empty store.
 func New() *Store {
 	return &Store{
-		events:   map[string]*event{},
-		keys:     map[keyID]*key{},
-		records:  map[string]*hooks.Record{},
-		lanes:    map[string]*queue[*delivery]{},
-		lines:    map[lineID]*line{},
-		done:     newQueue(earlierFinal),
-		failed:   newQueue(earlierFinal),
-		unwanted: newQueue(earlierStored),
-		endings:  newQueue(earlierEnd),
-		minutes:  map[minuteID]hooks.Minute{},
+		events:     map[string]*event{},
+		unfinished: map[string]*journal[*delivery]{},
+		keys:       map[keyID]*key{},
+		records:    map[string]*hooks.Record{},
+		lanes:      map[string]*queue[*delivery]{},
+		lines:      map[lineID]*line{},
+		done:       newQueue(earlierFinal),
+		failed:     newQueue(earlierFinal),
+		unwanted:   newQueue(earlierStored),
+		endings:    newQueue(earlierEnd),
+		minutes:    map[minuteID]hooks.Minute{},
 	}
 }
 

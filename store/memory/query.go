@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -77,26 +78,33 @@ func (s *Store) Deliveries(
 }
 
 // Count implements [hooks.Reporter].
-func (s *Store) Count(ctx context.Context, q hooks.Query, most int) (n int, err error) {
+func (s *Store) Count(ctx context.Context, q hooks.Query, most int) (c hooks.Count, err error) {
 	if err := s.enter(ctx); err != nil {
-		return 0, err
+		return c, err
 	}
 	defer s.mu.Unlock()
+	examined := 0
 	for _, d := range s.deliveryRows(q).after(0) {
-		if n >= most {
+		matches := selects(q, d)
+		if examined == maxExamined || matches && c.N >= most {
+			c.More = true
 			break
 		}
-		if selects(q, d) {
-			n++
+		examined++
+		if matches {
+			c.N++
 		}
 	}
-	return n, nil
+	return c, nil
 }
 
 // deliveryRows returns the deliveries among which those are that q selects.
 func (s *Store) deliveryRows(q hooks.Query) *journal[*delivery] {
-	if q.Event != "" {
+	switch {
+	case q.Event != "":
 		return s.deliveriesOf(q.Event)
+	case q.Subscriber != "" && len(q.Statuses) > 0 && !slices.ContainsFunc(q.Statuses, hooks.Status.Final):
+		return cmp.Or(s.unfinished[q.Subscriber], &journal[*delivery]{})
 	}
 	return &s.deliveries
 }

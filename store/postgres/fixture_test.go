@@ -17,25 +17,31 @@ import (
 	"example.com/hooks/keeper"
 )
 
-// fixtureKeys are those that the endpoints in testdata/v1.sql are encrypted with.
+// fixtureKeys are those that the endpoints in the files of testdata are encrypted with.
 const fixtureKeys = "2026-11:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 // psqlCommand is a line of a dump that is for psql, and not for the server.
 var psqlCommand = regexp.MustCompile(`(?m)^\\.*$`)
 
-// TestADatabaseOfVersion1IsRead migrates what the version before migration 2 has written,
-// as pg_dump --inserts has saved it. v1.txt is what that version read of it. This version
-// reads the same, delivers what was due, and reads it once more.
-func TestADatabaseOfVersion1IsRead(t *testing.T) {
+// TestDatabasesOfFormerVersionsAreRead migrates what the versions before migrations 2 and 3
+// have written, as pg_dump --inserts has saved it. v1.txt is what version 1 read of it. This
+// version reads the same, delivers what was due, and reads it once more.
+func TestDatabasesOfFormerVersionsAreRead(t *testing.T) {
 	if written := time.Date(2026, 11, 30, 20, 2, 15, 0, time.UTC); time.Now().Before(written) {
 		t.Skip("by this machine's clock, what was due then is not due yet")
 	}
+	for _, version := range []string{"v1", "v2"} {
+		t.Run(version, func(t *testing.T) { testFixture(t, "testdata/"+version) })
+	}
+}
+
+func testFixture(t *testing.T, fixture string) {
 	pool, config := blank(t)
-	loadFixture(t, config)
+	loadFixture(t, config, fixture+".sql")
 	if err := storeOn(t, pool).Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want, err := os.ReadFile("testdata/v1.txt")
+	want, err := os.ReadFile(fixture + ".txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +82,7 @@ func TestADatabaseOfVersion1IsRead(t *testing.T) {
 // An idempotency key of that version is still taken, and names its event.
 func TestTheKeysOfVersion1AreFound(t *testing.T) {
 	pool, config := blank(t)
-	loadFixture(t, config)
+	loadFixture(t, config, "testdata/v1.sql")
 	s := storeOn(t, pool)
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -95,13 +101,34 @@ func TestTheKeysOfVersion1AreFound(t *testing.T) {
 	}
 }
 
-func loadFixture(t *testing.T, config *pgx.ConnConfig) {
+func loadFixture(t *testing.T, config *pgx.ConnConfig, file string) {
 	t.Helper()
-	dump, err := os.ReadFile("testdata/v1.sql")
+	dump, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	script(t, config, psqlCommand.ReplaceAllString(string(dump), ""))
+}
+
+// What version 2 has and version 1 has not: counters, what was erased, a disabled endpoint.
+func TestADatabaseOfVersion2HasItsOwn(t *testing.T) {
+	pool, config := blank(t)
+	loadFixture(t, config, "testdata/v2.sql")
+	s := storeOn(t, pool)
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Minutes(t.Context(), hooks.Query{Subscriber: "plain"})
+	if err != nil || len(list) != 1 || list[0].Succeeded != 2 || list[0].Took[0] != 2 {
+		t.Errorf("Minutes(plain) = %+v, %v; want one of two that succeeded", list, err)
+	}
+	h, _ := onFixture(t, config)
+	if ev, err := h.Event(t.Context(), "evt_2"); err != nil || ev.Erased.IsZero() {
+		t.Errorf("Event(evt_2) = %+v, %v; want it erased", ev, err)
+	}
+	if is, err := h.EndpointHealth(t.Context(), "busy"); err != nil || is.State != hooks.StateDisabled || is.Reason != "answers 503" {
+		t.Errorf("EndpointHealth(busy) = %+v, %v; want it disabled", is, err)
+	}
 }
 
 // onFixture returns a Hooks that reads the fixture and delivers it to nobody else than the

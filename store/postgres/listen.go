@@ -138,16 +138,21 @@ func (s *Store) Wait(ctx context.Context) error {
 	}
 }
 
-// listen connects, until ctx ends. It is the caller's turn.
-func (s *Store) listen(ctx context.Context) error {
+// connect makes a connection with the pool's configuration, but outside of the pool.
+func (s *Store) connect(ctx context.Context) (*pgx.Conn, error) {
 	c := s.pool.Config()
 	c.ConnConfig.OnNotification = nil // else the driver would keep none for Wait
 	if c.BeforeConnect != nil {       // it may have the password of the hour
 		if err := c.BeforeConnect(ctx, c.ConnConfig); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	conn, err := pgx.ConnectConfig(ctx, c.ConnConfig)
+	return pgx.ConnectConfig(ctx, c.ConnConfig)
+}
+
+// listen connects, until ctx ends. It is the caller's turn.
+func (s *Store) listen(ctx context.Context) error {
+	conn, err := s.connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -36,6 +37,11 @@ const migrateLock = 0x686f6f6b73 // "hooks"
 // Migrate waits up to half a minute for transactions that use the tables, such as a
 // backup, and then returns [ErrTimeout]. Nobody else waits behind it for longer than 300 ms.
 //
+// Indexes of large tables are made CONCURRENTLY, on a connection outside of the pool. That
+// takes some seconds per million rows, waits for every transaction in the database that
+// began before, and holds up nobody else, so it may take as long as ctx says. A call that
+// another process is ahead of waits until that one is done.
+//
 // It returns [hooks.ErrTooNew] where a later version has been, [hooks.ErrForeign]
 // where the schema holds something else, and leaves both as they are.
 func (s *Store) Migrate(ctx context.Context) error {
@@ -55,6 +61,8 @@ func (s *Store) migrate(ctx context.Context) error {
 			return nil
 		case err == nil:
 			continue
+		case errors.Is(err, errBuilding):
+			giveUp = time.Now().Add(patience)
 		case !isLocked(err) || time.Now().After(giveUp):
 			return err
 		}
@@ -73,8 +81,10 @@ const (
 	migratePause = 700 * time.Millisecond
 )
 
-// runNext runs the first script that is missing, in a transaction. done reports that none is.
+// runNext runs the first script that is missing, in a transaction, when the indexes that it
+// wants of large tables are there. done reports that none is missing.
 func (s *Store) runNext(ctx context.Context) (done bool, err error) {
+	wanting := "" // the script that wants them
 	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		if err := s.suits(tx.Conn()); err != nil {
 			return err
@@ -94,11 +104,18 @@ func (s *Store) runNext(ctx context.Context) (done bool, err error) {
 			return nil
 		}
 		name := scripts[version]
+		if wanted, err := s.wanted(ctx, tx, name); err != nil || len(wanted) > 0 {
+			wanting = name
+			return err
+		}
 		if err := s.runScript(ctx, tx, name); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		return nil
 	})
+	if err == nil && wanting != "" {
+		err = s.build(ctx, wanting)
+	}
 	return done, err
 }
 

@@ -26,33 +26,33 @@ const (
 // Events implements [hooks.Store]. A page has at most 1,000 rows. A cursor that no
 // page returned is a [*hooks.InvalidError].
 func (s *Store) Events(ctx context.Context, q hooks.Query) (page []hooks.Event, next string, err error) {
-	p := pager{table: "hooks.events e", columns: eventColumnsSQL, row: "e", oldestFirst: q.OldestFirst}
-	if q.Event != "" {
-		p.source = append(p.source, "e.id = "+p.arg(q.Event))
-	}
-	if q.Key != "" {
-		p.source = append(p.source, p.ofKey(q))
-	}
-	p.sourceArgs = len(p.args)
-	p.addCommon(q, "stored")
+	p := pager{table: "hooks.events", columns: eventColumnsSQL, row: "e", oldestFirst: q.OldestFirst}
+	p.addEvents(q)
 	return fetch(ctx, s, p, q, scanEvent, func(ev hooks.Event) int64 { return ev.Seq })
 }
 
 // Deliveries implements [hooks.Store]. A page has at most 1,000 rows. A cursor that no
 // page returned is a [*hooks.InvalidError].
 func (s *Store) Deliveries(ctx context.Context, q hooks.Query) (page []hooks.Delivery, next string, err error) {
-	p := pager{table: "hooks.deliveries d", columns: deliveryColumnsSQL, row: "d", oldestFirst: q.OldestFirst}
+	p := pager{table: "hooks.deliveries", columns: deliveryColumnsSQL, row: "d", oldestFirst: q.OldestFirst}
 	p.addDeliveries(q)
 	return fetch(ctx, s, p, q, scanDelivery, func(d hooks.Delivery) int64 { return d.Seq })
 }
 
-// A pager lists rows of a table by seq. The rows of source are found by an index, more or
-// less; of those it examines some, by filter.
+// A part is rows that an index has in the order of seq, or that are few.
+type part struct {
+	terms []string // of a WHERE clause
+	seq   string   // what stands in the index for the row's seq
+}
+
+// A pager lists rows of a table by seq. Each row is in one of the parts at most. Of the
+// rows of all parts it examines some, by filter.
 type pager struct {
 	table, columns, row string
-	source, filter      []string // terms of a WHERE clause
+	parts               []part
+	filter              []string // terms of a WHERE clause
 	args                []any
-	sourceArgs          int  // how many of them, the first, are source's
+	partArgs            int  // how many of them, the first, are those of parts
 	oldestFirst         bool // the lowest seq comes first, and not the highest
 }
 
@@ -60,90 +60,6 @@ type pager struct {
 func (p *pager) arg(value any) string {
 	p.args = append(p.args, value)
 	return "$" + strconv.Itoa(len(p.args))
-}
-
-// ofKey returns the condition of the event that has an idempotency key. Another one that
-// was stored later under the same id does not have it.
-func (p *pager) ofKey(q hooks.Query) string {
-	tenant, key := p.arg(q.Tenant), p.arg(q.Key)
-	return "e.id = (SELECT k.event_id FROM hooks.keys k WHERE k.tenant = " + tenant + " AND k.key = " + key +
-		") AND e.tenant = " + tenant + " AND e.idempotency_key = " + key
-}
-
-// addDeliveries adds the conditions of a list of deliveries.
-func (p *pager) addDeliveries(q hooks.Query) {
-	if q.Event != "" {
-		p.source = append(p.source, "d.event_id = "+p.arg(q.Event))
-	}
-	if q.Subscriber != "" {
-		p.source = append(p.source, p.ofSubscriber(q))
-	}
-	p.sourceArgs = len(p.args)
-	p.addStatuses(q.Statuses)
-	p.addOutcomes(q)
-	p.addCommon(q, "created")
-}
-
-// ofSubscriber is written for the index that serves: of one event the primary key,
-// of those in flight the one of Claim, else the one of lists.
-func (p *pager) ofSubscriber(q hooks.Query) string {
-	if q.Event != "" || slices.Equal(q.Statuses, []hooks.Status{hooks.Sending}) {
-		return "d.subscriber = " + p.arg(q.Subscriber)
-	}
-	return "d.subscriber || '' = " + p.arg(q.Subscriber)
-}
-
-// addStatuses uses a literal where there is a partial index: of failed ones, and
-// of those in flight, which are never parked.
-func (p *pager) addStatuses(statuses []hooks.Status) {
-	switch {
-	case len(statuses) == 0:
-	case len(statuses) > 1:
-		p.filter = append(p.filter, p.ofStatuses(statuses))
-	case statuses[0] == hooks.Sending:
-		p.source = append(p.source, "d.status = 3 AND NOT d.parked AND d.status <= 3")
-	case statuses[0] == hooks.Failed:
-		p.source = append(p.source, "d.status = 5")
-	default:
-		p.filter = append(p.filter, "d.status = "+p.arg(int16(statuses[0]))+"::smallint")
-	}
-}
-
-func (p *pager) ofStatuses(statuses []hooks.Status) string {
-	list := make([]int16, len(statuses))
-	for i, st := range statuses {
-		list[i] = int16(st)
-	}
-	return "d.status = ANY(" + p.arg(list) + "::smallint[])"
-}
-
-// addOutcomes adds what no index serves.
-func (p *pager) addOutcomes(q hooks.Query) {
-	if len(q.Reasons) > 0 {
-		list := make([]string, len(q.Reasons))
-		for i, r := range q.Reasons {
-			list[i] = string(r)
-		}
-		p.filter = append(p.filter, "d.reason = ANY("+p.arg(list)+"::pg_catalog.text[])")
-	}
-	if len(q.Errors) > 0 {
-		p.filter = append(p.filter, "d.error = ANY("+p.arg(q.Errors)+"::pg_catalog.text[])")
-	}
-}
-
-func (p *pager) addCommon(q hooks.Query, stored string) {
-	if q.Tenant != "" {
-		p.filter = append(p.filter, p.row+".tenant = "+p.arg(q.Tenant))
-	}
-	if len(q.Types) > 0 {
-		p.filter = append(p.filter, p.row+".type = ANY("+p.arg(q.Types)+"::pg_catalog.text[])")
-	}
-	if !q.From.IsZero() {
-		p.filter = append(p.filter, p.row+"."+stored+" >= "+p.arg(q.From)+"::pg_catalog.timestamptz")
-	}
-	if !q.To.IsZero() {
-		p.filter = append(p.filter, p.row+"."+stored+" < "+p.arg(q.To)+"::pg_catalog.timestamptz")
-	}
 }
 
 // fetch returns the page of q, and the cursor of the page that follows.
@@ -179,12 +95,11 @@ func (p pager) examine(ctx context.Context, s *Store, from int64) (examined, las
 	if len(p.filter) == 0 {
 		return 0, p.end(), nil
 	}
-	p.args = slices.Clone(p.args[:p.sourceArgs])
+	p.args = slices.Clone(p.args[:p.partArgs])
 	beyond, _, order := p.direction()
-	terms := append(slices.Clone(p.source), p.row+".seq "+beyond+" "+p.arg(from))
-	query := fmt.Sprintf(`SELECT pg_catalog.count(*), pg_catalog.min(seq), pg_catalog.max(seq) FROM (
-		SELECT %s.seq FROM %s WHERE %s ORDER BY %[1]s.seq %[4]s LIMIT %[5]d) AS page`,
-		p.row, p.table, strings.Join(terms, " AND "), order, maxExamined)
+	query := fmt.Sprintf(`SELECT pg_catalog.count(*), pg_catalog.min(place), pg_catalog.max(place) FROM (
+		SELECT place FROM (%s) AS parts ORDER BY place %s LIMIT %d) AS page`,
+		p.union("", "LIMIT "+strconv.Itoa(maxExamined), beyond+" "+p.arg(from)), order, maxExamined)
 	var lowest, highest *int64 // nil if there are none
 	_, err = rows(ctx, s, "list", query, p.args, func(r batch.Row) (struct{}, error) {
 		return struct{}{}, r.Scan(&examined, &lowest, &highest)
@@ -196,6 +111,25 @@ func (p pager) examine(ctx context.Context, s *Store, from int64) (examined, las
 		return examined, *highest, nil
 	}
 	return examined, *lowest, nil
+}
+
+// union returns the statement that selects columns, and the place, of the rows of all
+// parts whose seq is as the comparisons say, in order and bounded by limit in each part.
+func (p *pager) union(columns, limit string, comparisons ...string) string {
+	_, _, order := p.direction()
+	var selects []string
+	for _, part := range p.parts {
+		terms := slices.Clone(part.terms)
+		if columns != "" { // else the filter is not asked
+			terms = append(terms, p.filter...)
+		}
+		for _, c := range comparisons {
+			terms = append(terms, part.seq+" "+c)
+		}
+		selects = append(selects, fmt.Sprintf("(SELECT %s%s AS place FROM %s %s WHERE %s ORDER BY %[2]s %[6]s %[7]s)",
+			columns, part.seq, p.table, p.row, strings.Join(append(terms, "true"), " AND "), order, limit))
+	}
+	return strings.Join(selects, " UNION ALL ")
 }
 
 // direction returns, in SQL, what a row's seq is to that of the row before its page, what
@@ -218,10 +152,10 @@ func (p *pager) end() int64 {
 // list returns the statement for a page, and keeps its arguments.
 func (p *pager) list(from, last int64, limit int) string {
 	beyond, upTo, order := p.direction()
-	terms := slices.Concat(p.source, p.filter,
-		[]string{p.row + ".seq " + beyond + " " + p.arg(from), p.row + ".seq " + upTo + " " + p.arg(last)})
-	return fmt.Sprintf(`SELECT %s FROM %s WHERE %s ORDER BY %s.seq %s LIMIT %s`,
-		p.columns, p.table, strings.Join(terms, " AND "), p.row, order, p.arg(limit))
+	beyond, upTo = beyond+" "+p.arg(from), upTo+" "+p.arg(last)
+	most := "LIMIT " + p.arg(limit)
+	return fmt.Sprintf(`SELECT %s FROM (%s) AS %s ORDER BY place %s %s`,
+		p.columns, p.union(p.row+".*, ", most, beyond, upTo), p.row, order, most)
 }
 
 // Attempts implements [hooks.Store].

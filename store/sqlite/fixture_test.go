@@ -17,16 +17,22 @@ import (
 	"example.com/hooks/store/sqlite"
 )
 
-// fixtureKeys are those that the endpoints of testdata/v1.db are encrypted with.
+// fixtureKeys are those that the endpoints of the files in testdata are encrypted with.
 const fixtureKeys = "2026-11:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
-// TestAFileOfVersion1IsRead opens a file that the version before migration 2 has written.
-// v1.txt is what that version read from it. This version reads the same, delivers what was
-// due, and reads it once more.
-func TestAFileOfVersion1IsRead(t *testing.T) {
+// TestFilesOfFormerVersionsAreRead opens files that the versions before migrations 2 and 3
+// have written. v1.txt is what version 1 read from its file. This version reads the same,
+// delivers what was due, and reads it once more.
+func TestFilesOfFormerVersionsAreRead(t *testing.T) {
+	for _, version := range []string{"v1", "v2"} {
+		t.Run(version, func(t *testing.T) { testFixture(t, "testdata/"+version) })
+	}
+}
+
+func testFixture(t *testing.T, fixture string) {
 	synctest.Test(t, func(t *testing.T) {
-		path := copied(t, "testdata/v1.db")
-		want, err := os.ReadFile("testdata/v1.txt")
+		path := copied(t, fixture+".db")
+		want, err := os.ReadFile(fixture + ".txt")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,6 +69,21 @@ func TestTheKeysOfVersion1AreFound(t *testing.T) {
 		if err != nil || len(page) != want || want > 0 && page[0].ID != "evt_1" {
 			t.Errorf("Events(key-1, tenant %q) = %v, %v; want evt_1 of acme alone", tenant, page, err)
 		}
+	}
+}
+
+// What version 2 has and version 1 has not: counters, what was erased, a disabled endpoint.
+func TestAFileOfVersion2HasItsOwn(t *testing.T) {
+	o := openFixture(t, copied(t, "testdata/v2.db"))
+	list, err := o.store.Minutes(t.Context(), hooks.Query{Subscriber: "plain"})
+	if err != nil || len(list) != 1 || list[0].Succeeded != 2 || list[0].Took[0] != 2 {
+		t.Errorf("Minutes(plain) = %+v, %v; want one of two that succeeded", list, err)
+	}
+	if ev, err := o.h.Event(t.Context(), "evt_2"); err != nil || ev.Erased.IsZero() {
+		t.Errorf("Event(evt_2) = %+v, %v; want it erased", ev, err)
+	}
+	if is, err := o.h.EndpointHealth(t.Context(), "busy"); err != nil || is.State != hooks.StateDisabled || is.Reason != "answers 503" {
+		t.Errorf("EndpointHealth(busy) = %+v, %v; want it disabled", is, err)
 	}
 }
 

@@ -19,24 +19,34 @@ import (
 // migrateEnv names the file that a child process shall begin to migrate.
 const migrateEnv = "HOOKS_TEST_MIGRATE"
 
-// migrateHalfway is what the child does: all of migration 2, but for the commit. A small
-// cache makes SQLite write most of it into the log meanwhile.
+// migrateHalfway is what the child does: all migrations after the first, but for the commit. A
+// small cache makes SQLite write most of it into the log meanwhile.
 func migrateHalfway(path string) string {
-	script, err := os.ReadFile("schema/002.sql")
-	if err != nil {
-		return err.Error()
-	}
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		return err.Error()
 	}
 	db.SetMaxOpenConns(1)
-	for _, query := range []string{"PRAGMA cache_size = 10", "BEGIN IMMEDIATE", string(script), "UPDATE hooks_schema SET version = 2"} {
+	queries := []string{"PRAGMA cache_size = 10", "BEGIN IMMEDIATE"}
+	for _, name := range schemas()[1:] {
+		script, err := os.ReadFile(name)
+		if err != nil {
+			return err.Error()
+		}
+		queries = append(queries, string(script))
+	}
+	for _, query := range append(queries, fmt.Sprint("UPDATE hooks_schema SET version = ", len(schemas()))) {
 		if _, err := db.Exec(query); err != nil {
 			return err.Error()
 		}
 	}
 	return "locked"
+}
+
+// schemas returns the names of the scripts, in order.
+func schemas() []string {
+	names, _ := filepath.Glob("schema/*.sql") // the pattern is sound
+	return names
 }
 
 // TestMigration brings a database of version 1 up to date that the application shares, and
@@ -102,8 +112,34 @@ func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 func TestANewFileIsOfTheLatestVersion(t *testing.T) {
 	s := openTemp(t)
 	var version int
-	if err := s.Writer().QueryRow(`SELECT version FROM hooks_schema`).Scan(&version); err != nil || version != 2 {
-		t.Errorf("version of a new file = %d, %v; want 2", version, err)
+	if err := s.Writer().QueryRow(`SELECT version FROM hooks_schema`).Scan(&version); err != nil || version != len(schemas()) {
+		t.Errorf("version of a new file = %d, %v; want %d", version, err, len(schemas()))
+	}
+}
+
+// TestProgramsOfVersion2GoOn runs the statements of a program that was running when another
+// one migrated its file. They are those of version 2, because version 3 only adds indexes.
+func TestProgramsOfVersion2GoOn(t *testing.T) {
+	path := copied(t, "testdata/v2.db")
+	former := openDB(t, path+"?_busy_timeout=5000")
+	former.SetMaxOpenConns(1)
+	write, read := sqlite.Statements()
+	var prepared []*sql.Stmt
+	for _, query := range append(write, read...) {
+		st, err := former.Prepare(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		prepared = append(prepared, st)
+	}
+	open(t, path)
+	for i, st := range prepared {
+		query := append(write, read...)[i]
+		_, err := st.Exec(make([]any, strings.Count(query, "?"))...)
+		if err != nil && strings.Contains(err.Error(), "no such") { // other errors are about the values
+			t.Errorf("%s after a migration = %v; want it to find its indexes", query, err)
+		}
 	}
 }
 

@@ -31,18 +31,29 @@ func (c *condition) add(when bool, term string, args ...any) {
 	}
 }
 
+// all returns the terms as one.
+func (c *condition) all() string {
+	return strings.Join(append(slices.Clone(c.terms), "true"), " AND ")
+}
+
 func (c *condition) addCommon(q hooks.Query, stored string) {
-	c.add(q.Tenant != "", "tenant = ?", q.Tenant)
 	c.add(len(q.Types) > 0, "type IN "+anyOf, list(q.Types))
 	c.add(!q.From.IsZero(), stored+" >= ?", micros(q.From))
 	c.add(!q.To.IsZero(), stored+" < ?", micros(q.To))
 }
 
-// A pager lists rows of a table by seq. The rows of source are found by an index,
-// more or less; of those it examines some, by filter.
+// A part is rows that an index has in the order of seq, or that are few.
+type part struct {
+	index string // its name; empty: SQLite chooses one
+	condition
+}
+
+// A pager lists rows of a table by seq. Each row is in one of the parts at most. Of the
+// rows of all parts it examines some, by filter.
 type pager struct {
 	table, columns string
-	source, filter condition
+	parts          []part
+	filter         condition
 	oldestFirst    bool
 }
 
@@ -55,23 +66,44 @@ func (p pager) order() (after, upTo, order string) {
 	return "seq < ?", "seq >= ?", "seq DESC"
 }
 
-// window is the statement that finds the last of the rows to examine.
-func (p pager) window() string {
+// union returns the statement that selects columns of the rows of all parts of which
+// terms are true, and its arguments. SQLite merges the parts as it reads them.
+func (p pager) union(columns string, also condition) (query string, args []any) {
+	var selects []string
+	for _, part := range p.parts {
+		from := p.table
+		if part.index != "" {
+			from += " INDEXED BY " + part.index
+		}
+		selects = append(selects, fmt.Sprintf("SELECT %s FROM %s WHERE %s AND %s", columns, from, part.all(), also.all()))
+		args = slices.Concat(args, part.args, also.args)
+	}
+	return strings.Join(selects, " UNION ALL "), args
+}
+
+// window returns the statement that finds the last of the rows to examine, from the row
+// with a number on.
+func (p pager) window(from int64) (query string, args []any) {
 	after, _, order := p.order()
 	last := "min"
 	if p.oldestFirst {
 		last = "max"
 	}
-	return fmt.Sprintf(`SELECT count(*), ifnull(%s(seq), 0) FROM (
-		SELECT seq FROM %s WHERE %s ORDER BY %s LIMIT %d)`,
-		last, p.table, strings.Join(append(p.source.terms, after), " AND "), order, maxExamined)
+	var beyond condition
+	beyond.add(true, after, from)
+	query, args = p.union("seq", beyond)
+	return fmt.Sprintf(`SELECT count(*), ifnull(%s(seq), 0) FROM (%s ORDER BY %s LIMIT %d)`,
+		last, query, order, maxExamined), args
 }
 
-func (p pager) rows() string {
+// rows returns the statement for the rows between two numbers.
+func (p pager) rows(from, last int64, limit int) (query string, args []any) {
 	after, upTo, order := p.order()
-	terms := slices.Concat(p.source.terms, p.filter.terms, []string{after, upTo})
-	return fmt.Sprintf(`SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT ?`,
-		p.columns, p.table, strings.Join(terms, " AND "), order)
+	also := condition{slices.Clone(p.filter.terms), slices.Clone(p.filter.args)}
+	also.add(true, after, from)
+	also.add(true, upTo, last)
+	query, args = p.union(p.columns, also)
+	return query + " ORDER BY " + order + " LIMIT ?", append(args, limit)
 }
 
 // fetch returns the page of q, and where the next one begins.
@@ -89,8 +121,8 @@ func fetch[T any](
 	if err != nil {
 		return nil, "", err
 	}
-	page, err = read(ctx, s, "list", each, p.rows(),
-		slices.Concat(p.source.args, p.filter.args, []any{from, w.last, limit})...)
+	query, args := p.rows(from, w.last, limit)
+	page, err = read(ctx, s, "list", each, query, args...)
 	switch {
 	case err != nil:
 		return nil, "", err
@@ -115,10 +147,11 @@ func (s *Store) examine(ctx context.Context, p pager, from int64) (w window, err
 	default:
 		return w, nil
 	}
+	query, args := p.window(from)
 	windows, err := read(ctx, s, "list", func(rows *sql.Rows) (w window, err error) {
 		err = rows.Scan(&w.examined, &w.last)
 		return w, err
-	}, p.window(), append(p.source.args, from)...)
+	}, query, args...)
 	if err != nil {
 		return w, err
 	}

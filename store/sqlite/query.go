@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"example.com/hooks"
@@ -27,67 +25,37 @@ const (
 func (s *Store) Events(
 	ctx context.Context, q hooks.Query,
 ) (page []hooks.Event, next string, err error) {
-	var source, filter condition
-	source.add(q.Event != "", "id = ?", q.Event)
-	source.add(q.Key != "", keySQL, q.Tenant, q.Key, q.Tenant, q.Key)
-	filter.addCommon(q, "stored")
-	p := pager{table: "hooks_events", columns: eventColumns, source: source, filter: filter}
+	p := eventPager(q)
 	return fetch(ctx, s, p, q, scanEvent, func(ev hooks.Event) int64 { return ev.Seq })
 }
-
-// keySQL is true of the event that has an idempotency key. One that was stored later under
-// the same id may have another key, or none.
-const keySQL = `id = (SELECT event_id FROM hooks_keys WHERE tenant = ? AND key = ?)
-	AND tenant = ? AND idempotency_key = ?`
 
 // Deliveries implements [hooks.Store]. A page has at most 1,000 rows. A cursor that
 // no page returned is a [*hooks.InvalidError].
 func (s *Store) Deliveries(
 	ctx context.Context, q hooks.Query,
 ) (page []hooks.Delivery, next string, err error) {
-	source, filter := deliveryTerms(q)
-	p := pager{table: "hooks_deliveries", columns: deliveryColumns, source: source, filter: filter}
+	p := deliveryPager(q)
 	return fetch(ctx, s, p, q, scanDelivery, func(d hooks.Delivery) int64 { return d.Seq })
 }
 
 // Count implements [hooks.Reporter].
-func (s *Store) Count(ctx context.Context, q hooks.Query, most int) (int, error) {
-	source, filter := deliveryTerms(q)
-	where := strings.Join(slices.Concat(source.terms, filter.terms, []string{"true"}), " AND ")
-	counts, err := read(ctx, s, "count", func(rows *sql.Rows) (n int, err error) {
-		err = rows.Scan(&n)
-		return n, err
-	}, `SELECT count(*) FROM (SELECT 1 FROM hooks_deliveries WHERE `+where+` LIMIT ?)`,
-		slices.Concat(source.args, filter.args, []any{max(most, 0)})...) // a negative limit is none
+func (s *Store) Count(ctx context.Context, q hooks.Query, most int) (hooks.Count, error) {
+	p := deliveryPager(q)
+	query, args := p.count(max(most, 0))
+	counts, err := read(ctx, s, "count", func(rows *sql.Rows) (c hooks.Count, err error) {
+		var looked int
+		err = rows.Scan(&looked, &c.N)
+		c.More = c.N > most || looked > maxCounted && len(p.filter.terms) > 0
+		c.N = min(c.N, max(most, 0))
+		return c, err
+	}, query, args...)
 	if err != nil {
-		return 0, err
+		return hooks.Count{}, err
 	}
 	return counts[0], nil
 }
 
-// deliveryTerms returns the conditions of q on deliveries.
-func deliveryTerms(q hooks.Query) (source, filter condition) {
-	source.add(q.Event != "", "event_id = ?", q.Event)
-	source.add(q.Subscriber != "", "subscriber = ?", q.Subscriber)
-	if len(q.Statuses) == 1 { // a literal, for the index of failed ones
-		source.add(true, fmt.Sprintf("status = %d", q.Statuses[0]))
-	} else {
-		filter.add(len(q.Statuses) > 0, "status IN "+anyOf, list(numbers(q.Statuses)))
-	}
-	filter.add(len(q.Reasons) > 0, "reason IN "+anyOf, list(q.Reasons))
-	filter.add(len(q.Errors) > 0, "error IN "+anyOf, list(q.Errors))
-	filter.addCommon(q, "created")
-	return source, filter
-}
-
 const anyOf = "(SELECT value FROM json_each(?))"
-
-func numbers(statuses []hooks.Status) (list []int64) {
-	for _, st := range statuses {
-		list = append(list, int64(st))
-	}
-	return list
-}
 
 // Attempts implements [hooks.Store].
 func (s *Store) Attempts(ctx context.Context, id hooks.DeliveryID) ([]hooks.Attempt, error) {

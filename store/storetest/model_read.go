@@ -190,10 +190,10 @@ func (s *modelState) erase(id string, now time.Time) int {
 	return 1
 }
 
-func (m *model) Count(_ context.Context, q hooks.Query, most int) (int, error) {
+func (m *model) Count(_ context.Context, q hooks.Query, most int) (hooks.Count, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return min(len(m.matching(q)), most), nil
+	return upTo(len(m.matching(q)), most), nil
 }
 
 func (m *model) AddMinutes(_ context.Context, ms []hooks.Minute) error {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -26,14 +27,17 @@ func minutes(t testing.TB, s hooks.Store, q hooks.Query) []hooks.Minute {
 	return list
 }
 
-func count(t testing.TB, s hooks.Store, q hooks.Query, most int) int {
+func count(t testing.TB, s hooks.Store, q hooks.Query, most int) hooks.Count {
 	t.Helper()
-	n, err := s.(hooks.Reporter).Count(t.Context(), q, most)
+	c, err := s.(hooks.Reporter).Count(t.Context(), q, most)
 	if err != nil {
 		t.Fatalf("Count(%+v, %d): %v", q, most, err)
 	}
-	return n
+	return c
 }
+
+// upTo returns the count of n deliveries of which most may be told.
+func upTo(n, most int) hooks.Count { return hooks.Count{N: min(n, most), More: n > most} }
 
 // minute returns counters, each of a value of its own, that start at a time.
 func minute(start time.Time, subscriber string, n int) hooks.Minute {
@@ -124,15 +128,32 @@ var reporterRules = []rule{
 			for _, most := range []int{0, 1, 3, 16, 1000} {
 				q := f.query
 				q.Limit, q.OldestFirst, q.Cursor = 1, most%2 == 0, "7"
-				equal(t, "Count("+name+")", count(t, s, q, most), min(all, most))
+				equal(t, "Count("+name+")", count(t, s, q, most), upTo(all, most))
 			}
 		}
 	}},
 	{"Count goes beyond a page", func(t *testing.T, s hooks.Store) {
 		crowd(t, s, events("a", numbered("e", 1200)...))
-		equal(t, "Count(a)", count(t, s, hooks.Query{Subscriber: "a"}, 10_000), 1200)
-		equal(t, "Count(a, at most 1,100)", count(t, s, hooks.Query{Subscriber: "a"}, 1100), 1100)
-		equal(t, "Count(type)", count(t, s, hooks.Query{Types: []string{"thing.happened"}}, 10_000), 1200)
+		equal(t, "Count(a)", count(t, s, hooks.Query{Subscriber: "a"}, 10_000), upTo(1200, 10_000))
+		equal(t, "Count(a, at most 1,100)", count(t, s, hooks.Query{Subscriber: "a"}, 1100), upTo(1200, 1100))
+		equal(t, "Count(type)", count(t, s, hooks.Query{Types: []string{"thing.happened"}}, 10_000), upTo(1200, 10_000))
+	}},
+	{"Count looks at 10,000 rows, and says whether it has looked at all", func(t *testing.T, s hooks.Store) {
+		crowd(t, s, events("a", numbered("old", 3)...))
+		others := events("a", numbered("e", 9997)...)
+		for i := range others {
+			others[i].Event.Tenant, others[i].Deliveries[0].Tenant = "globex", "globex"
+		}
+		crowd(t, s, others)
+		for _, q := range []hooks.Query{{Tenant: "globex"}, {Tenant: "globex", Subscriber: "a"}, {Tenant: "globex", Statuses: []hooks.Status{hooks.Pending}}} {
+			equal(t, fmt.Sprintf("Count(%+v) of 10,000", q), count(t, s, q, 10_000), upTo(9997, 10_000))
+		}
+		more := events("a", numbered("new", 10)...)
+		crowd(t, s, more)
+		got := count(t, s, hooks.Query{Tenant: "globex", Types: []string{"thing.happened"}}, 10_000)
+		if got != upTo(9997, 10_000) && (got.N > 9997 || !got.More) {
+			t.Errorf("Count beside others = %+v; want 9,997, or fewer and More", got)
+		}
 	}},
 }
 

@@ -23,7 +23,7 @@ func TestTransactionsAreWhole(t *testing.T) {
 	if got := texts(list); !slices.Equal(got, want) || list[1].Args[0] != "100ms" {
 		t.Errorf("Write = %q, with %v; want %q with a lock_timeout of 100ms", got, list[1].Args, want)
 	}
-	want = []string{viewSQL, sameSQL, "a", commitSQL}
+	want = []string{viewSQL, viewingSQL, "a", commitSQL}
 	if got := texts(View(Statement{SQL: "a"})); !slices.Equal(got, want) {
 		t.Errorf("View = %q; want %q", got, want)
 	}

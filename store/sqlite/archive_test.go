@@ -1,0 +1,105 @@
+package sqlite_test
+
+import (
+	"context"
+	sqldriver "database/sql/driver"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	driver "modernc.org/sqlite"
+
+	"example.com/hooks"
+	"example.com/hooks/internal/kit"
+	"example.com/hooks/store/sqlite"
+)
+
+// examined counts the rows that a statement looks at: the function hooks_examined is called for
+// each that an index gives.
+var examined atomic.Int64
+
+func init() {
+	driver.MustRegisterScalarFunction("hooks_examined", 1, func(*driver.FunctionContext, []sqldriver.Value) (sqldriver.Value, error) {
+		examined.Add(1)
+		return int64(1), nil
+	})
+}
+
+// TestReadsOfAnArchive counts the rows that every list and count looks at that is asked for
+// in a store of 50,000 deliveries. A page whose rows an index selects looks at no others, and
+// any other call at no more than 10,001, so that none passes over what has succeeded. With -hooks.long there are 1,000,000, and the calls are measured.
+func TestReadsOfAnArchive(t *testing.T) {
+	size := 50_000
+	switch {
+	case *kit.Long:
+		size = 1_000_000
+	case kit.RaceDetector || testing.Short():
+		size = 12_000
+	}
+	s := openTemp(t)
+	a := kit.FillArchive(t, s, size)
+	if *kit.Long {
+		kit.MeasureReads(t, a.Reads(t, s))
+	}
+	asked := &askedStore{Store: s, t: t}
+	for _, state := range []string{"without statistics", "with statistics"} {
+		if state == "with statistics" {
+			mustExec(t, s.Writer(), "ANALYZE")
+		}
+		for _, read := range a.Reads(t, asked) {
+			asked.what = read.Name + ", " + state
+			for i := range 3 {
+				if err := read.Call(t.Context(), i); err != nil {
+					t.Errorf("%s: %v", read.Name, err)
+				}
+			}
+		}
+	}
+}
+
+// An askedStore checks how many rows the lists and counts look at that it is asked for.
+type askedStore struct {
+	*sqlite.Store
+	t    *testing.T
+	what string // who asks
+}
+
+func (a *askedStore) check(queries []sqlite.Query) {
+	a.t.Helper()
+	for _, q := range queries {
+		counting := strings.ReplaceAll(q.SQL, " WHERE ", " WHERE hooks_examined(seq) AND ")
+		if strings.Contains(q.SQL, "FILTER (WHERE") {
+			counting = strings.Replace(counting, "FILTER (WHERE hooks_examined(seq) AND ", "FILTER (WHERE ", 1)
+		}
+		counting = strings.ReplaceAll(counting, "hooks_keys WHERE hooks_examined(seq) AND ", "hooks_keys WHERE ")
+		examined.Store(0)
+		rows, err := a.Store.Writer().Query(counting, q.Args...)
+		if err != nil {
+			a.t.Fatalf("%s: %v", counting, err)
+		}
+		for rows.Next() {
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			a.t.Fatalf("%s: %v", counting, err)
+		}
+		if n := examined.Load(); n > int64(q.Most) {
+			a.t.Errorf("%s: looks at %d rows; want at most %d\n%s", a.what, n, q.Most, q.SQL)
+		}
+	}
+}
+
+func (a *askedStore) Deliveries(ctx context.Context, q hooks.Query) ([]hooks.Delivery, string, error) {
+	a.check(sqlite.DeliveryQueries(q))
+	return a.Store.Deliveries(ctx, q)
+}
+
+func (a *askedStore) Events(ctx context.Context, q hooks.Query) ([]hooks.Event, string, error) {
+	a.check(sqlite.EventQueries(q))
+	return a.Store.Events(ctx, q)
+}
+
+func (a *askedStore) Count(ctx context.Context, q hooks.Query, most int) (hooks.Count, error) {
+	a.check(sqlite.DeliveryQueries(q))
+	return a.Store.Count(ctx, q, most)
+}
