@@ -129,12 +129,12 @@ func (v *view) narrow(q Query) (_ Query, none bool, err error) {
 const (
 	tenantPage = 1000 // rows of a tenant's page at most
 	mostToFill = 100  // pages of the store that are read for one of a tenant's
-	mostShort  = 8    // of them that the store may end early, before the page ends too
+	mostShort  = 4    // of them that the store may end early, before the page ends too
 )
 
 // fill returns a page of the rows that a tenant is shown. It reads on in the store until the
 // page is full: a short one would tell how many rows were left out of it. After 100 pages of
-// the store, or 8 that the store has ended because it had examined enough, it gives up, so
+// the store, or 4 that the store has ended because it had examined enough, it gives up, so
 // that a list does not take for ever.
 func fill[T any](
 	ctx context.Context, list func(context.Context, Query) (page []T, next string, err error), q Query,
