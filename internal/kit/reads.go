@@ -3,10 +3,8 @@ package kit
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -353,7 +351,7 @@ func (a *Archive) Reads(t *testing.T, s hooks.Store) (list []Read) {
 // others may use the machine. It fails the test if a percentile is longer than it may be.
 func MeasureReads(t *testing.T, list []Read) {
 	t.Helper()
-	var table strings.Builder
+	t.Log("milliseconds, p50 and p99")
 	for _, one := range list {
 		times := make([]time.Duration, 200)
 		for i := range times {
@@ -369,12 +367,11 @@ func MeasureReads(t *testing.T, list []Read) {
 		}
 		slices.Sort(times)
 		p50, p99 := times[len(times)/2], times[len(times)*99/100]
-		fmt.Fprintf(&table, "| %s | %.1f | %.1f |\n", one.Name, inMilliseconds(p50), inMilliseconds(p99))
+		t.Logf("| %s | %.1f | %.1f |", one.Name, inMilliseconds(p50), inMilliseconds(p99))
 		if p99 > one.Most {
 			t.Errorf("%s takes %v (p99); want at most %v", one.Name, p99, one.Most)
 		}
 	}
-	t.Logf("milliseconds, p50 and p99\n%s", table.String())
 }
 
 func inMilliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
