@@ -3,10 +3,12 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -161,6 +163,21 @@ func (tb *tab) console() []string {
 	said := tb.said
 	tb.said = nil
 	return said
+}
+
+// screens is where TestPagesAreAccessible keeps a picture of each page and look.
+var screens = flag.String("hooks.screens", "", "keep a picture of each page in this `directory`, to look at")
+
+// keepPicture keeps a picture of the page, if pictures are wanted.
+func (tb *tab) keepPicture(path string) {
+	tb.t.Helper()
+	if *screens == "" {
+		return
+	}
+	picture, err := chromedp.Run(tb.ctx, chromedp.FullScreenshot(100))
+	check(tb.t, err)
+	name := regexp.MustCompile(`[^A-Za-z0-9.]+`).ReplaceAllString(tb.t.Name()+"-"+path, "_")
+	check(tb.t, os.WriteFile(filepath.Join(*screens, name[:min(len(name), 150)]+".png"), picture, 0o600))
 }
 
 // do makes steps, and fails the test if one does not work within ten seconds.

@@ -89,6 +89,7 @@ func (tb *tab) isAccessible(source, address, path string) {
 	if wide := eval[int](tb, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide > 0 {
 		tb.t.Errorf("%q is %d px wider than the window", path, wide)
 	}
+	tb.keepPicture(path)
 	raw := eval[string](tb, source+`; axe.run(document, { resultTypes: ["violations"] }).then((r) => JSON.stringify(r))`)
 	var found axeResult
 	check(tb.t, json.Unmarshal([]byte(raw), &found))
