@@ -1,8 +1,10 @@
 package hooks
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,7 +18,8 @@ type ActionKind string
 
 const (
 	// ActionReplay replays each delivery that matches, as [Hooks.Replay] does. It skips
-	// those that are being sent.
+	// those that are being sent. Without Query.Statuses it also sends again what has
+	// succeeded.
 	ActionReplay ActionKind = "replay"
 	// ActionCancel cancels each delivery that matches and is not final, as [Hooks.Cancel]
 	// does.
@@ -59,34 +62,42 @@ type Action struct {
 
 	// StartAction ignores the fields that follow, and returns them as they are.
 
-	// Total is how many rows matched when the action started, exact up to 10,000. When the
-	// action has finished by itself, Done and Skipped together are as many.
+	// Tenant is whose view started it: [Hooks.Tenant]. Empty: the operator's.
+	Tenant string `json:"tenant,omitempty"`
+	// Total is how many rows matched when the action started, exact up to 10,000. It counts
+	// rows that are skipped later, too. When the action has finished by itself, Done and
+	// Skipped together are as many. If few of very many rows match, counting gives up: More
+	// is set then, with what was found.
 	Total Count `json:"total"`
 	// Done is how many rows were changed.
 	Done int `json:"done"`
 	// Skipped is how many rows were not: somebody else, or an attempt, has changed or
 	// removed them since the start, or they are in no state for it.
-	Skipped  int       `json:"skipped"`
-	Started  time.Time `json:"started,omitzero"`
-	Finished time.Time `json:"finished,omitzero"` // zero: it is under way
+	Skipped int       `json:"skipped"`
+	Started time.Time `json:"started,omitzero"`
+	// Finished is when it had changed its rows. What it has replayed or backfilled may still
+	// wait for its attempts then. Zero: it is under way.
+	Finished time.Time `json:"finished,omitzero"`
 	Stopped  bool      `json:"stopped,omitempty"` // by StopAction
 	Error    string    `json:"error,omitempty"`   // why it could not go on, for people; empty if it could
 }
 
 const (
-	maxOpenActions = 100 // unfinished ones of one view
-	maxBy          = 128 // bytes
+	maxOpenActions = 100   // unfinished ones of one view
+	maxNewActions  = 1_000 // that one view may start in a day
+	maxBy          = 128   // bytes
 	actionsKept    = 90 * day
 )
 
 // StartAction starts a bulk action and returns it, with its ID and Total. It is carried out
 // by processes in which Run runs; see [Action]. If there is an action with its ID already,
-// StartAction returns that one as it stands and starts nothing, so that it is safe to repeat
+// and of the same Kind and Query, StartAction returns that one as it stands and starts nothing, so that it is safe to repeat
 // the call. With DryRun it only counts.
 //
 // A [Tenant] selects among the rows that it sees. Bad input is an [*InvalidError]: an empty
 // Query, for example, because it would select everything. So is the 101st action that is
-// unfinished, and the ID of an action that a Tenant does not see. An unknown Subscriber of a
+// unfinished, the 1,001st that was started in a day, and the ID of another action, be it one
+// that a Tenant does not see. An unknown Subscriber of a
 // backfill is [ErrNotFound].
 func (v *view) StartAction(ctx context.Context, a Action) (Action, error) {
 	if err := v.check(ctx); err != nil {
@@ -108,8 +119,11 @@ func (v *view) StartAction(ctx context.Context, a Action) (Action, error) {
 	case a.DryRun:
 		return rec.Action, nil
 	}
-	if v.h.dir.countOpen(v.tenant) >= maxOpenActions {
-		return Action{}, invalid("Action", "%d actions are unfinished; wait until one has finished, or stop one", maxOpenActions)
+	switch recent, unfinished := v.h.dir.countActions(v.tenant, rec.Started.Add(-day)); {
+	case unfinished >= maxOpenActions:
+		return Action{}, invalid("Action", "%d actions are unfinished; wait until one has finished, or stop one", unfinished)
+	case recent >= maxNewActions:
+		return Action{}, invalid("Action", "%d actions were started in the last day; start one for many rows", recent)
 	}
 	rec.ID = cmp.Or(rec.ID, newID("act_"))
 	err = v.h.putRecord(ctx, v.h.store, "action/"+rec.ID, Record{}, rec, nil)
@@ -137,8 +151,19 @@ func (v *view) started(a Action) (*action, error) {
 		return nil, invalid("Action.ID", "%q is taken; choose another one, or leave it empty", a.ID)
 	case errors.Is(err, ErrNotFound):
 		return nil, nil
+	case err == nil && !known.isSame(a):
+		return nil, invalid("Action.ID", "%q is that of another action, of kind %s; choose another one, or leave it empty", a.ID, known.Kind)
 	}
 	return known, err
+}
+
+// isSame reports whether a asks for what the action does.
+func (known *action) isSame(a Action) bool {
+	q := a.Query
+	q.Tenant, q.From, q.To = cmp.Or(q.Tenant, known.Query.Tenant), micro(q.From), micro(q.To)
+	asked, err1 := json.Marshal(q)
+	does, err2 := json.Marshal(known.Query)
+	return a.Kind == known.Kind && err1 == nil && err2 == nil && bytes.Equal(asked, does)
 }
 
 // StopAction ends an action that is under way, and returns it. What it has done stays done.
@@ -184,13 +209,13 @@ func (v *view) Action(ctx context.Context, id string) (Action, error) {
 }
 
 // Actions lists the actions that are under way or have finished within 90 days, those that
-// started last first. It looks at Limit and Cursor of q. A [Tenant] sees its own, and those
+// started last first. It looks at Tenant, Limit and Cursor of q. A [Tenant] sees its own, and those
 // of an operator's [Hooks] only the operator.
 func (v *view) Actions(ctx context.Context, q Query) (page []Action, next string, err error) {
 	if err := v.check(ctx); err != nil {
 		return nil, "", err
 	}
-	if err := ofActions.check(q); err != nil {
+	if q, err = v.query(q, ofActions); err != nil {
 		return nil, "", err
 	}
 	after, err := parsePlace(q.Cursor)
@@ -203,7 +228,7 @@ func (v *view) Actions(ctx context.Context, q Query) (page []Action, next string
 	limit, old := q.PageSize(tenantPage), v.h.now().Add(-actionsKept)
 	for _, a := range v.h.dir.actionsBackwards() {
 		switch {
-		case !v.showsAction(a) || a.unreadable != nil || a.endedBefore(old):
+		case !v.showsAction(a) || a.unreadable != nil || a.endedBefore(old) || q.Tenant != "" && a.Tenant != q.Tenant:
 		case q.Cursor != "" && a.place().compare(after) >= 0:
 		case len(page) == limit:
 			last := actionPlace{page[limit-1].Started, page[limit-1].ID}

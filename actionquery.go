@@ -40,8 +40,8 @@ func (v *view) newAction(ctx context.Context, a Action) (rec actionRecord, err e
 		return rec, invalid("Action.Query", "it is empty, so that it would select everything; say which rows are meant, "+
 			"by Tenant, Types, From or another field (everything: Types with the pattern **)")
 	}
-	rec = actionRecord{Form: actionForm, Tenant: v.tenant, Action: Action{
-		ID: a.ID, Kind: a.Kind, Query: a.clone().Query, Rate: a.Rate, By: a.By, DryRun: a.DryRun, Started: v.h.now(),
+	rec = actionRecord{Form: actionForm, Action: Action{
+		ID: a.ID, Tenant: v.tenant, Kind: a.Kind, Query: a.clone().Query, Rate: a.Rate, By: a.By, DryRun: a.DryRun, Started: v.h.now(),
 	}}
 	orDefault(&rec.Rate, defaultRate)
 	if rec.Ask, err = v.query(rec.Query, looksAt); err != nil {
@@ -64,7 +64,7 @@ func (v *view) newAction(ctx context.Context, a Action) (rec actionRecord, err e
 		err = fmt.Errorf("hooks: count what the action selects: %w", err)
 	case rec.DryRun:
 		rec.Started = time.Time{}
-	case rec.Total.N == 0:
+	case rec.Total == Count{}:
 		rec.Finished = rec.Started
 	}
 	return rec, err
@@ -156,17 +156,27 @@ func (h *Hooks) measure(ctx context.Context, rec *actionRecord) (err error) {
 	if errors.Is(err, ErrNotFound) {
 		return nil // nothing is stored
 	}
+	if err != nil {
+		return err
+	}
 	n, cursor := 0, ""
-	for more := err == nil; more && n <= mostCounted; more = cursor != "" {
+	for range mostMeasured {
 		var rows []actionRow
 		if rows, cursor, err = h.actionRows(ctx, h.store, rec, cursor, rec.Kind.mostRows()); err != nil {
 			return err
 		}
-		n += len(rows)
+		if n += len(rows); cursor == "" || n > mostCounted {
+			break
+		}
 	}
 	rec.Total = countUpTo(n, mostCounted)
-	return err
+	rec.Total.More = rec.Total.More || cursor != ""
+	return nil
 }
+
+// mostMeasured is how many pages are read at most to count what an action selects: enough for
+// 10,000 events if every row matches, and twice as many as that.
+const mostMeasured = 2 * mostCounted / 100
 
 // mostRows returns how many rows are read or changed at once at most. Events are read with
 // their Data, so these are fewer, and a store erases no more in one call.

@@ -18,7 +18,6 @@ const actionForm = 1
 type actionRecord struct {
 	Form int `json:"form"`
 	Action
-	Tenant   string    `json:"tenant,omitempty"`    // of the view that started it; empty: the operator's
 	Ask      Query     `json:"ask"`                 // Query as the store is asked it
 	NoTenant bool      `json:"no_tenant,omitempty"` // it has events without a tenant only, which no Query can ask for
 	Since    time.Time `json:"since,omitzero"`      // of the endpoint Query.Subscriber, see endpoint
@@ -108,15 +107,21 @@ func (dir *directory) openActions() []*action {
 	return list
 }
 
-// countOpen returns how many unfinished actions the view of a tenant has started; empty:
-// the operator's.
-func (dir *directory) countOpen(tenant string) (n int) {
-	for _, a := range dir.openActions() {
-		if a.Tenant == tenant && a.Finished.IsZero() {
-			n++
+// countActions returns how many actions the view of a tenant has started since a time, and how
+// many of its actions are unfinished. An empty tenant is the operator.
+func (dir *directory) countActions(tenant string, since time.Time) (recent, unfinished int) {
+	for _, a := range dir.actionsBackwards() {
+		if a.Tenant != tenant || a.unreadable != nil {
+			continue
+		}
+		if a.Started.After(since) {
+			recent++
+		}
+		if a.Finished.IsZero() {
+			unfinished++
 		}
 	}
-	return n
+	return recent, unfinished
 }
 
 // pruneActions deletes the records of actions that have finished 90 days before at.

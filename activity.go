@@ -11,7 +11,7 @@ import (
 
 // Activity returns what attempts came to, in the order of time: how many succeeded, how many
 // failed, and how long they took. It looks at Subscriber, From and To of q, which select
-// counters by their Start. The store keeps them for 25 hours. For Hooks the counters are
+// counters by their Start; a From within the time of a counter selects it, too. The store keeps them for 25 hours. For Hooks the counters are
 // those of all subscribers together, minute by minute; with q.Subscriber those of one
 // endpoint or handler, by five minutes. A time without attempts has no [Minute].
 //
@@ -37,6 +37,13 @@ func (v *view) Activity(ctx context.Context, q Query) ([]Minute, error) {
 	r, ok := optional[Reporter](v.h.store)
 	if !ok {
 		return nil, nil
+	}
+	span := wholeSpan
+	if q.Subscriber != "" || !v.all {
+		span = subscriberSpan
+	}
+	if !q.From.IsZero() {
+		q.From = q.From.Truncate(span)
 	}
 	list := []Minute(nil)
 	if v.all {

@@ -1,10 +1,12 @@
 package hooks
 
 import (
+	"cmp"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The fields of Query that a list, or a kind of [Action], looks at. A field that it is not
@@ -17,7 +19,7 @@ var (
 	ofEndpoints = fields{"Tenant", "Limit", "Cursor"}
 	ofActivity  = fields{"Subscriber", "From", "To"}
 	ofBacklog   = fields{"Subscriber", "Tenant", "Limit", "Cursor"}
-	ofActions   = fields{"Limit", "Cursor"}
+	ofActions   = fields{"Tenant", "Limit", "Cursor"}
 	ofDecisions = fields{"Event", "Subscriber", "Tenant", "Types", "Statuses", "Reasons", "Errors", "From", "To"} // replay, cancel
 	ofBackfill  = fields{"Subscriber", "Tenant", "Types", "From", "To"}
 	ofErase     = fields{"Event", "Key", "Tenant", "Types", "From", "To"}
@@ -43,7 +45,7 @@ func (looksAt fields) check(q Query) error {
 // query returns q as the store is asked it: of the view's tenant, and with the exact names
 // of types.
 func (v *view) query(q Query, looksAt fields) (Query, error) {
-	err := looksAt.check(q)
+	err := cmp.Or(looksAt.check(q), q.check())
 	if err != nil {
 		return q, err
 	}
@@ -53,6 +55,44 @@ func (v *view) query(q Query, looksAt fields) (Query, error) {
 	q.From, q.To = micro(q.From), micro(q.To) // as stores are given times
 	q.Types, err = v.expand(q.Types)
 	return q, err
+}
+
+// maxValues is how many values each of Statuses, Reasons and Errors may have.
+const maxValues = 64
+
+// check refuses what no row can match, or what is too large to keep in an action's record.
+func (q Query) check() error {
+	for _, s := range q.Statuses {
+		if s == 0 || int(s) >= len(states) {
+			return invalid("Query.Statuses", "%d is no status; give some of pending, retrying, sending, succeeded, failed, canceled", uint8(s))
+		}
+	}
+	for field, n := range map[string]int{"Statuses": len(q.Statuses), "Reasons": len(q.Reasons), "Errors": len(q.Errors)} {
+		if n > maxValues {
+			return invalid("Query."+field, "%d values; at most %d", n, maxValues)
+		}
+	}
+	for _, r := range q.Reasons {
+		if err := checkText("Query.Reasons", string(r), maxName); err != nil {
+			return err
+		}
+	}
+	for _, e := range q.Errors {
+		if err := checkText("Query.Errors", e, maxName); err != nil {
+			return err
+		}
+	}
+	for field, t := range map[string]time.Time{"Query.From": q.From, "Query.To": q.To} {
+		if t.Year() < 1 || !t.Before(farFuture) {
+			return invalid(field, "%v: give a time of the years 1 to 9998, or the zero time for no limit", t)
+		}
+	}
+	return cmp.Or(
+		checkText("Query.Event", q.Event, maxName),
+		checkText("Query.Subscriber", q.Subscriber, maxName),
+		checkText("Query.Tenant", q.Tenant, maxName),
+		checkText("Query.Key", q.Key, maxKey),
+	)
 }
 
 // expand returns the names of the types that patterns match. The operator's exact names

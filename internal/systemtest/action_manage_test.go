@@ -105,7 +105,7 @@ func TestTheSameAction(t *testing.T) {
 		y.fail(3)
 		first := y.start(hooks.Action{ID: "act_mine", Kind: hooks.ActionReplay, Query: queryFor(hooks.ActionReplay)})
 		y.run(time.Minute)
-		again, err := y.process().StartAction(y.t.Context(), hooks.Action{ID: "act_mine", Kind: "whatever"})
+		again, err := y.process().StartAction(y.t.Context(), hooks.Action{ID: "act_mine", Kind: hooks.ActionReplay, Query: queryFor(hooks.ActionReplay), By: "somebody else"})
 		if err != nil || again.Kind != first.Kind || again.Done != 3 {
 			y.t.Errorf("StartAction again = %+v, %v; want the first one", again, err)
 		}
@@ -212,8 +212,8 @@ func TestStartActionRefuses(t *testing.T) {
 				kit.WantInvalid(t, err, "Action.Query", nil, "it is empty, so that it would select everything")
 			}
 		}
-		_, _, err := y.h.Actions(t.Context(), hooks.Query{Tenant: "acme"})
-		kit.WantInvalid(t, err, "Query.Tenant", nil, "leave it empty")
+		_, _, err := y.h.Actions(t.Context(), hooks.Query{Subscriber: "crm"})
+		kit.WantInvalid(t, err, "Query.Subscriber", nil, "leave it empty")
 		_, _, err = y.h.Actions(t.Context(), hooks.Query{Cursor: "x"})
 		kit.WantInvalid(t, err, "Query.Cursor", nil, "the page before")
 	})
