@@ -193,6 +193,7 @@ type actionRow struct {
 	Subscriber string `json:"subscriber,omitempty"` // of a delivery
 	Token      int64  `json:"token,omitempty"`      // of a delivery, before the action has changed it
 	Run        int    `json:"run,omitempty"`        // of a delivery, likewise
+	Has        bool   `json:"has,omitempty"`        // of a backfill: the event had a delivery before
 
 	// The row as it was read when the step was planned. They are nil if it must be read
 	// again, because another process has planned the step or a call of the store failed.

@@ -232,6 +232,9 @@ func (r *actionRun) plan(ctx context.Context) error {
 		return r.put(ctx, rec)
 	}
 	rows, next, err := h.actionRows(ctx, r.d.store, &rec, rec.Cursor, rec.Rate.inSecond(rec.Kind.mostRows()))
+	if err == nil && rec.Kind == ActionBackfill {
+		err = r.noteDeliveries(ctx, rows)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -247,6 +250,18 @@ func (r *actionRun) plan(ctx context.Context) error {
 		}
 	}
 	return r.put(ctx, rec)
+}
+
+// noteDeliveries notes which events have a delivery to the subscriber of a backfill.
+func (r *actionRun) noteDeliveries(ctx context.Context, rows []actionRow) error {
+	for i, row := range rows {
+		_, err := readDelivery(ctx, r.d.store, DeliveryID{row.Event, r.Ask.Subscriber})
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		rows[i].Has = err == nil
+	}
+	return nil
 }
 
 // count writes down what the step came to, and that it is done.

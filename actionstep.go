@@ -157,9 +157,9 @@ func (r *actionRun) update(ctx context.Context, was []Delivery, changes []Change
 func (r *actionRun) backfill(ctx context.Context, step *actionStep, from time.Time) (t tally, err error) {
 	var entries []Entry
 	for _, row := range step.Rows {
-		is, err := readDelivery(ctx, r.d.store, DeliveryID{row.Event, r.Ask.Subscriber})
+		filled, err := r.isFilled(ctx, step, row)
 		if err == nil {
-			t.add(is.Created.Equal(step.At))
+			t.add(filled)
 			continue
 		}
 		if !errors.Is(err, ErrNotFound) {
@@ -170,11 +170,11 @@ func (r *actionRun) backfill(ctx context.Context, step *actionStep, from time.Ti
 			return t, err
 		}
 		m, receives := r.d.h.receives(r.Ask.Subscriber, ev.Tenant, ev.Type, r.d.h.isForHandlers(ev))
-		if err != nil || !receives || ev.isOver(from) {
+		if err != nil || !receives || ev.isOver(from) || r.impossible() != "" {
 			t.add(false)
 			continue
 		}
-		d := m.delivery(ev, step.At)
+		d := m.delivery(ev, step.At, r.Since)
 		d.Due = later(d.Due, from.Add(time.Duration(len(entries))*r.Rate.gap()))
 		entries = append(entries, Entry{Event: ev, Add: true, Deliveries: []Delivery{d}})
 	}
@@ -187,6 +187,19 @@ func (r *actionRun) backfill(ctx context.Context, step *actionStep, from time.Ti
 	}
 	r.d.lanes.Recheck()
 	return t, err
+}
+
+// isFilled reports whether a write of the step has added the delivery of a row. If there is no
+// delivery, it is an error, [ErrNotFound].
+func (r *actionRun) isFilled(ctx context.Context, step *actionStep, row actionRow) (bool, error) {
+	switch {
+	case row.Has:
+		return false, nil
+	case row.event != nil: // the step was planned a moment ago
+		return false, ErrNotFound
+	}
+	is, err := readDelivery(ctx, r.d.store, DeliveryID{row.Event, r.Ask.Subscriber})
+	return is.Created.Equal(later(step.At, r.Since)), err
 }
 
 // event returns the event of a row as it was planned or, if that is not known, as it is now,

@@ -202,16 +202,13 @@ func (h *Hooks) address(e *Entry, at time.Time) {
 		e.KeyUntil = at.Add(h.cfg.IdempotencyWindow)
 	}
 	for _, m := range h.dir.matches(ev.Tenant, ev.Type, h.isForHandlers(*ev)) {
-		d := m.delivery(*ev, at)
-		if since := h.dir.since(m.id); since.After(at) {
-			d.Created = since // or it would be taken for one of the endpoint that was deleted
-		}
-		e.Deliveries = append(e.Deliveries, d)
+		e.Deliveries = append(e.Deliveries, m.delivery(*ev, at, h.dir.since(m.id)))
 	}
 }
 
-// delivery returns a new delivery of an event to the subscriber.
-func (m match) delivery(ev Event, at time.Time) Delivery {
+// delivery returns a new delivery of an event to the subscriber. If the subscriber is an
+// endpoint, since is what it has as since; otherwise zero.
+func (m match) delivery(ev Event, at, since time.Time) Delivery {
 	d := Delivery{
 		DeliveryID: DeliveryID{ev.ID, m.id},
 		Type:       ev.Type,
@@ -219,7 +216,7 @@ func (m match) delivery(ev Event, at time.Time) Delivery {
 		Status:     Pending,
 		Due:        later(at, ev.DeliverAt),
 		Run:        1,
-		Created:    at,
+		Created:    later(at, since), // or it would be taken for one of the endpoint that was deleted
 		Updated:    at,
 	}
 	if m.ordered {
