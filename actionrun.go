@@ -90,8 +90,9 @@ type actionRun struct {
 // A stepOutcome is what a step came to.
 type stepOutcome struct {
 	tally
-	at   time.Time // the step's
-	next time.Time // when the next step may begin
+	at     time.Time // the step's
+	before int       // how many rows were counted before; tells it from other steps of that time
+	next   time.Time // when the next step may begin
 }
 
 // A tally counts rows.

@@ -18,7 +18,8 @@ import (
 // be counted.
 func (r *actionRun) makeStep(ctx context.Context) error {
 	step := r.Step
-	if r.made.at.Equal(step.At) {
+	before := r.Done + r.Skipped
+	if r.made.at.Equal(step.At) && r.made.before == before {
 		return nil
 	}
 	how := r.decideAll
@@ -36,7 +37,7 @@ func (r *actionRun) makeStep(ctx context.Context) error {
 		}
 		return err
 	}
-	r.made = stepOutcome{tally: t, at: step.At, next: began.Add(time.Duration(t.done) * r.Rate.gap())}
+	r.made = stepOutcome{tally: t, at: step.At, before: before, next: began.Add(time.Duration(t.done) * r.Rate.gap())}
 	return nil
 }
 
