@@ -166,7 +166,7 @@ func (r *actionRun) advance(ctx context.Context) (wait time.Duration, err error)
 			return 0, err
 		}
 	}
-	if err := r.makeStep(ctx); err != nil {
+	if err := r.makeStepAsOwner(ctx); err != nil {
 		return 0, err
 	}
 	return 0, r.count(ctx)
@@ -194,6 +194,42 @@ func (r *actionRun) own(ctx context.Context) error {
 		return nil
 	}
 	return r.put(ctx, r.actionRecord)
+}
+
+// makeStepAsOwner makes the step that is under way, and remains the owner meanwhile: a call of
+// the store may take longer than the lease lasts.
+func (r *actionRun) makeStepAsOwner(ctx context.Context) error {
+	step := *r // renew replaces r's action
+	done := make(chan error, 1)
+	go func() { done <- step.makeStep(ctx) }()
+	renewal := time.NewTicker(actionLease / 3)
+	defer renewal.Stop()
+	for {
+		select {
+		case err := <-done:
+			r.made = step.made
+			return err
+		case <-renewal.C:
+			r.renew(ctx)
+		}
+	}
+}
+
+// renew makes the lease last from now on, unless another Run owns the action now. If it
+// fails, the next renewal or the counting of the step reads the record again.
+func (r *actionRun) renew(ctx context.Context) {
+	h := r.d.h
+	if r.doubt {
+		if err := h.reload(ctx, r.d.store); err != nil {
+			return
+		}
+		known := h.dir.action(r.ID)
+		if known == nil || known.Owner != r.owner {
+			return
+		}
+		r.action, r.doubt = known, false
+	}
+	r.doubt = r.put(ctx, r.actionRecord) != nil
 }
 
 // longestWait is the longest time from one step to the next.

@@ -58,42 +58,53 @@ func (r *actionRun) impossible() string {
 // decideAll replays or cancels the deliveries of a step. What is replayed becomes due at the
 // action's rate, the first one at from.
 func (r *actionRun) decideAll(ctx context.Context, step *actionStep, from time.Time) (t tally, err error) {
-	var changes []Change
+	var rows []actionRow
 	var was []Delivery
+	var changes []Change
 	for _, row := range step.Rows {
 		d, err := r.delivery(ctx, row)
-		if errors.Is(err, ErrNotFound) { // it was pruned
-			t.add(false)
-			continue
-		}
-		if err != nil {
-			return t, err
-		}
-		if d.Token != row.Token {
-			ours, err := r.hasChanged(ctx, step, row, d)
-			if err != nil {
-				return t, err
+		if err == nil && d.Token == row.Token {
+			var next Delivery
+			if next, err = r.decide(ctx, d, step.At); err == nil {
+				if next.Due = step.At; r.Kind == ActionReplay {
+					next.Due = from.Add(time.Duration(len(changes)) * r.Rate.gap())
+				}
+				rows, was, changes = append(rows, row), append(was, d), append(changes, Change{Delivery: next})
+				continue
 			}
-			t.add(ours)
-			continue
 		}
-		next, err := r.decide(ctx, d, step.At)
-		if isRefusal(err) {
-			t.add(false)
-			continue
+		ours := false
+		if err == nil {
+			ours, err = r.hasChanged(ctx, step, row, d)
 		}
-		if err != nil {
+		if err != nil && !isRefusal(err) {
 			return t, err
 		}
-		if next.Due = step.At; r.Kind == ActionReplay {
-			next.Due = from.Add(time.Duration(len(changes)) * r.Rate.gap())
-		}
-		was, changes = append(was, d), append(changes, Change{Delivery: next})
+		t.add(ours)
 	}
 	stale, err := r.update(ctx, was, changes)
-	t.done += len(changes) - stale
-	t.skipped += stale
+	for i := 0; i < len(rows) && err == nil; i++ {
+		ours := true
+		if slices.Contains(stale, changes[i].Delivery.DeliveryID) {
+			ours, err = r.hasChangedMeanwhile(ctx, step, rows[i])
+		}
+		t.add(ours)
+	}
 	return t, err
+}
+
+// hasChangedMeanwhile reports whether a write of the step has changed a delivery, which was
+// as planned a moment ago. An earlier write may have been slower than its caller was patient,
+// or another process makes the same step.
+func (r *actionRun) hasChangedMeanwhile(ctx context.Context, step *actionStep, row actionRow) (bool, error) {
+	d, err := readDelivery(ctx, r.d.store, DeliveryID{row.Event, row.Subscriber})
+	switch {
+	case errors.Is(err, ErrNotFound): // it was pruned
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return r.hasChanged(ctx, step, row, d)
 }
 
 // hasChanged reports whether a write of the step has changed a delivery, which is not as it
@@ -136,26 +147,27 @@ func isRefusal(err error) bool {
 	return status || refused || errors.Is(err, ErrNotFound)
 }
 
-// update writes deliveries, which were others before, and returns how many of the changes
-// are stale.
-func (r *actionRun) update(ctx context.Context, was []Delivery, changes []Change) (stale int, err error) {
+// update writes deliveries, which were others before, and returns which of the changes are
+// stale.
+func (r *actionRun) update(ctx context.Context, was []Delivery, changes []Change) (stale []DeliveryID, err error) {
 	if len(changes) == 0 {
-		return 0, nil
+		return nil, nil
 	}
-	ids, err := r.d.store.Update(ctx, r.d.h.now(), changes)
+	stale, err = r.d.store.Update(ctx, r.d.h.now(), changes)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, d := range was {
 		r.d.drop(d)
 	}
 	r.d.lanes.Recheck()
-	return len(ids), nil
+	return stale, nil
 }
 
 // backfill adds deliveries of the events of a step. They become due at the action's rate, the
 // first one at from.
 func (r *actionRun) backfill(ctx context.Context, step *actionStep, from time.Time) (t tally, err error) {
+	var rows []actionRow
 	var entries []Entry
 	for _, row := range step.Rows {
 		filled, err := r.isFilled(ctx, step, row)
@@ -177,17 +189,27 @@ func (r *actionRun) backfill(ctx context.Context, step *actionStep, from time.Ti
 		}
 		d := m.delivery(ev, step.At, r.Since)
 		d.Due = later(d.Due, from.Add(time.Duration(len(entries))*r.Rate.gap()))
-		entries = append(entries, Entry{Event: ev, Add: true, Deliveries: []Delivery{d}})
+		row.event = nil // if its delivery is there before this one, it is read
+		rows, entries = append(rows, row), append(entries, Entry{Event: ev, Add: true, Deliveries: []Delivery{d}})
 	}
 	if len(entries) == 0 {
 		return t, nil
 	}
 	receipts, err := r.d.store.Enqueue(ctx, r.d.h.now(), entries)
-	for _, receipt := range receipts {
-		t.add(receipt.Deliveries > 0)
+	if err != nil {
+		return t, err
 	}
 	r.d.lanes.Recheck()
-	return t, err
+	for i, receipt := range receipts {
+		filled := receipt.Deliveries > 0
+		if !filled { // see hasChangedMeanwhile
+			if filled, err = r.isFilled(ctx, step, rows[i]); err != nil && !errors.Is(err, ErrNotFound) {
+				return t, err
+			}
+		}
+		t.add(filled)
+	}
+	return t, nil
 }
 
 // isFilled reports whether a write of the step has added the delivery of a row. If there is no
@@ -274,7 +296,7 @@ func (r *actionRun) cancelErased(ctx context.Context, was []Delivery, at time.Ti
 		changes[i].Delivery = d
 	}
 	stale, err := r.update(ctx, was, changes)
-	if err == nil && stale > 0 {
+	if err == nil && len(stale) > 0 {
 		err = errStale
 	}
 	return err
