@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -113,20 +114,24 @@ var errNotOwner = errors.New("hooks: another process carries out the action")
 // action. It tries again while the store fails.
 func (r *actionRun) carryOut(ctx context.Context) {
 	retry := backoff{report: r.d.h.storeError}
+	contended := backoff{report: func(context.Context, error, int, time.Duration) {}}
 	for ctx.Err() == nil {
 		wait, err := r.advance(r.d.ctx)
 		switch {
 		case errors.Is(err, errNotOwner):
 			return
-		case errors.Is(err, ErrConflict): // StopAction, or another owner
-			wait = firstWait
+		case errors.Is(err, ErrConflict): // StopAction, another owner, or an attempt
+			contended.wait(ctx, err)
+			r.doubt = true
+			continue
 		case err != nil:
 			retry.wait(ctx, err)
 			r.doubt = true
 			continue
 		}
 		retry.reset()
-		if r.doubt = err != nil; err == nil && !r.open() {
+		contended.reset()
+		if !r.open() {
 			return
 		}
 		sleep(ctx, min(wait, pollEvery)) // StopAction may be called meanwhile
@@ -156,6 +161,9 @@ func sleep(ctx context.Context, wait time.Duration) {
 func (r *actionRun) advance(ctx context.Context) (wait time.Duration, err error) {
 	if err := r.own(ctx); err != nil || !r.open() {
 		return 0, err
+	}
+	if _, err := r.Kind.looksAt(); err != nil {
+		return 0, r.fail(ctx, fmt.Sprintf("This version of hooks knows no actions of kind %q.", r.Kind))
 	}
 	now := r.d.h.now()
 	if wait := r.Next.Sub(now); r.Step == nil && wait > 0 {
@@ -262,12 +270,11 @@ func (r *actionRun) write(ctx context.Context, rec actionRecord) error {
 // plan reads the rows of the next step and writes them down. If there are none, the action
 // has finished, or the rows that the page had are not part of it.
 func (r *actionRun) plan(ctx context.Context) error {
+	if why := r.impossible(); why != "" {
+		return r.fail(ctx, why)
+	}
 	h, rec := r.d.h, r.actionRecord
 	now := h.now()
-	if rec.Error = r.impossible(); rec.Error != "" {
-		rec.Finished = now
-		return r.put(ctx, rec)
-	}
 	rows, next, err := h.actionRows(ctx, r.d.store, &rec, rec.Cursor, rec.Rate.inSecond(rec.Kind.mostRows()))
 	if err == nil && rec.Kind == ActionBackfill {
 		err = r.noteDeliveries(ctx, rows)
@@ -285,6 +292,16 @@ func (r *actionRun) plan(ctx context.Context) error {
 			r.action = &action{actionRecord: rec, record: r.record} // the next step writes it
 			return nil
 		}
+	}
+	return r.put(ctx, rec)
+}
+
+// fail records that the action cannot go on, and why.
+func (r *actionRun) fail(ctx context.Context, why string) error {
+	rec := r.actionRecord
+	rec.Error, rec.Step = why, nil
+	if rec.Finished.IsZero() {
+		rec.Finished = r.d.h.now()
 	}
 	return r.put(ctx, rec)
 }

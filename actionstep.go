@@ -23,7 +23,7 @@ func (r *actionRun) makeStep(ctx context.Context) error {
 		return nil
 	}
 	how := r.decideAll
-	switch r.Kind {
+	switch r.Kind { // it is a known one
 	case ActionBackfill:
 		how = r.backfill
 	case ActionErase:
