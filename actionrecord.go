@@ -101,9 +101,15 @@ func (dir *directory) actionsBackwards() []*action {
 
 // openActions returns the actions with something left to do, those that started first first.
 func (dir *directory) openActions() []*action {
-	list := dir.actionsBackwards()
-	list = slices.DeleteFunc(list, func(a *action) bool { return a.unreadable != nil || !a.open() })
-	slices.Reverse(list)
+	dir.mu.RLock()
+	defer dir.mu.RUnlock()
+	var list []*action
+	for _, a := range dir.actions {
+		if a.unreadable == nil && a.open() {
+			list = append(list, a)
+		}
+	}
+	slices.SortFunc(list, func(a, b *action) int { return a.place().compare(b.place()) })
 	return list
 }
 

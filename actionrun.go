@@ -5,87 +5,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
-const (
-	mostActions = 4                // that one process carries out at once
-	actionLease = 10 * time.Second // how long an owner that is gone holds up an action
-)
-
-// An actionRunner carries out actions, for one call of Run. It has a goroutine for each
-// action that it owns, and while no action is open it waits without a timer.
-type actionRunner struct {
-	d     *dispatcher
-	owner string // what the actions that it owns have as Owner
-	group sync.WaitGroup
-	ended chan string // ids of actions whose goroutine ends; has room for all
-
-	owned map[string]bool // the loop's own: ids of actions that have a goroutine
-}
-
-// carryOut carries out actions until ctx ends and the steps that are under way have been
-// made.
-func (d *dispatcher) carryOut(ctx context.Context) {
-	r := &actionRunner{d: d, owner: newID("run_"), ended: make(chan string, mostActions), owned: make(map[string]bool)}
-	defer r.group.Wait()
-	for ctx.Err() == nil {
-		var timer <-chan time.Time
-		if wait := r.start(ctx); wait > 0 {
-			timer = time.After(wait)
-		}
-		select {
-		case <-ctx.Done():
-		case <-timer:
-		case <-d.h.dir.acting:
-		case id := <-r.ended:
-			delete(r.owned, id)
-		}
-	}
-}
-
-// start starts a goroutine for each open action that nobody else owns, while there is room.
-// It returns how long to wait for one that another Run owns, which may have ended without
-// giving it up; zero: there is none.
-func (r *actionRunner) start(ctx context.Context) (wait time.Duration) {
-	for _, a := range r.d.h.dir.openActions() {
-		switch free := r.freeIn(a); {
-		case r.owned[a.ID]:
-		case len(r.owned) == mostActions:
-			return 0 // one of them ends before
-		case free > 0:
-			if wait == 0 || free < wait {
-				wait = free
-			}
-		default:
-			r.owned[a.ID] = true
-			r.group.Go(func() {
-				defer func() { r.ended <- a.ID }()
-				run := &actionRun{actionRunner: r, action: a}
-				run.carryOut(ctx)
-			})
-		}
-	}
-	return wait
-}
-
-// freeIn returns how long another Run owns the action. If the store allows one dispatcher
-// only, other owners are gone.
-func (r *actionRunner) freeIn(a *action) time.Duration {
-	_, exclusive := optional[Exclusive](r.d.h.store)
-	if exclusive || a.Owner == "" || a.Owner == r.owner {
-		return 0
-	}
-	return max(a.Lease.Sub(r.d.h.now()), 0)
-}
-
-// An actionRun carries out one action. Only its goroutine uses it.
+// An actionRun carries out one action, a turn at a time.
 type actionRun struct {
 	*actionRunner
-	*action             // as it was read or written last
-	doubt   bool        // the record may be another by now: read it again
-	made    stepOutcome // of the last step that was made
+
+	// The runner's loop uses what follows; at only between turns.
+	busy bool      // it has a turn
+	turn int       // which of all turns its last one was
+	at   time.Time // when it is due, by this process's clock; its turn sets it
+
+	// Its turn uses what follows.
+	*action               // as it was read or written last
+	doubt     bool        // the record may be another by now: read it again
+	made      stepOutcome // of the last step that was made
+	failing   backoff     // while the store fails
+	contended backoff     // while others write the same
 }
 
 // A stepOutcome is what a step came to.
@@ -108,76 +45,40 @@ func (t *tally) add(done bool) {
 	}
 }
 
-var errNotOwner = errors.New("hooks: another process carries out the action")
-
-// carryOut makes steps until the action has finished, ctx ends or another Run owns the
-// action. It tries again while the store fails.
-func (r *actionRun) carryOut(ctx context.Context) {
-	retry := backoff{report: r.d.h.storeError}
-	contended := backoff{report: func(context.Context, error, int, time.Duration) {}}
-	for ctx.Err() == nil {
-		wait, err := r.advance(r.d.ctx)
-		switch {
-		case errors.Is(err, errNotOwner):
-			return
-		case errors.Is(err, ErrConflict): // StopAction, another owner, or an attempt
-			contended.wait(ctx, err)
-			r.doubt = true
-			continue
-		case err != nil:
-			retry.wait(ctx, err)
-			r.doubt = true
-			continue
-		}
-		retry.reset()
-		contended.reset()
-		if !r.open() {
-			return
-		}
-		sleep(ctx, min(wait, pollEvery)) // StopAction may be called meanwhile
-	}
-	r.giveUp(r.d.ctx)
-}
-
-// sleep waits for a time, unless ctx ends before.
-func sleep(ctx context.Context, wait time.Duration) {
-	if wait <= 0 {
-		return
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
-// advance makes the next step, or the one that is under way, and counts it. It returns how
-// long to wait then.
+// advance makes the next step, or the one that is under way, and counts it, unless it is too
+// early.
 //
 // After an error the record says how far the action has come, whichever writes have
 // happened: a step that is still there is made again, and its rows tell which of them were
 // changed before.
-func (r *actionRun) advance(ctx context.Context) (wait time.Duration, err error) {
+func (r *actionRun) advance(ctx context.Context) error {
 	if err := r.own(ctx); err != nil || !r.open() {
-		return 0, err
+		return err
 	}
 	if _, err := r.Kind.looksAt(); err != nil {
-		return 0, r.fail(ctx, fmt.Sprintf("This version of hooks knows no actions of kind %q.", r.Kind))
+		return r.fail(ctx, fmt.Sprintf("This version of hooks knows no actions of kind %q.", r.Kind))
 	}
-	now := r.d.h.now()
-	if wait := r.Next.Sub(now); r.Step == nil && wait > 0 {
-		return min(wait, r.longestWait()), nil // longer only if the clock was set back
+	if r.wait() > 0 {
+		return nil
 	}
 	if r.Step == nil {
 		if err := r.plan(ctx); err != nil || r.Step == nil {
-			return 0, err
+			return err
 		}
 	}
 	if err := r.makeStepAsOwner(ctx); err != nil {
-		return 0, err
+		return err
 	}
-	return 0, r.count(ctx)
+	return r.count(ctx)
+}
+
+// wait returns how long to wait for the next step. It is longer than the longest wait only if
+// the clock was set back.
+func (r *actionRun) wait() time.Duration {
+	if r.Step != nil || !r.open() {
+		return 0
+	}
+	return min(max(r.Next.Sub(r.d.h.now()), 0), r.longestWait())
 }
 
 // own makes this Run the action's owner. It reads the record again if it may have changed.
@@ -193,10 +94,14 @@ func (r *actionRun) own(ctx context.Context) error {
 		if err := h.reload(ctx, r.d.store); err != nil {
 			return err
 		}
-		r.action, r.doubt = h.dir.action(r.ID), false
+		known := h.dir.action(r.ID)
+		if known == nil || known.unreadable != nil {
+			return errNotOwner
+		}
+		r.action, r.doubt = known, false
 	}
 	switch {
-	case r.action == nil || r.unreadable != nil || r.freeIn(r.action) > 0:
+	case r.freeIn(r.action) > 0:
 		return errNotOwner
 	case r.Owner == r.owner || !r.open():
 		return nil
@@ -232,7 +137,7 @@ func (r *actionRun) renew(ctx context.Context) {
 			return
 		}
 		known := h.dir.action(r.ID)
-		if known == nil || known.Owner != r.owner {
+		if known == nil || known.unreadable != nil || known.Owner != r.owner {
 			return
 		}
 		r.action, r.doubt = known, false
@@ -346,7 +251,7 @@ func (rec *actionRecord) finish(at time.Time) {
 // giveUp lets another Run go on with the action at once. If that fails, another Run goes on
 // when the lease has ended.
 func (r *actionRun) giveUp(ctx context.Context) {
-	if r.doubt || r.Owner != r.owner {
+	if r.doubt || !r.open() || r.Owner != r.owner {
 		return
 	}
 	rec := r.actionRecord

@@ -321,14 +321,19 @@ func (b *backoff) wait(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	b.fails++
-	wait := min(firstWait<<min(b.fails-1, 10), longestWait)
-	wait += rand.N(wait / 2)
-	b.report(ctx, err, b.fails, wait)
 	select {
 	case <-ctx.Done():
-	case <-time.After(wait):
+	case <-time.After(b.failed(ctx, err)):
 	}
+}
+
+// failed returns how long to wait after an error.
+func (b *backoff) failed(ctx context.Context, err error) (wait time.Duration) {
+	b.fails++
+	wait = min(firstWait<<min(b.fails-1, 10), longestWait)
+	wait += rand.N(wait / 2)
+	b.report(ctx, err, b.fails, wait)
+	return wait
 }
 
 func (b *backoff) reset() {

@@ -323,34 +323,6 @@ func TestAnActionToADeletedEndpoint(t *testing.T) {
 	})
 }
 
-// Four actions are carried out at once in a process, those that started first first.
-func TestActionsTakeTurns(t *testing.T) {
-	inYards(t, func(y *yard) {
-		kit.Put(y.t, y.h, hooks.Endpoint{ID: "erp", Tenant: "acme", URL: kit.AnyURL})
-		var ids []string
-		for _, event := range y.schedule(6) { // to two endpoints each
-			a := hooks.Action{Kind: hooks.ActionCancel, Query: hooks.Query{Event: event}, Rate: hooks.Rate{N: 1, Per: time.Minute}}
-			ids = append(ids, y.start(a).ID)
-			time.Sleep(time.Second)
-		}
-		want := func(done ...int) {
-			y.t.Helper()
-			for i, id := range ids {
-				if a, err := y.h.Action(y.t.Context(), id); err != nil || a.Done != done[i] {
-					y.t.Errorf("of action %d, %d rows are done, %v; want %d", i, a.Done, err, done[i])
-				}
-			}
-		}
-		defer kit.StartInBubble(y.t, y.h)()
-		time.Sleep(30 * time.Second)
-		want(1, 1, 1, 1, 0, 0)
-		time.Sleep(time.Minute)
-		want(2, 2, 2, 2, 1, 1)
-		time.Sleep(time.Minute)
-		want(2, 2, 2, 2, 2, 2)
-	})
-}
-
 // What somebody has decided about since the start, or an attempt has changed, is skipped.
 func TestRowsThatOthersHaveChangedAreSkipped(t *testing.T) {
 	inYards(t, func(y *yard) {
