@@ -72,13 +72,14 @@ func (r *actionRun) advance(ctx context.Context) error {
 	return r.count(ctx)
 }
 
-// wait returns how long to wait for the next step. It is longer than the longest wait only if
-// the clock was set back.
+// wait returns how long to wait for the next step. If that is longer than it can be, the
+// clock was set back, and the step is due.
 func (r *actionRun) wait() time.Duration {
-	if r.Step != nil || !r.open() {
+	wait := r.Next.Sub(r.d.h.now())
+	if r.Step != nil || !r.open() || wait > r.longestWait()+step {
 		return 0
 	}
-	return min(max(r.Next.Sub(r.d.h.now()), 0), r.longestWait())
+	return max(wait, 0)
 }
 
 // own makes this Run the action's owner. It reads the record again if it may have changed.
@@ -146,7 +147,7 @@ func (r *actionRun) renew(ctx context.Context) {
 }
 
 // longestWait is the longest time from one step to the next.
-func (r *actionRun) longestWait() time.Duration { return max(r.Rate.gap(), time.Second) }
+func (rec *actionRecord) longestWait() time.Duration { return max(rec.Rate.gap(), time.Second) }
 
 // put writes the record of the action, whose owner this Run then is, for a while.
 func (r *actionRun) put(ctx context.Context, rec actionRecord) error {

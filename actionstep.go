@@ -129,10 +129,11 @@ func (r *actionRun) delivery(ctx context.Context, row actionRow) (Delivery, erro
 	return readDelivery(ctx, r.d.store, DeliveryID{row.Event, row.Subscriber})
 }
 
-// decide returns a delivery as it is when the action has changed it, or a refusal.
+// decide returns a delivery as it is when the action has changed it, or a refusal. One that
+// is dated later than now was changed before the clock was set back, and so before the start.
 func (r *actionRun) decide(ctx context.Context, d Delivery, at time.Time) (Delivery, error) {
 	switch {
-	case d.Updated.After(r.Started):
+	case d.Updated.After(r.Started) && !d.Updated.After(r.d.h.now()):
 		return d, &StatusError{ID: d.DeliveryID, From: d.Status, To: d.Status}
 	case r.Kind == ActionCancel:
 		return d.move(Canceled, at)

@@ -135,13 +135,15 @@ func (r *actionRunner) compare(a, b *action) int {
 }
 
 // freeIn returns how long another Run owns the action. If the store allows one dispatcher
-// only, other owners are gone.
+// only, other owners are gone. A lease that lasts longer than any can is of before the clock
+// was set back, and does not count.
 func (r *actionRunner) freeIn(a *action) time.Duration {
 	_, exclusive := optional[Exclusive](r.d.h.store)
-	if exclusive || a.Owner == "" || a.Owner == r.owner {
+	free := a.Lease.Sub(r.d.h.now())
+	if exclusive || a.Owner == "" || a.Owner == r.owner || free > a.longestWait()+actionLease+step {
 		return 0
 	}
-	return max(a.Lease.Sub(r.d.h.now()), 0)
+	return max(free, 0)
 }
 
 // newRun returns what the runner keeps of an action that it carries out.
