@@ -69,8 +69,11 @@ func (dir *directory) applyAction(id string, r Record) error {
 	if next.unreadable == nil && next.Form > actionForm {
 		next.unreadable = errRecordTooNew
 	}
-	if next.unreadable != nil {
+	switch {
+	case next.unreadable != nil:
 		next.actionRecord = actionRecord{}
+	case next.Rate.N <= 0 || next.Rate.Per <= 0: // only somebody else can have written it
+		next.Rate = defaultRate
 	}
 	insert(&dir.actions, id, next)
 	select {

@@ -59,6 +59,17 @@ func TestAnActionOfAnUnknownKind(t *testing.T) {
 	}
 }
 
+// A record without a rate, which StartAction does not write, is carried out at the usual one.
+func TestAnActionWithoutARate(t *testing.T) {
+	inYards(t, func(y *yard) {
+		y.schedule(3)
+		a := y.start(hooks.Action{Kind: hooks.ActionCancel, Query: queryFor(hooks.ActionCancel)})
+		y.rewrite(a.ID, `"n":50`, `"n":0`)
+		y.run(time.Minute)
+		y.wantAction(a.ID, 3, 3, 0, true)
+	})
+}
+
 // A contested store finds that each delivery has changed, however often it is read again.
 type contested struct {
 	hooks.Store
