@@ -31,7 +31,9 @@ const (
 	// ActionErase erases each event that matches: its Data, its Metadata, and the headers
 	// and bodies of all responses to it. The event, its deliveries and their attempts stay
 	// in the history. Deliveries that are not final are canceled, with [ReasonErased]. An
-	// erased event cannot be replayed.
+	// erased event cannot be replayed. The action of a [Tenant] skips events that have an
+	// unfinished delivery to a handler, because the tenant is not shown that one: start it
+	// again later. An operator's action cancels these, too.
 	ActionErase ActionKind = "erase"
 )
 

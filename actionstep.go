@@ -245,9 +245,16 @@ func (ev Event) isOver(at time.Time) bool {
 // outcomes of attempts that are under way count for nothing, and no response is kept; and
 // once more, in case that somebody has replayed one of them in between.
 func (r *actionRun) erase(ctx context.Context, step *actionStep, _ time.Time) (t tally, err error) {
-	ids := make([]string, len(step.Rows))
-	for i, row := range step.Rows {
-		ids[i] = row.Event
+	ids := make([]string, 0, len(step.Rows))
+	for _, row := range step.Rows {
+		switch waits, err := r.waitsForOthers(ctx, row.Event); {
+		case err != nil:
+			return t, err
+		case waits:
+			t.add(false)
+		default:
+			ids = append(ids, row.Event)
+		}
 	}
 	if err := r.cancelRest(ctx, ids, step.At); err != nil {
 		return t, err
@@ -266,6 +273,23 @@ func (r *actionRun) erase(ctx context.Context, step *actionStep, _ time.Time) (t
 		t.add(ev.Erased.Equal(step.At))
 	}
 	return t, nil
+}
+
+// waitsForOthers reports whether an event has an unfinished delivery that the tenant who
+// started the action is not shown, one to a handler: it is not the tenant's to cancel.
+func (r *actionRun) waitsForOthers(ctx context.Context, event string) (bool, error) {
+	if r.Tenant == "" {
+		return false, nil
+	}
+	for d, err := range All(ctx, r.d.store.Deliveries, Query{Event: event, Statuses: unfinished}) {
+		if err != nil {
+			return false, err
+		}
+		if !r.hasDelivery(r.d.h, d) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // cancelRest cancels the unfinished deliveries of events, because these are erased.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/hooks"
+	"example.com/hooks/internal/kit"
 )
 
 // startActions starts actions that are not acme's, and one that is.
@@ -91,4 +92,40 @@ func TestTenantsStartTheirOwnActions(t *testing.T) {
 	if got := ids(t, e.h.Actions, action); len(got) != 3 {
 		t.Errorf("Actions = %q; want all three", got)
 	}
+}
+
+// A tenant's erase skips events that wait for a handler, which the tenant is not shown. The
+// operator's cancels that delivery.
+func TestATenantsEraseCancelsNothingOfHandlers(t *testing.T) {
+	inYards(t, func(y *yard) {
+		if err := y.h.Subscribe(hooks.Handler{Name: "billing", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
+			y.t.Fatal(err)
+		}
+		ids := y.schedule(3)
+		if _, err := y.h.Cancel(y.t.Context(), hooks.DeliveryID{Event: ids[0], Subscriber: "billing"}); err != nil {
+			y.t.Fatal(err)
+		}
+		erase := hooks.Action{Kind: hooks.ActionErase, Query: hooks.Query{Types: []string{"**"}}}
+		a, err := y.h.Tenant("acme").StartAction(y.t.Context(), erase)
+		if err != nil {
+			y.t.Fatal(err)
+		}
+		y.run(time.Minute)
+		y.wantAction(a.ID, 3, 1, 2, true)
+		for i, id := range ids {
+			for _, subscriber := range []string{"crm", "billing"} {
+				if d := kit.Delivery(y.t, y.h, id, subscriber); (d.Status == hooks.Canceled) != (i == 0) {
+					y.t.Errorf("%v is %v %s; want canceled: %t", d.DeliveryID, d.Status, d.Reason, i == 0)
+				}
+			}
+		}
+		a = y.start(erase)
+		y.run(time.Minute)
+		y.wantAction(a.ID, 3, 2, 1, true)
+		for _, d := range kit.Deliveries(y.t, y.h) {
+			if d.Status != hooks.Canceled {
+				y.t.Errorf("%v is %v; want canceled", d.DeliveryID, d.Status)
+			}
+		}
+	})
 }
