@@ -66,7 +66,7 @@ func (c *call) noBody() error {
 
 // noParameters refuses what nobody would look at in the address.
 func (c *call) noParameters() error {
-	for name := range c.r.URL.Query() {
+	for name := range c.values {
 		return badRequest(name, "There is no parameter %q; this address takes none.", name)
 	}
 	return nil

@@ -61,7 +61,7 @@ func (c *call) apiCountAction() error {
 }
 
 func (c *call) apiActions() error {
-	q, err := parseQuery(c.r.URL.Query())
+	q, err := parseQuery(c.values)
 	if err != nil {
 		return err
 	}

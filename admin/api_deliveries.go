@@ -11,7 +11,7 @@ import (
 )
 
 func (c *call) apiDeliveries() error {
-	q, err := parseQuery(c.r.URL.Query())
+	q, err := parseQuery(c.values)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (c *call) answerEndpoint(status int, e hooks.Endpoint) error {
 }
 
 func (c *call) apiEndpoints() error {
-	q, err := parseQuery(c.r.URL.Query())
+	q, err := parseQuery(c.values)
 	if err != nil {
 		return err
 	}

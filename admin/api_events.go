@@ -7,7 +7,7 @@ import (
 )
 
 func (c *call) apiEvents() error {
-	q, err := parseQuery(c.r.URL.Query())
+	q, err := parseQuery(c.values)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func (c *call) apiDocument() error {
 }
 
 func (c *call) apiBacklog() error {
-	q, err := parseQuery(c.r.URL.Query())
+	q, err := parseQuery(c.values)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (c *call) apiBacklog() error {
 }
 
 func (c *call) apiActivity() error {
-	q, err := parseQuery(c.r.URL.Query())
+	q, err := parseQuery(c.values)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -11,7 +12,8 @@ type call struct {
 	*handler
 	w      http.ResponseWriter
 	r      *http.Request
-	route  *route // nil: there is none
+	route  *route     // nil: there is none
+	values url.Values // the parameters of the address; never r.URL.Query, which drops what it cannot read
 	access Access
 	view   view
 	audit  AuditEntry // what the route's function knows of it; see [call.tell]
@@ -39,6 +41,17 @@ func (c *call) redirect(to string) error {
 	c.w.Header().Set("Location", c.base()+to)
 	c.w.WriteHeader(http.StatusSeeOther)
 	c.wrote = true
+	return nil
+}
+
+// readValues reads the parameters of the address. One that cannot be read is refused: a list
+// without it would show too much, and a bulk action would be about too much.
+func (c *call) readValues() (err error) {
+	query := c.r.URL.RawQuery
+	if c.values, err = url.ParseQuery(query); err != nil || strings.Count(query, "&") >= mostParameters {
+		return badRequest("", "The part of the address after the question mark cannot be read. Write %%25 for a percent sign, "+
+			"%%3B for a semicolon, and at most %d parameters.", mostParameters)
+	}
 	return nil
 }
 

@@ -138,7 +138,7 @@ func parseDeed(text string) (d deed, ok bool) {
 
 // deedNotice tells what came of the deed that the address names; nil if it names none.
 func (c *call) deedNotice() *notice {
-	d, ok := parseDeed(c.r.URL.Query().Get("did"))
+	d, ok := parseDeed(c.values.Get("did"))
 	if !ok {
 		return nil
 	}

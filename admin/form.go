@@ -91,7 +91,7 @@ var notices = map[string]notice{
 
 // notice returns the notice that the address says, or nil.
 func (c *call) notice() *notice {
-	n, ok := notices[c.r.URL.Query().Get("did")]
+	n, ok := notices[c.values.Get("did")]
 	if !ok {
 		return nil
 	}

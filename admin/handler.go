@@ -129,6 +129,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 	c.access, c.err = h.authorize(r, rt)
 	c.view = h.sees(c.access)
 	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
+	if c.err == nil {
+		c.err = c.readValues()
+	}
 	if c.err == nil && rt.changes() {
 		if err := h.crossOrigin.Check(r); err != nil {
 			c.err = &problem{Status: http.StatusForbidden, Detail: "A page of another site sent this request, so that it was refused."}
@@ -148,8 +151,11 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 	}
 }
 
-// mostBody bounds the body of a request.
-const mostBody = 1 << 20
+// These bound a request: the bytes of its body, and the parameters of its address.
+const (
+	mostBody       = 1 << 20
+	mostParameters = 10_000
+)
 
 // authorize returns what a request may see and do, or why it may not.
 func (h *handler) authorize(r *http.Request, rt *route) (Access, error) {

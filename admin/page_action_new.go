@@ -26,7 +26,7 @@ type newActionData struct {
 // newActionPage says how many rows an action would change, and what will happen. Nothing
 // is started. An address without a filter means all deliveries, as it does for their list.
 func (c *call) newActionPage() error {
-	values := c.r.URL.Query()
+	values := c.values
 	if len(values) == 0 {
 		return c.redirect("actions")
 	}

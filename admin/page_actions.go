@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -142,7 +143,7 @@ func (a actionRow) RowsPath() string { return a.Words().Lists + "?" + queryValue
 
 // actionsPage shows the actions, those that started last first.
 func (c *call) actionsPage() error {
-	values := c.r.URL.Query()
+	values := maps.Clone(c.values)
 	q, err := parseQuery(values, "did")
 	if err != nil {
 		return err

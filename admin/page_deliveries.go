@@ -37,23 +37,23 @@ var deliveryFields = []string{"type", "subscriber", "tenant", "error", "since", 
 
 // deliveriesPage shows the deliveries that the address selects, newest first.
 func (c *call) deliveriesPage() error {
-	data := deliveriesData{Filter: readFilter("deliveries", c.r.URL.Query(), deliveryFields...)}
+	data := deliveriesData{Filter: readFilter("deliveries", c.values, deliveryFields...)}
 	return c.deliveryList("Deliveries", data, hooks.Query{})
 }
 
 // failuresPage shows the deliveries that failed for good.
 func (c *call) failuresPage() error {
-	if c.r.URL.Query().Has("status") {
+	if c.values.Has("status") {
 		return badRequest("status", "This page shows deliveries that failed; Deliveries has those of every status.")
 	}
-	data := deliveriesData{Filter: readFilter("failures", c.r.URL.Query(), deliveryFields...), Failures: true}
+	data := deliveriesData{Filter: readFilter("failures", c.values, deliveryFields...), Failures: true}
 	return c.deliveryList("Failures", data, hooks.Query{Statuses: []hooks.Status{hooks.Failed}})
 }
 
 // deliveryList answers with a list of deliveries. always selects what the page shows
 // whatever its filter says.
 func (c *call) deliveryList(title string, data deliveriesData, always hooks.Query) error {
-	values := c.r.URL.Query()
+	values := c.values
 	q, err := parseQuery(values, "did")
 	if err != nil {
 		return err

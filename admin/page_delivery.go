@@ -53,7 +53,7 @@ func (c *call) deliveryPage() error {
 	if err != nil {
 		return err
 	}
-	data := deliveryData{Delivery: d, Chosen: c.r.URL.Query().Get("attempt")}
+	data := deliveryData{Delivery: d, Chosen: c.values.Get("attempt")}
 	if err := c.addSubscriber(ctx, &data); err != nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func (c *call) downloadResponse() error {
 	if err != nil {
 		return err
 	}
-	a, err := chooseAttempt(attempts, c.r.URL.Query().Get("attempt"))
+	a, err := chooseAttempt(attempts, c.values.Get("attempt"))
 	if err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func (c *call) showConflict(f endpointForm, stored hooks.Endpoint, why error) er
 // that a form that is sent twice makes one endpoint.
 func (c *call) newEndpointPage() error {
 	values := url.Values{"events": {"**"}, "scheme": {string(hooks.SchemeHMAC)}, "made": {newEndpointID()}}
-	if tenant := c.r.URL.Query().Get("tenant"); c.access.AllTenants {
+	if tenant := c.values.Get("tenant"); c.access.AllTenants {
 		values.Set("tenant", tenant)
 	}
 	return c.page(c.formPage(endpointForm{form: form{Values: values}}))

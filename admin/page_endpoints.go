@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 
 	"example.com/hooks"
@@ -41,7 +42,7 @@ const mostAttention = 20
 // endpointsPage shows the endpoints in the order of their ids, after those that need
 // attention: all of these for the operator, and those of the page for a tenant, which has few.
 func (c *call) endpointsPage() error {
-	values := c.r.URL.Query()
+	values := maps.Clone(c.values)
 	q, err := parseQuery(values, "did")
 	if err != nil {
 		return err

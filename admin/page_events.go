@@ -20,7 +20,7 @@ type eventsData struct {
 
 // eventsPage shows the events that the address selects, newest first.
 func (c *call) eventsPage() error {
-	values := c.r.URL.Query()
+	values := c.values
 	q, err := parseQuery(values)
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ type searchData struct {
 
 // searchPage leads to what an id or a key names, or says what was looked for.
 func (c *call) searchPage() error {
-	values := c.r.URL.Query()
+	values := c.values
 	data := searchData{Q: strings.TrimSpace(values.Get("q")), Tenant: strings.TrimSpace(values.Get("tenant"))}
 	if data.Q != "" {
 		to, err := c.find(&data)
