@@ -20,7 +20,7 @@
 // # Safety
 //
 // A request that changes something is refused if a browser sent it for another site
-// ([http.CrossOriginProtection]). Every answer forbids browsers to run scripts that are not
+// ([http.CrossOriginProtection]), unless Config.TrustedOrigins names that site. Every answer forbids browsers to run scripts that are not
 // the handler's own, to be put into a frame, and to be kept in a cache (the two assets may
 // be kept). Secrets are shown once, when they are made. Payloads and responses are other
 // people's text, and shown as text.
@@ -51,6 +51,12 @@ type Config struct {
 	// not for the assets, which are the same for everybody. Its error is written to the log
 	// and not shown; the answer is 403 then. It may be called from several goroutines at once.
 	Authorize func(*http.Request) (Access, error)
+
+	// TrustedOrigins are the origins whose pages may send requests that change something, such
+	// as "http://intranet.example:8080", as [http.CrossOriginProtection.AddTrustedOrigin] takes
+	// them. Empty: only pages of the origin that the request's Host names. They are needed
+	// where people open the pages over plain HTTP through a proxy that changes the Host.
+	TrustedOrigins []string
 
 	// Audit is told of each change that somebody made or tried to make, after the fact. Nil:
 	// the Logger is told, at level Info. It may be called from several goroutines at once.
@@ -161,6 +167,12 @@ func (c Config) check(h *hooks.Hooks) error {
 	if c.Prefix != "" && (c.Prefix[0] != '/' || path.Clean(c.Prefix) != c.Prefix || c.Prefix == "/") {
 		errs = append(errs, fmt.Errorf("admin: Config.Prefix is %q: write a path such as \"/admin/hooks\", "+
 			"with a slash at its beginning and none at its end, or leave it empty for the root", c.Prefix))
+	}
+	for _, origin := range c.TrustedOrigins {
+		if err := http.NewCrossOriginProtection().AddTrustedOrigin(origin); err != nil {
+			errs = append(errs, fmt.Errorf("admin: Config.TrustedOrigins has %q: write an origin such as \"https://tools.example.com\", "+
+				"without a path: %w", origin, err))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -23,6 +23,11 @@ type handler struct {
 func newHandler(h *hooks.Hooks, c Config) (*handler, error) {
 	hd := &handler{hooks: h, cfg: c, mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(), assets: readAssets()}
 	hd.pages = allPages()
+	for _, origin := range c.TrustedOrigins {
+		if err := hd.crossOrigin.AddTrustedOrigin(origin); err != nil {
+			return nil, err // New has checked them
+		}
+	}
 	for i := range routes {
 		rt := &routes[i]
 		hd.mux.HandleFunc(rt.method+" /"+rt.path, func(w http.ResponseWriter, r *http.Request) { hd.serve(w, r, rt) })
@@ -133,9 +138,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 		c.err = c.readValues()
 	}
 	if c.err == nil && rt.changes() {
-		if err := h.crossOrigin.Check(r); err != nil {
-			c.err = &problem{Status: http.StatusForbidden, Detail: "A page of another site sent this request, so that it was refused."}
-		}
+		c.err = h.sameOrigin(r, c.access)
 	}
 	if c.err == nil && rt.changes() && !isAPI(r) {
 		c.err = c.readForm()
@@ -149,6 +152,24 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 	if c.err != nil {
 		h.answerError(c)
 	}
+}
+
+// sameOrigin refuses a request that a page of another site sent. Over plain HTTP a proxy
+// that changes the Host makes each page look like one of another site, so the log says what
+// there was to compare.
+func (h *handler) sameOrigin(r *http.Request, a Access) error {
+	if err := h.crossOrigin.Check(r); err != nil {
+		h.cfg.Logger.WarnContext(r.Context(), "hooks admin: a request of another site's page was refused; "+
+			"if the origin is yours, a proxy changes the Host: let it pass the Host, or name the origin in admin.Config.TrustedOrigins",
+			"origin", r.Header.Get("Origin"), "host", r.Host, "sec_fetch_site", r.Header.Get("Sec-Fetch-Site"), "path", r.URL.Path)
+		p := &problem{Status: http.StatusForbidden, Detail: "A page of another site sent this request, so that it was refused."}
+		if a.AllTenants {
+			p.Detail += " If it was a page of this handler, a proxy in front changes the Host: have it pass the Host on, " +
+				"or name the page's origin in admin.Config.TrustedOrigins. The application's log has both."
+		}
+		return p
+	}
+	return nil
 }
 
 // These bound a request: the bytes of its body, and the parameters of its address.

@@ -1,9 +1,14 @@
 package admin_test
 
 import (
+	"bytes"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"example.com/hooks/admin"
 )
 
 // A filter that cannot be read must not be left out: the list would show too much.
@@ -28,5 +33,44 @@ func TestAQueryStringThatCannotBeReadIsRefused(t *testing.T) {
 	}
 	if w := s.do(t, http.MethodGet, "/api/v1/deliveries?subscriber=a%3Bb%25", ""); w.Code != http.StatusOK {
 		t.Errorf("an escaped semicolon and percent sign = %d %s; want 200", w.Code, w.Body)
+	}
+}
+
+// A proxy that changes the Host makes the handler's own forms look like those of another
+// site, unless browsers send Sec-Fetch-Site, which they do not over plain HTTP.
+func TestFormsOfATrustedOriginAreTakenBehindAProxy(t *testing.T) {
+	var log bytes.Buffer
+	send := func(s *site, origin string) *httptest.ResponseRecorder {
+		return s.do(t, http.MethodPost, "http://127.0.0.1:8080/endpoints/crm/enable", "", "Origin", origin)
+	}
+	s := newSite(t, func(c *admin.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	if w := send(s, "http://intranet.example"); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "admin.Config.TrustedOrigins") {
+		t.Errorf("a form of another origin = %d %s; want 403 that says what to do", w.Code, said(w))
+	}
+	for _, want := range []string{"origin=http://intranet.example", "host=127.0.0.1:8080", "TrustedOrigins"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log has %q; want %q in it", log.String(), want)
+		}
+	}
+	s = newSite(t, func(c *admin.Config) {
+		c.TrustedOrigins = []string{"http://intranet.example", "https://tools.example:8443"}
+	})
+	for origin, want := range map[string]int{
+		"http://intranet.example": http.StatusSeeOther, "https://tools.example:8443": http.StatusSeeOther, "http://127.0.0.1:8080": http.StatusSeeOther,
+		"https://intranet.example": http.StatusForbidden, "http://intranet.example.evil.example": http.StatusForbidden, "null": http.StatusForbidden,
+	} {
+		if w := send(s, origin); w.Code != want {
+			t.Errorf("a form of %s = %d %s; want %d", origin, w.Code, said(w), want)
+		}
+	}
+}
+
+func TestTrustedOriginsThatAreNone(t *testing.T) {
+	s := newSite(t, nil)
+	for _, origin := range []string{"", "null", "intranet.example", "http://intranet.example/", "http://intranet.example/hooks", "http://a b"} {
+		_, err := admin.New(s.h, admin.Config{Authorize: admin.Unprotected, TrustedOrigins: []string{"https://good.example", origin}})
+		if err == nil || !strings.Contains(err.Error(), "Config.TrustedOrigins") {
+			t.Errorf("New with the trusted origin %q = %v; want an error that says how to write it", origin, err)
+		}
 	}
 }
