@@ -59,7 +59,9 @@ type Config struct {
 	TrustedOrigins []string
 
 	// Audit is told of each change that somebody made or tried to make, after the fact. Nil:
-	// the Logger is told, at level Info. It may be called from several goroutines at once.
+	// the Logger is told, at level Info. Its context has the values of the request's, but does
+	// not end when the client hangs up: the change was made all the same, so bound what waits
+	// for others. It may be called from several goroutines at once.
 	Audit func(context.Context, AuditEntry)
 
 	// Redact returns what is shown of an event's data, a request's body, or a response's

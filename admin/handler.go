@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"path"
@@ -215,7 +216,7 @@ func (c *call) tell(e AuditEntry, err error) {
 	if err != nil {
 		e.Refused = err.Error()
 	}
-	c.cfg.Audit(c.r.Context(), e)
+	c.cfg.Audit(context.WithoutCancel(c.r.Context()), e)
 }
 
 // answerError answers with what went wrong: as a problem, or as a page.

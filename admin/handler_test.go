@@ -2,12 +2,15 @@ package admin_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"example.com/hooks"
 	"example.com/hooks/admin"
 )
 
@@ -72,5 +75,40 @@ func TestTrustedOriginsThatAreNone(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "Config.TrustedOrigins") {
 			t.Errorf("New with the trusted origin %q = %v; want an error that says how to write it", origin, err)
 		}
+	}
+}
+
+// A hangUp is a store whose writes are the moment at which the client hangs up.
+type hangUp struct {
+	hooks.Store
+	client context.CancelFunc
+}
+
+func (s *hangUp) Unwrap() hooks.Store { return s.Store }
+
+func (s *hangUp) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (int64, error) {
+	n, err := s.Store.Put(ctx, now, r, emit)
+	s.client()
+	return n, err
+}
+
+// What was changed is audited, whether its client waits for the answer or not.
+func TestTheAuditOutlivesAClientThatHangsUp(t *testing.T) {
+	type key struct{}
+	s := newSite(t, nil)
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "of the request"))
+	defer cancel()
+	var told []context.Context
+	s.mount(t, newHooks(t, &hangUp{s.store, cancel}), func(c *admin.Config) {
+		c.Audit = func(ctx context.Context, _ admin.AuditEntry) { told = append(told, ctx) }
+	})
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/api/v1/endpoints/crm/rotate", strings.NewReader("{}"))
+	r.Header.Set("Content-Type", "application/json")
+	s.ui.ServeHTTP(httptest.NewRecorder(), r)
+	if ctx.Err() == nil || len(told) != 1 {
+		t.Fatalf("the client hung up: %v, the audit was told %d times; want it told once of a change", ctx.Err(), len(told))
+	}
+	if err := told[0].Err(); err != nil || told[0].Value(key{}) != "of the request" {
+		t.Errorf("Audit got a context that has ended (%v), with the value %v; want the request's values only", err, told[0].Value(key{}))
 	}
 }
