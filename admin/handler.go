@@ -60,6 +60,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.redirectToRoot(w, r)
 		return
 	}
+	if encodedSlash(r, rest) {
+		h.flatNotFound(w, rest)
+		return
+	}
 	r2 := r.Clone(r.Context())
 	r2.URL.Path, r2.URL.RawPath = rest, ""
 	if rest != "/" && path.Clean(rest) != rest { // ServeMux would redirect without the prefix
@@ -80,6 +84,34 @@ func (h *handler) below(p string) (rest string, mounted bool) {
 		return "/" + rest, true
 	}
 	return p, true
+}
+
+// encodedSlash reports whether the address has "%2F" or "%5C" below the prefix, where rest
+// has a slash. No id has one. Browsers do not count them as slashes when they resolve a
+// relative link, so that the links of such a page would lead out of the handler.
+func encodedSlash(r *http.Request, rest string) bool {
+	sent, _, _ := strings.Cut(r.RequestURI, "?")
+	if sent == "" {
+		sent = r.URL.EscapedPath() // of a request that came from no connection
+	}
+	below := len(sent) // where as many slashes follow as rest has
+	for range strings.Count(rest, "/") {
+		below = max(strings.LastIndexByte(sent[:below], '/'), 0)
+	}
+	tail := strings.ToLower(sent[below:])
+	return strings.Contains(tail, "%2f") || strings.Contains(tail, "%5c")
+}
+
+// flatNotFound answers with 404 and no links.
+func (h *handler) flatNotFound(w http.ResponseWriter, rest string) {
+	p := &problem{Status: http.StatusNotFound, Detail: "There is nothing at this address."}
+	if strings.HasPrefix(rest, "/api/") {
+		p.write(w)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write([]byte(p.Detail + "\n"))
 }
 
 // redirectToRoot adds the slash to the path at which the handler is mounted. The Location

@@ -112,3 +112,42 @@ func TestTheAuditOutlivesAClientThatHangsUp(t *testing.T) {
 		t.Errorf("Audit got a context that has ended (%v), with the value %v; want the request's values only", err, told[0].Value(key{}))
 	}
 }
+
+// Browsers resolve relative links by the slashes of the address, and "%2F" is none, so that
+// the links of a page at such an address would lead out of the handler.
+func TestAnEncodedSlashIsNoSlash(t *testing.T) {
+	s := newSite(t, func(c *admin.Config) { c.Prefix = "/admin/hooks" })
+	stripped := http.StripPrefix("/admin/hooks", s.ui)
+	for _, ui := range []http.Handler{s.ui, stripped} {
+		s.ui = ui
+		before := s.store.writes.Load()
+		for _, path := range []string{
+			"deliveries%2Fevt_failed.crm", "deliveries%2fevt_failed.crm%2freplay", "deliveries/evt_failed.crm%2Freplay", "%2F", "/%2F",
+			"deliveries%5Cevt_failed.crm", "events/a%5cb", "api/v1%2Ftypes", "api/v1/deliveries/evt_failed.crm%2Freplay",
+		} {
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				w := s.do(t, method, "/admin/hooks/"+path, "")
+				if w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), "href") || w.Header().Get("Location") != "" {
+					t.Errorf("%s %s = %d %s; want 404 without links", method, path, w.Code, said(w))
+				}
+			}
+		}
+		if n := s.store.writes.Load() - before; n > 0 {
+			t.Errorf("the store was written %d times; want none", n)
+		}
+		for _, path := range []string{"deliveries?subscriber=a%2Fb", "deliveries/evt_failed%2Ecrm"} {
+			if w := s.do(t, http.MethodGet, "/admin/hooks/"+path, ""); w.Code != http.StatusOK {
+				t.Errorf("GET %s = %d; want 200", path, w.Code)
+			}
+		}
+	}
+	outer := http.NewServeMux() // what is above the prefix is not the handler's
+	outer.Handle("/shops/{shop}/hooks/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path, r.URL.RawPath = "/deliveries", ""
+		newSite(t, nil).ui.ServeHTTP(w, r)
+	}))
+	s.ui = outer
+	if w := s.do(t, http.MethodGet, "/shops/a%2Fb/hooks/deliveries", ""); w.Code != http.StatusOK {
+		t.Errorf("an encoded slash above the prefix = %d; want 200", w.Code)
+	}
+}
