@@ -48,8 +48,12 @@ type Config struct {
 	Prefix string
 
 	// Authorize returns what a request may see and do. It is called for each request, but
-	// not for the assets, which are the same for everybody. Its error is written to the log
-	// and not shown; the answer is 403 then. It may be called from several goroutines at once.
+	// not for the assets, which are the same for everybody. It gets the request as the
+	// application's router gave it: URL.Path is the whole path, with the Prefix unless that
+	// was stripped before. The body is bounded by 1 MiB; a form that Authorize has parsed is
+	// not lost, but a body that it reads itself it must put back. Its error is written to the
+	// log and not shown; the answer is 403 then. It may be called from several goroutines at
+	// once.
 	Authorize func(*http.Request) (Access, error)
 
 	// TrustedOrigins are the origins whose pages may send requests that change something, such

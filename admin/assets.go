@@ -56,14 +56,15 @@ func assetNames(assets map[string]asset) map[string]string {
 	return names
 }
 
-func (h *handler) serveAsset(w http.ResponseWriter, r *http.Request) {
-	a, ok := h.assets[r.PathValue("name")]
-	if !ok {
-		h.notFound(w, r)
-		return
+// serveAsset answers a request for an asset, for everybody, and reports whether it was one.
+func (h *handler) serveAsset(w http.ResponseWriter, r *http.Request, rest string) bool {
+	a, ok := h.assets[strings.TrimPrefix(rest, "/assets/")]
+	if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
 	}
 	w.Header().Set("Content-Type", a.contentType)
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 	_, _ = w.Write(a.body)
+	return true
 }

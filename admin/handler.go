@@ -33,7 +33,6 @@ func newHandler(h *hooks.Hooks, c Config) (*handler, error) {
 		rt := &routes[i]
 		hd.mux.HandleFunc(rt.method+" /"+rt.path, func(w http.ResponseWriter, r *http.Request) { hd.serve(w, r, rt) })
 	}
-	hd.mux.HandleFunc("GET /assets/{name}", hd.serveAsset)
 	hd.mux.HandleFunc("/", hd.noRoute)
 	return hd, nil
 }
@@ -64,7 +63,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.flatNotFound(w, rest)
 		return
 	}
-	r2 := r.Clone(r.Context())
+	if h.serveAsset(w, r, rest) {
+		return
+	}
+	r2 := h.ask(w, r)
 	r2.URL.Path, r2.URL.RawPath = rest, ""
 	if rest != "/" && path.Clean(rest) != rest { // ServeMux would redirect without the prefix
 		h.notFound(w, r2)
@@ -73,58 +75,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mux.ServeHTTP(w, r2)
 }
 
-// below returns the path of a request below the prefix. A path that does not begin with
-// the prefix is one that the application has stripped. mounted is false for the prefix
-// itself without the slash that relative links need.
-func (h *handler) below(p string) (rest string, mounted bool) {
-	if p == "" || p == h.cfg.Prefix && p != "" {
-		return "", false
-	}
-	if rest, ok := strings.CutPrefix(p, h.cfg.Prefix+"/"); ok {
-		return "/" + rest, true
-	}
-	return p, true
-}
-
-// encodedSlash reports whether the address has "%2F" or "%5C" below the prefix, where rest
-// has a slash. No id has one. Browsers do not count them as slashes when they resolve a
-// relative link, so that the links of such a page would lead out of the handler.
-func encodedSlash(r *http.Request, rest string) bool {
-	sent, _, _ := strings.Cut(r.RequestURI, "?")
-	if sent == "" {
-		sent = r.URL.EscapedPath() // of a request that came from no connection
-	}
-	below := len(sent) // where as many slashes follow as rest has
-	for range strings.Count(rest, "/") {
-		below = max(strings.LastIndexByte(sent[:below], '/'), 0)
-	}
-	tail := strings.ToLower(sent[below:])
-	return strings.Contains(tail, "%2f") || strings.Contains(tail, "%5c")
-}
-
-// flatNotFound answers with 404 and no links.
-func (h *handler) flatNotFound(w http.ResponseWriter, rest string) {
-	p := &problem{Status: http.StatusNotFound, Detail: "There is nothing at this address."}
-	if strings.HasPrefix(rest, "/api/") {
-		p.write(w)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(p.Status)
-	_, _ = w.Write([]byte(p.Detail + "\n"))
-}
-
-// redirectToRoot adds the slash to the path at which the handler is mounted. The Location
-// is relative, because only the browser knows the whole path.
-func (h *handler) redirectToRoot(w http.ResponseWriter, r *http.Request) {
-	asked, _, _ := strings.Cut(r.RequestURI, "?")
-	last := path.Base(asked)
-	if last == "/" || last == "." || r.Method != http.MethodGet && r.Method != http.MethodHead {
-		h.notFound(w, r)
-		return
-	}
-	w.Header().Set("Location", last+"/")
-	w.WriteHeader(http.StatusTemporaryRedirect)
+// ask asks Authorize about a request, and returns the one that the routes get. Authorize
+// gets the request as the application's router gave it, but for the bound of its body. What
+// it has read of the body, such as a form, the routes have too.
+func (h *handler) ask(w http.ResponseWriter, r *http.Request) *http.Request {
+	asked := r.WithContext(r.Context())
+	asked.Body = http.MaxBytesReader(w, r.Body, mostBody)
+	v := h.authorize(asked)
+	return asked.Clone(context.WithValue(asked.Context(), visitKey{}, v))
 }
 
 // noRoute answers a request that there is no route for: with 405 if there is one for another
@@ -146,27 +104,15 @@ func (h *handler) noRoute(w http.ResponseWriter, r *http.Request) {
 	h.refuse(w, r, &problem{Status: http.StatusMethodNotAllowed, Detail: "This address takes " + strings.Join(allow, " and ") + "."})
 }
 
-// notFound answers a path that there is no route for. Most often that is a mistake in how
-// the handler is mounted, so it says how it is.
-func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
-	mounted := "at the root, because admin.Config.Prefix is empty"
-	if h.cfg.Prefix != "" {
-		mounted = "at " + h.cfg.Prefix + ", as admin.Config.Prefix says"
-	}
-	h.refuse(w, r, &problem{
-		Status: http.StatusNotFound,
-		Detail: "There is nothing at " + r.URL.Path + ". This handler believes that it is mounted " + mounted +
-			". If the address is right, mend the Prefix.",
-	})
-}
-
-// serve answers a request that has a route: it asks who sent it, whether they may, and
-// tells the audit of what was changed.
+// serve answers a request that has a route: it looks whether the user may use that, and tells
+// the audit of what was changed.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 	c := &call{handler: h, w: w, r: r, route: rt}
-	c.access, c.err = h.authorize(r, rt)
-	c.view = h.sees(c.access)
-	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
+	v := visited(r.Context())
+	c.access, c.err, c.view = v.access, v.err, h.sees(v.access)
+	if c.err == nil {
+		c.err = c.access.mayUse(rt)
+	}
 	if c.err == nil {
 		c.err = c.readValues()
 	}
@@ -187,57 +133,11 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 	}
 }
 
-// sameOrigin refuses a request that a page of another site sent. Over plain HTTP a proxy
-// that changes the Host makes each page look like one of another site, so the log says what
-// there was to compare.
-func (h *handler) sameOrigin(r *http.Request, a Access) error {
-	if err := h.crossOrigin.Check(r); err != nil {
-		h.cfg.Logger.WarnContext(r.Context(), "hooks admin: a request of another site's page was refused; "+
-			"if the origin is yours, a proxy changes the Host: let it pass the Host, or name the origin in admin.Config.TrustedOrigins",
-			"origin", r.Header.Get("Origin"), "host", r.Host, "sec_fetch_site", r.Header.Get("Sec-Fetch-Site"), "path", r.URL.Path)
-		p := &problem{Status: http.StatusForbidden, Detail: "A page of another site sent this request, so that it was refused."}
-		if a.AllTenants {
-			p.Detail += " If it was a page of this handler, a proxy in front changes the Host: have it pass the Host on, " +
-				"or name the page's origin in admin.Config.TrustedOrigins. The application's log has both."
-		}
-		return p
-	}
-	return nil
-}
-
 // These bound a request: the bytes of its body, and the parameters of its address.
 const (
 	mostBody       = 1 << 20
 	mostParameters = 10_000
 )
-
-// authorize returns what a request may see and do, or why it may not.
-func (h *handler) authorize(r *http.Request, rt *route) (Access, error) {
-	a, err := h.cfg.Authorize(r)
-	switch {
-	case err != nil:
-		h.cfg.Logger.InfoContext(r.Context(), "hooks admin: a request is not authorized", "path", r.URL.Path, "error", err)
-		return Access{}, errNoAccess
-	case a.Level <= None || a.Level > Secrets || !a.AllTenants && a.Tenant == "":
-		return Access{User: a.User}, errNoAccess // the audit is told who
-	case rt.operator && !a.AllTenants:
-		return a, &problem{Status: http.StatusNotFound, Detail: "There is nothing here."}
-	case a.Level < rt.level:
-		return a, &problem{
-			Status: http.StatusForbidden,
-			Detail: "This needs the level " + rt.level.String() + ", and yours is " + a.Level.String() + ".",
-		}
-	}
-	if a.AllTenants {
-		a.Tenant = ""
-	}
-	return a, nil
-}
-
-var errNoAccess = &problem{
-	Status: http.StatusForbidden,
-	Detail: "You may not see this. If you should, ask who runs the application.",
-}
 
 // tell tells the application of a change that was made, or refused with err.
 func (c *call) tell(e AuditEntry, err error) {

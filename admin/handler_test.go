@@ -151,3 +151,38 @@ func TestAnEncodedSlashIsNoSlash(t *testing.T) {
 		t.Errorf("an encoded slash above the prefix = %d; want 200", w.Code)
 	}
 }
+
+// Applications decide by the path too, and by what they have put into a form.
+func TestAuthorizeGetsTheRequestOfTheApplication(t *testing.T) {
+	var path, token string
+	var large error
+	s := newSite(t, func(c *admin.Config) {
+		c.Prefix = "/admin/hooks"
+		c.Authorize = func(r *http.Request) (admin.Access, error) {
+			path = r.URL.Path
+			large = r.ParseForm()
+			token = r.PostForm.Get("token")
+			return operator, nil
+		}
+	})
+	if s.do(t, http.MethodGet, "/admin/hooks/deliveries", ""); path != "/admin/hooks/deliveries" {
+		t.Errorf("Authorize gets the path %q; want the whole path", path)
+	}
+	unstripped := s.ui
+	s.ui = http.StripPrefix("/admin/hooks", unstripped)
+	if s.do(t, http.MethodGet, "/admin/hooks/deliveries", ""); path != "/deliveries" {
+		t.Errorf("Authorize gets the path %q; want it as the application has stripped it", path)
+	}
+	s.ui = unstripped
+	w := s.do(t, http.MethodPost, "/admin/hooks/deliveries/evt_waiting.crm/cancel", "token=t1")
+	if token != "t1" || w.Code != http.StatusSeeOther {
+		t.Errorf("a form that Authorize reads: token %q, %d; want it read by both, and 303", token, w.Code)
+	}
+	w = s.do(t, http.MethodPost, "/admin/hooks/selected/replay", "token=t2&id=evt_failed.crm")
+	if told := s.audited(); len(told) != 2 || told[1].Target != "evt_failed.crm" {
+		t.Errorf("a form that Authorize reads = %d, audited %v; want its ids read too", w.Code, told)
+	}
+	if s.do(t, http.MethodPost, "/admin/hooks/selected/replay", "token="+strings.Repeat("x", 1<<20)); large == nil {
+		t.Error("Authorize can read more than 1 MiB")
+	}
+}

@@ -1,0 +1,75 @@
+package admin
+
+import (
+	"net/http"
+	"path"
+	"strings"
+)
+
+// below returns the path of a request below the prefix. A path that does not begin with
+// the prefix is one that the application has stripped. mounted is false for the prefix
+// itself without the slash that relative links need.
+func (h *handler) below(p string) (rest string, mounted bool) {
+	if p == "" || p == h.cfg.Prefix && p != "" {
+		return "", false
+	}
+	if rest, ok := strings.CutPrefix(p, h.cfg.Prefix+"/"); ok {
+		return "/" + rest, true
+	}
+	return p, true
+}
+
+// encodedSlash reports whether the address has "%2F" or "%5C" below the prefix, where rest
+// has a slash. No id has one. Browsers do not count them as slashes when they resolve a
+// relative link, so that the links of such a page would lead out of the handler.
+func encodedSlash(r *http.Request, rest string) bool {
+	sent, _, _ := strings.Cut(r.RequestURI, "?")
+	if sent == "" {
+		sent = r.URL.EscapedPath() // of a request that came from no connection
+	}
+	below := len(sent) // where as many slashes follow as rest has
+	for range strings.Count(rest, "/") {
+		below = max(strings.LastIndexByte(sent[:below], '/'), 0)
+	}
+	tail := strings.ToLower(sent[below:])
+	return strings.Contains(tail, "%2f") || strings.Contains(tail, "%5c")
+}
+
+// flatNotFound answers with 404 and no links.
+func (h *handler) flatNotFound(w http.ResponseWriter, rest string) {
+	p := &problem{Status: http.StatusNotFound, Detail: "There is nothing at this address."}
+	if strings.HasPrefix(rest, "/api/") {
+		p.write(w)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write([]byte(p.Detail + "\n"))
+}
+
+// redirectToRoot adds the slash to the path at which the handler is mounted. The Location
+// is relative, because only the browser knows the whole path.
+func (h *handler) redirectToRoot(w http.ResponseWriter, r *http.Request) {
+	asked, _, _ := strings.Cut(r.RequestURI, "?")
+	last := path.Base(asked)
+	if last == "/" || last == "." || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h.notFound(w, r)
+		return
+	}
+	w.Header().Set("Location", last+"/")
+	w.WriteHeader(http.StatusTemporaryRedirect)
+}
+
+// notFound answers a path that there is no route for. Most often that is a mistake in how
+// the handler is mounted, so it says how it is.
+func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
+	mounted := "at the root, because admin.Config.Prefix is empty"
+	if h.cfg.Prefix != "" {
+		mounted = "at " + h.cfg.Prefix + ", as admin.Config.Prefix says"
+	}
+	h.refuse(w, r, &problem{
+		Status: http.StatusNotFound,
+		Detail: "There is nothing at " + r.URL.Path + ". This handler believes that it is mounted " + mounted +
+			". If the address is right, mend the Prefix.",
+	})
+}
