@@ -44,7 +44,8 @@ import (
 type Config struct {
 	// Prefix is the path that the handler is mounted at, such as "/admin/hooks". Empty: at
 	// the root. If the application strips the prefix before it calls the handler, as
-	// [http.StripPrefix] does, Prefix may be given or not.
+	// [http.StripPrefix] does, Prefix may be given or not: the Request.RequestURI still has
+	// it. If a proxy in front strips it, leave Prefix empty. The answer to other paths is 404.
 	Prefix string
 
 	// Authorize returns what a request may see and do. It is called for each request, but

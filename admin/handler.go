@@ -54,21 +54,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("Referrer-Policy", "same-origin")
 	head.Set("Cross-Origin-Resource-Policy", "same-origin")
 	head.Set("Cache-Control", "no-store")
-	rest, mounted := h.below(r.URL.Path)
-	if !mounted {
-		h.redirectToRoot(w, r)
+	rest, mounted := h.below(r)
+	switch {
+	case mounted && rest == "" && redirectToRoot(w, r), mounted && h.serveAsset(w, r, rest):
 		return
-	}
-	if encodedSlash(r, rest) {
+	case mounted && encodedSlash(r, rest):
 		h.flatNotFound(w, rest)
-		return
-	}
-	if h.serveAsset(w, r, rest) {
 		return
 	}
 	r2 := h.ask(w, r)
 	r2.URL.Path, r2.URL.RawPath = rest, ""
-	if rest != "/" && path.Clean(rest) != rest { // ServeMux would redirect without the prefix
+	if !mounted || rest != "/" && path.Clean(rest) != rest { // for those ServeMux would redirect without the prefix
 		h.notFound(w, r2)
 		return
 	}

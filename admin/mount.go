@@ -2,21 +2,30 @@ package admin
 
 import (
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 )
 
-// below returns the path of a request below the prefix. A path that does not begin with
-// the prefix is one that the application has stripped. mounted is false for the prefix
-// itself without the slash that relative links need.
-func (h *handler) below(p string) (rest string, mounted bool) {
-	if p == "" || p == h.cfg.Prefix && p != "" {
-		return "", false
+// below returns the path of a request below the prefix: empty for the prefix itself without
+// the slash that relative links need. mounted is false for a path that is elsewhere.
+func (h *handler) below(r *http.Request) (rest string, mounted bool) {
+	p, prefix := r.URL.Path, h.cfg.Prefix
+	if prefix == "" || stripped(r, prefix) {
+		return p, true
 	}
-	if rest, ok := strings.CutPrefix(p, h.cfg.Prefix+"/"); ok {
-		return "/" + rest, true
+	rest, mounted = strings.CutPrefix(p, prefix)
+	if !mounted || rest != "" && rest[0] != '/' {
+		return p, false
 	}
-	return p, true
+	return rest, true
+}
+
+// stripped reports whether the application has stripped the prefix: the address still has it
+// before the path. This is looked at first, because a prefix may be called like a page.
+func stripped(r *http.Request, prefix string) bool {
+	sent, err := url.ParseRequestURI(r.RequestURI)
+	return err == nil && strings.HasSuffix(sent.Path, prefix+r.URL.Path)
 }
 
 // encodedSlash reports whether the address has "%2F" or "%5C" below the prefix, where rest
@@ -47,17 +56,17 @@ func (h *handler) flatNotFound(w http.ResponseWriter, rest string) {
 	_, _ = w.Write([]byte(p.Detail + "\n"))
 }
 
-// redirectToRoot adds the slash to the path at which the handler is mounted. The Location
-// is relative, because only the browser knows the whole path.
-func (h *handler) redirectToRoot(w http.ResponseWriter, r *http.Request) {
+// redirectToRoot adds the slash to the path at which the handler is mounted, and reports
+// whether it could. The Location is relative, because only the browser knows the whole path.
+func redirectToRoot(w http.ResponseWriter, r *http.Request) bool {
 	asked, _, _ := strings.Cut(r.RequestURI, "?")
 	last := path.Base(asked)
 	if last == "/" || last == "." || r.Method != http.MethodGet && r.Method != http.MethodHead {
-		h.notFound(w, r)
-		return
+		return false
 	}
-	w.Header().Set("Location", last+"/")
+	w.Header().Set("Location", "./"+last+"/")
 	w.WriteHeader(http.StatusTemporaryRedirect)
+	return true
 }
 
 // notFound answers a path that there is no route for. Most often that is a mistake in how

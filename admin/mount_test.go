@@ -141,6 +141,52 @@ func TestAWrongMountIsNamed(t *testing.T) {
 	}
 }
 
+// A path that does not begin with the prefix is the handler's only if the application has
+// stripped the prefix, which the address of the request shows.
+func TestAPathOutsideThePrefixIsNotFound(t *testing.T) {
+	s := newSite(t, func(c *admin.Config) { c.Prefix = "/admin/hooks" })
+	whole := s.ui
+	for _, path := range []string{"/", "/deliveries", "/endpoints/crm/disable", "/api/v1/deliveries", "/admin", "/admin/", "/admin/hooksdeliveries", "/x/admin/hooks/deliveries"} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			if w := s.do(t, method, path, ""); w.Code != 404 || !strings.Contains(w.Body.String(), "at /admin/hooks, as admin.Config.Prefix says") {
+				t.Errorf("%s %s = %d %s; want 404 that says where the handler is", method, path, w.Code, said(w))
+			}
+		}
+	}
+	s.ui = http.StripPrefix("/elsewhere", whole)
+	if w := s.do(t, http.MethodGet, "/elsewhere/deliveries", ""); w.Code != 404 {
+		t.Errorf("another prefix that is stripped = %d; want 404", w.Code)
+	}
+	for _, strip := range []string{"/admin/hooks", "/tools/admin/hooks", "/tools"} {
+		s.ui = http.StripPrefix(strip, whole)
+		path := "/tools/admin/hooks/deliveries"
+		if strip == "/admin/hooks" {
+			path = "/admin/hooks/deliveries"
+		}
+		if w := s.do(t, http.MethodGet, path, ""); w.Code != 200 {
+			t.Errorf("%s where %s is stripped = %d %s; want 200", path, strip, w.Code, said(w))
+		}
+	}
+}
+
+// A prefix may be called like a page.
+func TestAPrefixThatIsCalledLikeAPage(t *testing.T) {
+	for _, prefix := range []string{"/events", "/deliveries", "/api", "/assets", "/api/v1"} {
+		s := newSite(t, func(c *admin.Config) { c.Prefix = prefix })
+		for what, ui := range map[string]http.Handler{"whole": s.ui, "stripped": http.StripPrefix(prefix, s.ui)} {
+			s.ui = at(prefix, ui)
+			for _, path := range []string{"/", "/events", "/events/evt_paid", "/deliveries", "/deliveries/evt_paid.crm", "/api/v1/events"} {
+				if w := s.do(t, http.MethodGet, prefix+path, ""); w.Code != 200 {
+					t.Errorf("%s, GET %s = %d %s; want 200", what, prefix+path, w.Code, w.Header().Get("Location"))
+				}
+			}
+			if w := s.do(t, http.MethodGet, prefix, ""); w.Code != 307 {
+				t.Errorf("%s, GET %s = %d; want 307 to the slash", what, prefix, w.Code)
+			}
+		}
+	}
+}
+
 func TestPrefixesThatAreNone(t *testing.T) {
 	s := newSite(t, nil)
 	for _, prefix := range []string{"hooks", "/hooks/", "/", "//hooks", "/a/../b", "/a//b", "https://example.com/hooks"} {
