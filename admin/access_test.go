@@ -1,10 +1,12 @@
 package admin_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -179,6 +181,24 @@ func TestAccessThatIsNone(t *testing.T) {
 			if w := s.do(t, rt.Method, address(t, rt, ids), bodies[name(rt)]); w.Code != http.StatusForbidden {
 				t.Errorf("access %q: %s = %d; want 403", what, name(rt), w.Code)
 			}
+		}
+	}
+}
+
+// A User that no audit and no action can have would otherwise fail each bulk action.
+func TestAUserOfManyLinesIsRefused(t *testing.T) {
+	for user, want := range map[string]int{
+		"": 200, strings.Repeat("u", 128): 200, "Kim Ødegård": 200,
+		strings.Repeat("u", 129): 403, "kim\nadmin": 403, "kim\x00": 403, "\xff": 403,
+	} {
+		var log bytes.Buffer
+		s := newSite(t, func(c *admin.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		s.as(admin.Access{Level: admin.Secrets, AllTenants: true, User: user})
+		if w := s.do(t, http.MethodGet, "/api/v1/types", ""); w.Code != want {
+			t.Errorf("the user %q = %d; want %d", user, w.Code, want)
+		}
+		if told := strings.Contains(log.String(), "mistake in the application") && strings.Contains(log.String(), "level=ERROR"); told != (want == 403) {
+			t.Errorf("the user %q: the log has %q; want it told there: %t", user, log.String(), want == 403)
 		}
 	}
 }

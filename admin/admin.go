@@ -88,7 +88,8 @@ type Access struct {
 	// AllTenants is for the operator: every tenant's data, handlers, and the System page.
 	AllTenants bool
 	// User is who it is, for [AuditEntry] and [hooks.Action].By: one line, at most 128
-	// bytes. It is also shown at the foot of the pages.
+	// bytes, or empty. With any other one the answer is 403, and the log says why. It is also
+	// shown at the foot of the pages.
 	User string
 
 	unprotected bool // the pages warn that everybody may do everything

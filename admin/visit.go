@@ -3,6 +3,9 @@ package admin
 import (
 	"context"
 	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A visit is what Authorize says of a request. It is in the context of the request that the
@@ -30,6 +33,10 @@ func (h *handler) authorize(r *http.Request) visit {
 	case err != nil:
 		h.cfg.Logger.InfoContext(r.Context(), "hooks admin: a request is not authorized", "path", r.URL.Path, "error", err)
 		return visit{err: errNoAccess}
+	case !a.namesUser():
+		h.cfg.Logger.ErrorContext(r.Context(), "hooks admin: a request is refused because of a mistake in the application: "+
+			"Config.Authorize must return an Access.User of one line and at most 128 bytes", "path", r.URL.Path, "bytes", len(a.User))
+		return visit{err: errNoAccess}
 	case a.Level <= None || a.Level > Secrets || !a.AllTenants && a.Tenant == "":
 		return visit{Access{User: a.User}, errNoAccess} // the audit is told who
 	}
@@ -37,6 +44,15 @@ func (h *handler) authorize(r *http.Request) visit {
 		a.Tenant = ""
 	}
 	return visit{access: a}
+}
+
+// mostUser bounds Access.User, as hooks bounds Action.By: in bytes.
+const mostUser = 128
+
+// namesUser reports whether User can be written into the audit and an action: one line of
+// text that is not too long. An empty one can.
+func (a Access) namesUser() bool {
+	return len(a.User) <= mostUser && utf8.ValidString(a.User) && !strings.ContainsFunc(a.User, unicode.IsControl)
 }
 
 // mayUse returns why somebody may not use a route, or nil.
