@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/hooks"
 	"example.com/hooks/admin"
 	"example.com/hooks/internal/kit"
 )
@@ -163,6 +164,45 @@ func TestEveryChangeHasAnAction(t *testing.T) {
 		if rt.Level < admin.View {
 			t.Errorf("%s is for the level %v; want at least View", name(rt), rt.Level)
 		}
+	}
+}
+
+// Strangers are told nothing of the handler: what exists and what does not is answered alike.
+func TestStrangersAreToldNothing(t *testing.T) {
+	s := newSite(t, func(c *admin.Config) { c.Prefix = "/admin/hooks" })
+	refusals := map[string]func(){
+		"no access": func() { s.as(admin.Access{}) },
+		"an error":  func() { s.as(operator).refusal = errors.New("not signed in") },
+	}
+	for what, refuse := range refusals {
+		refuse()
+		for _, from := range []string{"", "api/v1/"} {
+			there := s.do(t, http.MethodGet, "/admin/hooks/"+from+"deliveries", "").Body.String()
+			for _, address := range []string{
+				"GET /admin/hooks/" + from + "x", "POST /admin/hooks/" + from + "events/evt_paid", "PATCH /admin/hooks/" + from + "deliveries",
+				"GET /" + from + "elsewhere", "POST /" + from + "deliveries", "GET /admin/hooks//" + from + "x", "GET /admin/hooks/assets/none.css",
+			} {
+				method, path, _ := strings.Cut(address, " ")
+				w := s.do(t, method, path, "")
+				body := w.Body.String()
+				if w.Code != http.StatusForbidden || w.Header().Get("Allow") != "" || said(w) == "" || strings.HasPrefix(there, "{") && strings.HasPrefix(body, "{") && body != there {
+					t.Errorf("%s, %s = %d %s, Allow %q; want the 403 of every address", what, address, w.Code, said(w), w.Header().Get("Allow"))
+				}
+				for _, secret := range []string{"Prefix", "/admin/hooks", hooks.Version, "takes", "Event types"} {
+					if strings.Contains(body, secret) {
+						t.Errorf("%s, %s tells a stranger %q", what, address, secret)
+					}
+				}
+			}
+			if strings.Contains(there, hooks.Version) {
+				t.Errorf("%s: the 403 of a page tells a stranger the version", what)
+			}
+		}
+	}
+	s.refusal = nil
+	s.as(admin.Access{Level: admin.View, Tenant: "acme"})
+	if w := s.do(t, http.MethodPatch, "/admin/hooks/events/evt_paid", ""); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET" {
+		t.Errorf("a method that is not there = %d, Allow %q; want 405 and GET", w.Code, w.Header().Get("Allow"))
 	}
 }
 

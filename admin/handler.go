@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -84,6 +85,10 @@ func (h *handler) ask(w http.ResponseWriter, r *http.Request) *http.Request {
 // noRoute answers a request that there is no route for: with 405 if there is one for another
 // method.
 func (h *handler) noRoute(w http.ResponseWriter, r *http.Request) {
+	if visited(r.Context()).err != nil {
+		h.notFound(w, r)
+		return
+	}
 	var allow []string
 	for _, method := range []string{get, post, put, del} {
 		other := r.Clone(r.Context())
@@ -163,13 +168,11 @@ func (h *handler) answerError(c *call) {
 	c.errorPage(p)
 }
 
-// refuse answers a request that has no route.
+// refuse answers a request that has no route. Who may see nothing is not told either what
+// there is: the answer is the same as that of a route.
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, p *problem) {
-	if isAPI(r) {
-		p.write(w)
-		return
-	}
-	(&call{handler: h, w: w, r: r}).errorPage(p)
+	v := visited(r.Context())
+	h.answerError(&call{handler: h, w: w, r: r, access: v.access, err: cmp.Or[error](v.err, p)})
 }
 
 func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
