@@ -83,14 +83,16 @@ func copyable(body []byte) string {
 	return ""
 }
 
-// curl writes a request as a command for a POSIX shell.
+// curl writes a request as a command for a POSIX shell. By --globoff and --data-raw, curl
+// sends once and what stands there: brackets in a URL would be many URLs, and a body that
+// begins with "@" the name of a file.
 func curl(req *http.Request, body string) string {
 	var b strings.Builder
-	b.WriteString("curl -i -X " + req.Method + " " + shellQuote(req.URL.String()))
+	b.WriteString("curl -i --globoff -X " + req.Method + " " + shellQuote(req.URL.String()))
 	for _, f := range fields(req.Header) {
 		b.WriteString(" \\\n  -H " + shellQuote(f.Name+": "+f.Value))
 	}
-	b.WriteString(" \\\n  --data-binary " + shellQuote(body))
+	b.WriteString(" \\\n  --data-raw " + shellQuote(body))
 	return b.String()
 }
 

@@ -37,7 +37,7 @@ func TestDeliverySaysWhyItFailedAndWhenNext(t *testing.T) {
 			"Request of attempt 4 rebuilt, signed as of 00:00:04 POST /503 HTTP/1.1 Host: crm.example", "Webhook-Signature: v1,", `"number": 9007199254740993`,
 			"Response to attempt 3 503 Service Unavailable 503 Service Unavailable Server: envoy upstream connect error As received.",
 			"Idempotency key parcel-7", "Also sent to billing succeeded", "Replay now", "Cancel delivery",
-			"curl -i -X POST 'https://crm.example/503'", "-H 'Webhook-Signature: v1,")
+			"curl -i --globoff -X POST 'https://crm.example/503'", "-H 'Webhook-Signature: v1,")
 		s.has(`data-copy="curl"`, `data-copy="body"`, `data-copy="id"`, `id="curl"`, `id="body"`, `href="../endpoints/crm">failing`)
 		d.get("/deliveries/evt_1.crm?attempt=1.2").says("Response to attempt 2 503")
 		d.get("/deliveries/evt_1.crm?attempt=1.9").is(404)
@@ -312,4 +312,15 @@ func TestATenantSeesItsOwnDeliveries(t *testing.T) {
 	if got := d.delivery("evt_2.erp").Status; got != hooks.Retrying {
 		t.Errorf("another tenant's delivery is %v; want retrying", got)
 	}
+}
+
+// curl would take brackets in a URL for many URLs, and a body that begins with "@" for the
+// name of a file.
+func TestCurlCommandSendsOnceAndReadsNoFile(t *testing.T) {
+	d := newDesk(t, hooks.Config{}, admin.Config{Redact: func(string, []byte) []byte { return []byte("@/etc/passwd") }})
+	d.put("crm", "/h?n=[1-100000]&f={a,b}")
+	d.publish("evt_1")
+	d.get("/deliveries/evt_1.crm").
+		says("curl -i --globoff -X POST 'https://crm.example/h?n=[1-100000]&f={a,b}'", "--data-raw '@/etc/passwd'").
+		hides("--data-binary")
 }
