@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -242,11 +243,18 @@ func (c *call) apiEnableEndpoint() error {
 	return c.done()
 }
 
+// apiTestEndpoint sends a test. It takes no id and no time, because a receiver would take a
+// test with the id of a real event for that event.
 func (c *call) apiTestEndpoint() error {
-	var ev hooks.Event
-	if err := c.readBody(&ev); err != nil {
+	var in struct {
+		Type   string          `json:"type"`
+		Tenant string          `json:"tenant"`
+		Data   json.RawMessage `json:"data"`
+	}
+	if err := c.readBody(&in); err != nil {
 		return err
 	}
+	ev := hooks.Event{Type: in.Type, Tenant: in.Tenant, Data: in.Data}
 	a, err := c.view.SendTest(c.r.Context(), c.r.PathValue("id"), ev)
 	if err != nil {
 		return err

@@ -218,12 +218,28 @@ func TestSendATestByAPI(t *testing.T) {
 	if a.Code != 200 || a.Body != `{"ok":true}` {
 		t.Errorf("the attempt is %+v; want the answer", a)
 	}
-	s.api(t, "POST", "endpoints/crm/test", `{"id":"evt_failed","type":"invoice.paid","data":{"n":1}}`, 200, &a)
+	kit.Put(t, s.h, hooks.Endpoint{ID: "gone", Tenant: "acme", URL: "https://gone.example.com/h", Events: []string{"**"}})
+	s.api(t, "POST", "endpoints/gone/test", `{"type":"invoice.paid","data":{"n":1}}`, 200, &a)
 	if a.Code != http.StatusGone {
 		t.Errorf("a test that fails has the code %d; want 410 in an answer 200", a.Code)
 	}
 	s.refused(t, "POST", "endpoints/crm/test", `{"type":"order.placed"}`, 400) // no example
 	s.refused(t, "POST", "endpoints/none/test", `{"type":"invoice.paid"}`, 404)
+}
+
+// A receiver would take a test with the id of a real event for that event.
+func TestATestCannotChooseItsIDOrTime(t *testing.T) {
+	s := newSite(t, nil).as(admin.Access{Level: admin.Replay, AllTenants: true, User: "kim"})
+	for field, value := range map[string]string{"id": "evt_paid", "time": "2020-01-02T03:04:05Z"} {
+		p := s.refused(t, "POST", "endpoints/crm/test", `{"type":"invoice.paid","data":{"number":1},"`+field+`":"`+value+`"}`, 400)
+		if p.Field != field {
+			t.Errorf("a test with %s = %+v; want it refused because of that field", field, p)
+		}
+		w := s.do(t, "POST", "/endpoints/crm/test", "type=invoice.paid&filled=invoice.paid&data=%7B%7D&"+field+"="+value)
+		if w.Code != 400 {
+			t.Errorf("the form of a test with %s = %d; want 400", field, w.Code)
+		}
+	}
 }
 
 func TestCheckURLByAPI(t *testing.T) {

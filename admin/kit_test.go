@@ -124,10 +124,10 @@ func newHooks(t *testing.T, store hooks.Store, handlers ...hooks.Handler) *hooks
 	return h
 }
 
-// receive answers webhooks: 410 for the event evt_failed, and 200 for others.
+// receive answers webhooks: 410 for the event evt_failed and at gone.example.com, and 200 for others.
 func receive(r *http.Request) (*http.Response, error) {
 	header := http.Header{"Content-Type": {"application/json"}}
-	if r.Header.Get("webhook-id") == "evt_failed" {
+	if r.Header.Get("webhook-id") == "evt_failed" || r.URL.Host == "gone.example.com" {
 		return kit.Answer(http.StatusGone, header, `{"error":"no such customer"}`), nil
 	}
 	return kit.Answer(http.StatusOK, header, `{"ok":true}`), nil

@@ -96,6 +96,11 @@ func (c *call) sendTest() error {
 	if err != nil {
 		return err
 	}
+	for _, name := range []string{"id", "time"} {
+		if values.Has(name) { // a receiver would take it for the real event of that id
+			return badRequest(name, "A test cannot choose it; leave it out.")
+		}
+	}
 	d, err := c.endpointData()
 	if err != nil {
 		return err
