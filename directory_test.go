@@ -85,11 +85,10 @@ func TestOldNewsDoNotBringBackTheDeleted(t *testing.T) {
 }
 
 func oldNewsComeLate(t *testing.T, deletedHere bool) {
-	hold := make(chan struct{})
 	store := &kit.SlowReaderStore{Store: memory.New()}
 	here, elsewhere := kit.New(t, hooks.Config{Store: store}), kit.New(t, hooks.Config{Store: store.Store})
 	kit.Put(t, elsewhere, hooks.Endpoint{ID: "crm", URL: kit.AnyURL})
-	store.Hold = hold
+	release := store.HoldNext()
 	go here.Endpoint(t.Context(), "crm")
 	synctest.Wait()
 	deleter := elsewhere
@@ -102,7 +101,7 @@ func oldNewsComeLate(t *testing.T, deletedHere bool) {
 	if r := kit.Send(t, here); r.Deliveries != 0 {
 		t.Errorf("deliveries after DeleteEndpoint = %d; want 0", r.Deliveries)
 	}
-	close(hold)
+	release()
 	synctest.Wait()
 	if _, err := here.Endpoint(t.Context(), "crm"); !errors.Is(err, hooks.ErrNotFound) {
 		t.Errorf("Endpoint when the old news have come = %v; want ErrNotFound", err)

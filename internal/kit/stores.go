@@ -3,6 +3,7 @@ package kit
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,11 +13,22 @@ import (
 )
 
 // A SlowReaderStore holds back records that it has read, and lets others write first. Set
-// its fields while no call of it is under way.
+// BeforePut while no call of it is under way.
 type SlowReaderStore struct {
 	*memory.Store
-	Hold      chan struct{} // if not nil: the next Records waits for it after it has read
-	BeforePut func()        // if not nil: the next Put calls it first
+	BeforePut func() // if not nil: the next Put calls it first
+
+	mu   sync.Mutex    // guards what follows
+	hold chan struct{} // if not nil: the next Records waits for it after it has read
+}
+
+// HoldNext makes the next Records wait, after it has read, until release is called.
+func (s *SlowReaderStore) HoldNext() (release func()) {
+	hold := make(chan struct{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hold = hold
+	return func() { close(hold) }
 }
 
 func (s *SlowReaderStore) Put(ctx context.Context, now time.Time, r hooks.Record, emit []hooks.Entry) (int64, error) {
@@ -29,8 +41,11 @@ func (s *SlowReaderStore) Put(ctx context.Context, now time.Time, r hooks.Record
 
 func (s *SlowReaderStore) Records(ctx context.Context, since int64) ([]hooks.Record, error) {
 	records, err := s.Store.Records(ctx, since)
-	if hold := s.Hold; hold != nil {
-		s.Hold = nil
+	s.mu.Lock()
+	hold := s.hold
+	s.hold = nil
+	s.mu.Unlock()
+	if hold != nil {
 		<-hold
 	}
 	return records, err

@@ -204,15 +204,14 @@ func TestNewsDuringAReadingAreRead(t *testing.T) {
 		})})
 		kit.Put(t, here, hooks.Endpoint{ID: "crm", URL: "https://old.example.com/"})
 		kit.StartInBubble(t, there)
-		time.Sleep(time.Minute)
-		hold := make(chan struct{})
-		slow.Hold = hold
+		time.Sleep(90 * time.Second) // the first Prune, which reads records as well, is over
+		release := slow.HoldNext()
 		there.Wake(t.Context())
 		synctest.Wait() // it has read, and is not told yet
 		kit.Put(t, here, hooks.Endpoint{ID: "crm", URL: "https://new.example.com/"})
 		written <- struct{}{}
 		synctest.Wait()
-		close(hold)
+		release()
 		synctest.Wait()
 		kit.Send(t, here)
 		there.Wake(t.Context())
