@@ -151,9 +151,13 @@ func (h *handler) redactEvent(ev hooks.Event) hooks.Event {
 	return ev
 }
 
-// redactAttempt returns an attempt as it may be shown.
-func (h *handler) redactAttempt(eventType string, a hooks.Attempt) hooks.Attempt {
-	a.Body = h.redact(eventType, a.Body)
+// redactAttempt returns an attempt as it may be shown. A tenant is not told the process that
+// made it, because that has the name of the operator's host.
+func (c *call) redactAttempt(eventType string, a hooks.Attempt) hooks.Attempt {
+	a.Body = c.redact(eventType, a.Body)
+	if !c.access.AllTenants {
+		a.Instance = ""
+	}
 	return a
 }
 

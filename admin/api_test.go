@@ -183,6 +183,29 @@ func TestExplainByAPI(t *testing.T) {
 	}
 }
 
+// The process that made an attempt has the name of the operator's host.
+func TestATenantIsNotToldTheProcess(t *testing.T) {
+	s := newSite(t, nil)
+	var read struct{ Attempts []struct{ Instance string } }
+	s.api(t, "GET", "deliveries/evt_failed.crm/attempts", "", 200, &read)
+	if len(read.Attempts) != 1 || read.Attempts[0].Instance == "" {
+		t.Fatalf("the operator reads %+v; want an attempt with its Instance", read.Attempts)
+	}
+	instance := read.Attempts[0].Instance
+	for who, want := range map[*admin.Access]bool{&operator: true, &customer: false} {
+		s.as(*who)
+		for _, rt := range admin.Routes() {
+			if !isAPI(rt) || rt.Operator || rt.Method != http.MethodGet && !strings.HasSuffix(rt.Path, "/test") {
+				continue
+			}
+			told := strings.Contains(s.do(t, rt.Method, address(t, rt, ids), bodies[name(rt)]).Body.String(), instance)
+			if told && !want || !told && want && strings.HasSuffix(rt.Path, "/attempts") {
+				t.Errorf("%s tells %s the process: %t; want %t", name(rt), who.User, told, want)
+			}
+		}
+	}
+}
+
 func TestDeliveriesByAPI(t *testing.T) {
 	s := newSite(t, nil)
 	var d hooks.Delivery
