@@ -154,8 +154,11 @@ func (c *call) apiPutEndpoint() error {
 	if version != 0 {
 		in.Version = version
 	}
-	if in.keepHidden(old.Header) && in.Version == 0 {
-		in.Version = old.Version // the values that are kept are of this one
+	if in.keepHidden(old.Header) {
+		in.Version = cmp.Or(in.Version, old.Version) // the values that are kept are of this one
+		if err := c.mayMoveHeader(old.URL, in.URL); err != nil {
+			return err
+		}
 	}
 	e, err := c.view.PutEndpoint(c.r.Context(), in.endpoint())
 	if err != nil {

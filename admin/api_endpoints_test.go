@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,38 @@ func TestChangesOfAnEndpointByAPI(t *testing.T) {
 	s.api(t, "PUT", "endpoints/crm", body, 200, nil, "If-Match", second)
 	s.api(t, "DELETE", "endpoints/crm", "", 204, nil, "If-Match", second)
 	s.refused(t, "DELETE", "endpoints/crm", "", 404)
+}
+
+// Whoever may change a URL, but not read the values of headers, must not send them there.
+func TestHiddenHeadersMoveOnlyByTheLevelSecrets(t *testing.T) {
+	s := newSite(t, nil)
+	form := func(url, key string) string {
+		e, err := s.h.Endpoint(t.Context(), "crm")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "version=" + strconv.FormatInt(e.Version, 10) + "&events=**&header=X-Key:+" + key + "&url=" + url
+	}
+	s.as(admin.Access{Level: admin.Manage, AllTenants: true, User: "kim"})
+	for _, url := range []string{"https://evil.example.com/", "https://crm.example.com:444/hooks", "https://crm.example.com.evil.example/", "https://crm.example.com@evil.example.com/"} {
+		before := s.store.writes.Load()
+		if p := s.refused(t, "PUT", "endpoints/crm", `{"url":"`+url+`","events":["**"],"header":{"X-Key":"***"}}`, 403); p.Field != "Endpoint.Header" || !strings.Contains(p.Detail, "Secrets") {
+			t.Errorf("PUT of %s = %+v; want that the values are written again", url, p)
+		}
+		w := s.do(t, "POST", "/endpoints/crm/edit", form(url, "***"))
+		if w.Code != 403 || !strings.Contains(w.Body.String(), `id="header-wrong"`) || s.store.writes.Load() != before {
+			t.Errorf("the form with %s = %d %s; want 403, the reason beside the headers, and nothing written", url, w.Code, w.Body)
+		}
+	}
+	if w := s.do(t, "GET", "/endpoints/crm/edit", ""); !strings.Contains(w.Body.String(), "write the values again") {
+		t.Error("the form does not say that the values must be written again")
+	}
+	s.api(t, "PUT", "endpoints/crm", `{"url":"https://CRM.example.com:443/other","events":["**"],"header":{"X-Key":"***"}}`, 200, nil)
+	if w := s.do(t, "POST", "/endpoints/crm/edit", form("https://new.example.com/", "typed")); w.Code != 303 {
+		t.Errorf("the form with a value that was written = %d; want 303", w.Code)
+	}
+	s.as(operator)
+	s.api(t, "PUT", "endpoints/crm", `{"url":"https://third.example.com/","events":["**"],"header":{"X-Key":"***"}}`, 200, nil)
 }
 
 func TestRotateByAPI(t *testing.T) {

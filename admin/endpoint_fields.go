@@ -98,7 +98,7 @@ func (f *endpointForm) readHeader(old hooks.Header) hooks.Header {
 			continue
 		}
 		if value == hiddenValue && old[name] != "" {
-			value = old[name]
+			value, f.kept = old[name], true
 		}
 		header[name] = value
 	}
@@ -152,4 +152,30 @@ func (f *endpointForm) readSecret(e *hooks.Endpoint, may bool) error {
 	}
 	e.Secret = secret
 	return nil
+}
+
+// mayMoveHeader refuses to send hidden values of headers to another place than before:
+// somebody who may change the URL, but not read the values, would receive them there.
+func (c *call) mayMoveHeader(from, to string) error {
+	if c.may(Secrets) || origin(from) == origin(to) {
+		return nil
+	}
+	return &problem{
+		Status: http.StatusForbidden, Field: "Endpoint.Header",
+		Detail: "The URL leads to another scheme, host or port, and *** would send the values that are stored there. Write the values again, or remove the headers; to keep them needs the level " + Secrets.String() + ", and yours is " + c.access.Level.String() + ".",
+	}
+}
+
+// origin returns the scheme, host and port of a URL. PutEndpoint refuses one that does not
+// parse.
+func origin(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return text
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }

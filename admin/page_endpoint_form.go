@@ -20,6 +20,8 @@ type endpointForm struct {
 	Types    []hooks.TypeInfo
 	Conflict bool   // somebody else has changed the endpoint meanwhile
 	Taken    string // the id of an endpoint that exists already
+
+	kept bool // a header's value is to stay as it is stored
 }
 
 // endpointFields are the fields of the form, by the name of the field of [hooks.Endpoint].
@@ -95,6 +97,11 @@ func (c *call) changeEndpoint() error {
 	}
 	if f.Wrong != nil {
 		return c.refuseForm(f, errUnreadable)
+	}
+	if f.kept {
+		if err := c.mayMoveHeader(old.URL, e.URL); err != nil {
+			return c.refuseForm(f, err)
+		}
 	}
 	made, err := c.view.PutEndpoint(c.r.Context(), e)
 	switch {
