@@ -159,13 +159,13 @@ func (v *view) started(a Action) (*action, error) {
 	return known, err
 }
 
-// isSame reports whether a asks for what the action does.
-func (known *action) isSame(a Action) bool {
-	q := a.Query
-	q.Tenant, q.From, q.To = cmp.Or(q.Tenant, known.Query.Tenant), micro(q.From), micro(q.To)
+// isSame reports whether wanted asks for what the action does.
+func (a *action) isSame(wanted Action) bool {
+	q := wanted.Query
+	q.Tenant, q.From, q.To = cmp.Or(q.Tenant, a.Query.Tenant), micro(q.From), micro(q.To)
 	asked, err1 := json.Marshal(q)
-	does, err2 := json.Marshal(known.Query)
-	return a.Kind == known.Kind && err1 == nil && err2 == nil && bytes.Equal(asked, does)
+	does, err2 := json.Marshal(a.Query)
+	return wanted.Kind == a.Kind && err1 == nil && err2 == nil && bytes.Equal(asked, does)
 }
 
 // StopAction ends an action that is under way, and returns it. What it has done stays done.
