@@ -110,12 +110,7 @@ func (c *call) apiCreateEndpoint() error {
 	if err := c.mayImport(in.Secret); err != nil {
 		return err
 	}
-	if in.ID != "" {
-		if _, err := c.view.Endpoint(c.r.Context(), in.ID); err == nil {
-			return &problem{Status: http.StatusConflict, Field: "id", Detail: "There is an endpoint with this id already; change it with PUT, or choose another id."}
-		}
-	}
-	e, err := c.view.PutEndpoint(c.r.Context(), in.endpoint())
+	e, err := c.makeNew(in.endpoint())
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 // A handler is what New returns.
 type handler struct {
 	hooks       *hooks.Hooks
+	making      chan struct{} // see [call.makeNew]
 	cfg         Config
 	mux         *http.ServeMux // the routes, by their paths below the prefix
 	crossOrigin *http.CrossOriginProtection
@@ -23,7 +24,7 @@ type handler struct {
 }
 
 func newHandler(h *hooks.Hooks, c Config) (*handler, error) {
-	hd := &handler{hooks: h, cfg: c, mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(), assets: readAssets()}
+	hd := &handler{hooks: h, cfg: c, mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(), assets: readAssets(), making: make(chan struct{}, 1)}
 	hd.pages = allPages()
 	for _, origin := range c.TrustedOrigins {
 		if err := hd.crossOrigin.AddTrustedOrigin(origin); err != nil {

@@ -162,35 +162,14 @@ func (c *call) makeEndpoint() error {
 	if f.Wrong != nil {
 		return c.refuseForm(f, errUnreadable)
 	}
-	if exists, err := c.exists(e.ID); err != nil {
-		return err
-	} else if exists {
+	made, err := c.makeNew(e)
+	switch {
+	case errors.Is(err, errExists):
 		f.Taken = e.ID
-		return c.refuseForm(f, errExists)
-	}
-	made, err := c.view.PutEndpoint(c.r.Context(), e)
-	if err != nil {
+		return c.refuseForm(f, err)
+	case err != nil:
 		return c.refuseForm(f, err)
 	}
 	c.audit.Target = made.ID
-	return c.page(secretPage(secretData{Endpoint: made, Made: true}))
-}
-
-// errExists is why a form that makes an endpoint is refused if it was sent before, or
-// somebody has taken the id.
-var errExists = &problem{
-	Status: http.StatusConflict, Field: "Endpoint.ID",
-	Detail: "There is an endpoint with this id. Choose another id to make another endpoint.",
-}
-
-// exists reports whether there is an endpoint with an id. PutEndpoint would change it.
-func (c *call) exists(id string) (bool, error) {
-	if id == "" {
-		return false, nil
-	}
-	_, err := c.view.Endpoint(c.r.Context(), id)
-	if errors.Is(err, hooks.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	return c.page(secretPage(secretData{Endpoint: made, Made: true, Imported: !e.Secret.IsZero()}))
 }

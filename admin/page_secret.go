@@ -15,9 +15,10 @@ import (
 // is the only time that the secret is shown.
 type secretData struct {
 	hooks.Endpoint
-	Made    bool   // the endpoint is new
-	Already bool   // the form was sent before: nothing was done, and there is no secret
-	Old     string // what becomes of the secret before, in a sentence
+	Made     bool   // the endpoint is new
+	Imported bool   // its secret was typed
+	Already  bool   // the form was sent before: nothing was done, and there is no secret
+	Old      string // what becomes of the secret before, in a sentence
 }
 
 // An overlap is for how long the old secret signs too, as the form offers it.
