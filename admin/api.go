@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -154,11 +156,29 @@ func (h *handler) redactEvent(ev hooks.Event) hooks.Event {
 // redactAttempt returns an attempt as it may be shown. A tenant is not told the process that
 // made it, because that has the name of the operator's host.
 func (c *call) redactAttempt(eventType string, a hooks.Attempt) hooks.Attempt {
-	a.Body = c.redact(eventType, a.Body)
+	a.Body, a.Header = c.redact(eventType, a.Body), c.shownHeader(a.Header)
 	if !c.access.AllTenants {
 		a.Instance = ""
 	}
 	return a
+}
+
+// secretFields are the fields of a response that may hold a session or a password.
+var secretFields = []string{"Set-Cookie", "Set-Cookie2", "Cookie", "Authorization", "Proxy-Authorization", "Authentication-Info"}
+
+// shownHeader returns a response's header as the user may see it: below the level Secrets,
+// "***" stands for values that let somebody in elsewhere.
+func (c *call) shownHeader(header http.Header) http.Header {
+	if c.may(Secrets) {
+		return header
+	}
+	shown := maps.Clone(header) // the store may share it
+	for name, values := range shown {
+		if slices.Contains(secretFields, http.CanonicalHeaderKey(name)) {
+			shown[name] = slices.Repeat([]string{hiddenValue}, len(values))
+		}
+	}
+	return shown
 }
 
 // millis is a duration in JSON: a number of milliseconds.

@@ -124,7 +124,7 @@ func (c *call) responseOf(d hooks.Delivery, a *hooks.Attempt) *responseView {
 		return nil
 	}
 	return &responseView{
-		Attempt: *a, Name: attemptName(*a), Result: resultOf(*a), Fields: fields(a.Header),
+		Attempt: *a, Name: attemptName(*a), Result: resultOf(*a), Fields: fields(c.shownHeader(a.Header)),
 		Body: c.show(d.Type, a.Body), Whole: !a.BodyCut, Handler: a.URL == "",
 	}
 }

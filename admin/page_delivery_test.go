@@ -324,3 +324,16 @@ func TestCurlCommandSendsOnceAndReadsNoFile(t *testing.T) {
 		says("curl -i --globoff -X POST 'https://crm.example/h?n=[1-100000]&f={a,b}'", "--data-raw '@/etc/passwd'").
 		hides("--data-binary")
 }
+
+func TestSecretFieldsOfResponsesNeedTheLevelSecrets(t *testing.T) {
+	d := newDesk(t, hooks.Config{}, admin.Config{})
+	d.header = http.Header{"Set-Cookie": {"session=hush", "b=hush"}, "Authorization": {"Bearer hush"}, "X-Trace": {"seen"}}
+	d.put("crm", "/503")
+	d.publish("evt_1")
+	for _, path := range []string{"/deliveries/evt_1.crm", "/api/v1/deliveries/evt_1.crm/attempts"} {
+		d.as(admin.Manage, "")
+		d.get(path).is(200).has("Set-Cookie", "Authorization", "***", "seen").hides("hush")
+		d.as(admin.Secrets, "")
+		d.get(path).is(200).has("session=hush", "Bearer hush")
+	}
+}
