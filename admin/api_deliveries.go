@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"strconv"
 	"unicode/utf8"
 
 	"example.com/hooks"
@@ -46,8 +47,13 @@ func (c *call) apiDelivery() error {
 	return c.json(http.StatusOK, d)
 }
 
+// apiAttempts lists the newest attempts, the oldest of them first.
 func (c *call) apiAttempts() error {
 	id, err := c.deliveryID()
+	if err != nil {
+		return err
+	}
+	limit, err := c.attemptLimit()
 	if err != nil {
 		return err
 	}
@@ -59,6 +65,7 @@ func (c *call) apiAttempts() error {
 	if err != nil {
 		return err
 	}
+	attempts = attempts[max(0, len(attempts)-limit):]
 	shown := make([]hooks.Attempt, len(attempts))
 	for i, a := range attempts {
 		shown[i] = c.redactAttempt(d.Type, a)
@@ -66,6 +73,22 @@ func (c *call) apiAttempts() error {
 	return c.json(http.StatusOK, struct {
 		Attempts []hooks.Attempt `json:"attempts"`
 	}{shown})
+}
+
+// attemptLimit returns how many attempts the address asks for.
+func (c *call) attemptLimit() (int, error) {
+	limit := mostAttempts
+	for name, values := range c.r.URL.Query() {
+		n, err := strconv.Atoi(values[0])
+		switch {
+		case name != "limit":
+			return 0, badRequest(name, "There is no parameter %q; this address takes limit.", name)
+		case err != nil, n < 1, n > mostAttempts, len(values) > 1:
+			return 0, badRequest(name, "Give one number of attempts from 1 to %d.", mostAttempts)
+		}
+		limit = n
+	}
+	return limit, nil
 }
 
 func (c *call) apiExplainDelivery() error {

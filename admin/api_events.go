@@ -15,6 +15,12 @@ func (c *call) apiEvents() error {
 	if err != nil {
 		return err
 	}
+	if n := fitting(rows); n < len(rows) { // only the store knows the cursor of a shorter page
+		q.Limit = n
+		if rows, next, err = c.view.Events(c.r.Context(), q); err != nil {
+			return err
+		}
+	}
 	shown := make([]hooks.Event, len(rows))
 	for i, ev := range rows {
 		shown[i] = c.redactEvent(ev)
@@ -23,6 +29,19 @@ func (c *call) apiEvents() error {
 		Events []hooks.Event `json:"events"`
 		Next   string        `json:"next,omitempty"`
 	}{shown, next})
+}
+
+// fitting returns how many of the first events a page has: their data is at most 1 MiB in
+// all, but there is one at least.
+func fitting(rows []hooks.Event) int {
+	const most = 1 << 20
+	size := 0
+	for i, ev := range rows {
+		if size += len(ev.Data); size > most {
+			return max(i, 1)
+		}
+	}
+	return len(rows)
 }
 
 func (c *call) apiEvent() error {
