@@ -153,16 +153,17 @@ func (v *view) started(a Action) (*action, error) {
 		return nil, invalid("Action.ID", "%q is taken; choose another one, or leave it empty", a.ID)
 	case errors.Is(err, ErrNotFound):
 		return nil, nil
-	case err == nil && !known.isSame(a):
+	case err == nil && !known.isSame(a, v.tenant):
 		return nil, invalid("Action.ID", "%q is that of another action, of kind %s; choose another one, or leave it empty", a.ID, known.Kind)
 	}
 	return known, err
 }
 
-// isSame reports whether wanted asks for what the action does.
-func (a *action) isSame(wanted Action) bool {
+// isSame reports whether wanted asks for what the action does. tenant is whose view asks;
+// empty: the operator's.
+func (a *action) isSame(wanted Action, tenant string) bool {
 	q := wanted.Query
-	q.Tenant, q.From, q.To = cmp.Or(q.Tenant, a.Query.Tenant), micro(q.From), micro(q.To)
+	q.Tenant, q.From, q.To = cmp.Or(q.Tenant, tenant), micro(q.From), micro(q.To)
 	asked, err1 := json.Marshal(q)
 	does, err2 := json.Marshal(a.Query)
 	return wanted.Kind == a.Kind && err1 == nil && err2 == nil && bytes.Equal(asked, does)

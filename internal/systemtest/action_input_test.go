@@ -56,6 +56,15 @@ func TestAnIDNamesOneAction(t *testing.T) {
 		_, err := y.h.StartAction(y.t.Context(), other)
 		kit.WantInvalid(y.t, err, "Action.ID", nil, "another action")
 		other = a
+		other.Query.Tenant = "acme"
+		_, err = y.h.StartAction(y.t.Context(), other)
+		kit.WantInvalid(y.t, err, "Action.ID", nil, "another action")
+		ofAcme := hooks.Action{ID: "acme", Kind: hooks.ActionReplay, Query: other.Query}
+		y.start(ofAcme)
+		ofAcme.Query.Tenant = ""
+		_, err = y.h.StartAction(y.t.Context(), ofAcme)
+		kit.WantInvalid(y.t, err, "Action.ID", nil, "another action")
+		other = a
 		other.Kind = hooks.ActionCancel
 		_, err = y.h.StartAction(y.t.Context(), other)
 		kit.WantInvalid(y.t, err, "Action.ID", nil, "another action")
