@@ -42,7 +42,7 @@ const (
 // one goes on, or the next one that calls Run. Each row is changed once.
 type Action struct {
 	// ID is the action's: 1 to 128 letters, digits, "_" and "-". Empty: StartAction makes
-	// one. To start an action with the ID of another one does nothing.
+	// one. To start the same action again, with its ID, does nothing.
 	ID   string     `json:"id"`
 	Kind ActionKind `json:"kind"`
 	// Query selects the rows: deliveries, or events for backfill and erase. Rows that come
@@ -92,15 +92,21 @@ const (
 )
 
 // StartAction starts a bulk action and returns it, with its ID and Total. It is carried out
-// by processes in which Run runs; see [Action]. If there is an action with its ID already,
-// and of the same Kind and Query, StartAction returns that one as it stands and starts nothing, so that it is safe to repeat
-// the call. With DryRun it only counts.
+// by processes in which Run runs; Flush does not carry it out. An action that selects nothing
+// has finished when StartAction returns. With DryRun StartAction only counts.
 //
-// A [Tenant] selects among the rows that it sees. Bad input is an [*InvalidError]: an empty
-// Query, for example, because it would select everything. So is the 101st action that is
-// unfinished, the 1,001st that was started in a day, and the ID of another action, be it one
-// that a Tenant does not see. An unknown Subscriber of a
-// backfill is [ErrNotFound].
+// It is safe to repeat a call that has an ID: if there is an action with this ID, Kind and
+// Query already, StartAction returns that one as it stands and starts nothing.
+//
+// A [Tenant] selects among the rows that it sees. Bad input is an [*InvalidError]:
+//
+//   - an empty Query, for example, because it would select everything,
+//   - the ID of an action with another Kind or Query, or of one that a Tenant does not see,
+//   - the 101st action that is unfinished, and the 1,001st that was started in a day.
+//
+// A Subscriber that does not exist is [ErrNotFound]. But one that was deleted may still have
+// deliveries: then a cancel cancels them, and a replay skips them, as [Hooks.Replay] refuses
+// them.
 func (v *view) StartAction(ctx context.Context, a Action) (Action, error) {
 	if err := v.check(ctx); err != nil {
 		return Action{}, err
@@ -212,8 +218,9 @@ func (v *view) Action(ctx context.Context, id string) (Action, error) {
 }
 
 // Actions lists the actions that are under way or have finished within 90 days, those that
-// started last first. It looks at Tenant, Limit and Cursor of q. A [Tenant] sees its own, and those
-// of an operator's [Hooks] only the operator.
+// started last first. It looks at Tenant, Limit and Cursor of q. With q.Tenant it lists those
+// that the [Tenant] has started. A Tenant sees its own, and those of an operator's [Hooks]
+// only the operator.
 func (v *view) Actions(ctx context.Context, q Query) (page []Action, next string, err error) {
 	if err := v.check(ctx); err != nil {
 		return nil, "", err

@@ -52,22 +52,40 @@ func (v *view) newAction(ctx context.Context, a Action) (rec actionRecord, err e
 	if err := v.narrowAction(&rec); err != nil {
 		return rec, err
 	}
-	var none bool
-	if rec.Ask, none, err = v.narrow(rec.Ask); err != nil {
-		return rec, err
-	}
-	if !none {
-		err = v.h.measure(ctx, &rec)
-	}
+	err = v.total(ctx, &rec)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("hooks: count what the action selects: %w", err)
 	case rec.DryRun:
 		rec.Started = time.Time{}
 	case rec.Total == Count{}:
 		rec.Finished = rec.Started
 	}
 	return rec, err
+}
+
+// total sets Until and Total. If there is nothing, because the subscriber does not exist, the
+// error says so. One that was deleted may still have deliveries, for example to cancel.
+func (v *view) total(ctx context.Context, rec *actionRecord) error {
+	ask, none, err := v.narrow(rec.Ask)
+	if err != nil {
+		return err
+	}
+	rec.Ask = ask
+	if !none {
+		if err := v.h.measure(ctx, rec); err != nil {
+			return fmt.Errorf("hooks: count what the action selects: %w", err)
+		}
+	}
+	if id := rec.Ask.Subscriber; id != "" && rec.Total == (Count{}) && !v.hasSubscriber(id) {
+		return fmt.Errorf("hooks: %s of deliveries to %q: %w", rec.Kind, id, ErrNotFound)
+	}
+	return nil
+}
+
+// hasSubscriber reports whether the view shows an endpoint or a handler with an id.
+func (v *view) hasSubscriber(id string) bool {
+	_, isHandler := v.h.dir.listener(id)
+	return v.endpoint(id) != nil || v.all && isHandler
 }
 
 // narrowAction narrows the query to rows that the action can change.
@@ -109,9 +127,8 @@ func (v *view) narrowBackfill(rec *actionRecord) error {
 		return invalid("Query.From", "it is zero; say since when the events were published that are to be delivered")
 	}
 	e := v.endpoint(q.Subscriber)
-	_, isHandler := v.h.dir.listener(q.Subscriber)
 	switch {
-	case e == nil && !(v.all && isHandler):
+	case !v.hasSubscriber(q.Subscriber):
 		return fmt.Errorf("hooks: backfill to %q: %w", q.Subscriber, ErrNotFound)
 	case e != nil && q.Tenant != "" && q.Tenant != e.Tenant:
 		return invalid("Query.Tenant", "the endpoint %q receives events of its own tenant only; leave it empty", e.ID)

@@ -226,7 +226,7 @@ func TestActionsOfATenantAreItsOwn(t *testing.T) {
 
 	c.access = admin.Access{Level: admin.Manage, Tenant: "globex"}
 	c.get("/actions/"+ask.value("id")).is(404).lacks("acme", "robin")
-	c.get("/actions/new?kind=replay&subscriber=crm&status=failed").is(200, "Nothing matches.").lacks("crm is failing", "503")
+	c.get("/actions/new?kind=replay&subscriber=crm&status=failed").is(404).lacks("crm is failing", "503")
 	c.get("/actions/new?kind=backfill&subscriber=crm&since=1h").is(404)
 	c.access.Level = admin.Replay
 	c.get("/actions/new?kind=replay&status=failed").is(403)

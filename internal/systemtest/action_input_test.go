@@ -2,6 +2,7 @@ package systemtest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -40,6 +41,56 @@ func TestQueriesRefuseWhatNoRowCanBe(t *testing.T) {
 			kit.WantInvalid(t, err, field, nil, "")
 		}
 	}
+}
+
+// A replay or cancel for a subscriber that does not exist, and has no rows from before, is
+// ErrNotFound, for a dry run too.
+func TestActionsForNoSubscriber(t *testing.T) {
+	inYards(t, func(y *yard) {
+		y.publish("acme", 2)
+		if err := y.h.Subscribe(hooks.Handler{Name: "billing", Events: []string{"**"}, Func: kit.Ignore}); err != nil {
+			y.t.Fatal(err)
+		}
+		kit.Put(y.t, y.h, hooks.Endpoint{ID: "foreign", Tenant: "globex", URL: kit.AnyURL})
+		kit.Put(y.t, y.h, hooks.Endpoint{ID: "former", Tenant: "globex", URL: kit.AnyURL})
+		if err := y.h.DeleteEndpoint(y.t.Context(), "former"); err != nil {
+			y.t.Fatal(err)
+		}
+		acme := y.h.Tenant("acme")
+		for _, c := range []struct {
+			of         starter
+			subscriber string
+			found      bool
+		}{
+			{y.h, "crm", true},
+			{y.h, "billing", true},
+			{y.h, "foreign", true},
+			{y.h, "former", false},
+			{y.h, "nobody", false},
+			{acme, "crm", true},
+			{acme, "billing", false},
+			{acme, "foreign", false},
+			{acme, "former", false},
+			{acme, "nobody", false},
+		} {
+			for _, k := range []hooks.ActionKind{hooks.ActionReplay, hooks.ActionCancel} {
+				for _, dry := range []bool{true, false} {
+					_, err := c.of.StartAction(y.t.Context(), hooks.Action{
+						Kind: k, Query: hooks.Query{Subscriber: c.subscriber, Types: []string{"invoice.*"}}, DryRun: dry,
+					})
+					if errors.Is(err, hooks.ErrNotFound) == c.found || c.found && err != nil {
+						y.t.Errorf("%T: %s of %q, dry %t = %v; want found %t", c.of, k, c.subscriber, dry, err, c.found)
+					}
+				}
+			}
+		}
+		if err := y.h.DeleteEndpoint(y.t.Context(), "crm"); err != nil {
+			y.t.Fatal(err)
+		}
+		if a := y.start(hooks.Action{Kind: hooks.ActionCancel, Query: hooks.Query{Subscriber: "crm"}}); a.Total.N != 2 {
+			y.t.Errorf("cancel of a deleted endpoint's deliveries: total %v; want 2", a.Total)
+		}
+	})
 }
 
 // An ID names one action: started again with another query or kind, it is refused.

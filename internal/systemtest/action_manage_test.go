@@ -133,12 +133,6 @@ func TestATenantsAction(t *testing.T) {
 		if err != nil || a.Total.N != 3 || a.Query.Tenant != "acme" {
 			y.t.Fatalf("StartAction = %+v, %v; want a total of 3, acme's", a, err)
 		}
-		for _, q := range []hooks.Query{{Subscriber: "audit"}, {Subscriber: "foreign"}, {Subscriber: "unknown"}} {
-			dry, err := acme.StartAction(y.t.Context(), hooks.Action{Kind: hooks.ActionReplay, Query: q, DryRun: true})
-			if err != nil || dry.Total.N != 0 {
-				y.t.Errorf("a dry run of %+v = %+v, %v; want none", q, dry, err)
-			}
-		}
 		for _, id := range []string{"audit", "foreign", "unknown"} {
 			_, err := acme.StartAction(y.t.Context(), hooks.Action{Kind: hooks.ActionBackfill, Query: hooks.Query{Subscriber: id, From: y.began}})
 			if want := fmt.Sprintf("hooks: backfill to %q: hooks: not found", id); err == nil || err.Error() != want {

@@ -30,23 +30,16 @@ func (e *estate) startActions(t *testing.T) {
 
 // startActionProbes count what a tenant's action would change, or are refused.
 var startActionProbes = []probe{
-	dryRun(hooks.ActionReplay, func(n names) hooks.Query {
-		if n.subscriber == "mine" {
-			n.subscriber = nobody.subscriber // it is acme's, and only the event is not
-		}
-		return hooks.Query{Subscriber: n.subscriber}
+	dryRun(hooks.ActionReplay, func(n names) hooks.Query { return hooks.Query{Subscriber: foreignSubscriber(n)} }),
+	dryRun(hooks.ActionCancel, func(n names) hooks.Query {
+		return hooks.Query{Event: n.event, Subscriber: foreignSubscriber(n)}
 	}),
-	dryRun(hooks.ActionCancel, func(n names) hooks.Query { return hooks.Query{Event: n.event, Subscriber: n.subscriber} }),
+	dryRun(hooks.ActionCancel, func(n names) hooks.Query { return hooks.Query{Event: foreignEvent(n), Subscriber: "mine"} }),
 	dryRun(hooks.ActionReplay, func(n names) hooks.Query { return hooks.Query{Types: []string{n.typ}} }),
 	dryRun(hooks.ActionReplay, func(n names) hooks.Query { return hooks.Query{Tenant: n.tenant} }),
 	dryRun(hooks.ActionErase, func(n names) hooks.Query { return hooks.Query{Tenant: n.tenant} }),
 	dryRun(hooks.ActionErase, func(n names) hooks.Query { return hooks.Query{Types: []string{n.typ}} }),
-	dryRun(hooks.ActionErase, func(n names) hooks.Query {
-		if n.subscriber == "audit" || n.subscriber == "formerly" && n.typ == nobody.typ {
-			n.event = nobody.event // it is acme's, and only the subscriber is not
-		}
-		return hooks.Query{Event: n.event}
-	}),
+	dryRun(hooks.ActionErase, func(n names) hooks.Query { return hooks.Query{Event: foreignEvent(n)} }),
 	dryRun(hooks.ActionErase, func(n names) hooks.Query { return hooks.Query{Key: "key-of-rival" + n.typ} }),
 	dryRun(hooks.ActionBackfill, func(n names) hooks.Query { return hooks.Query{Subscriber: n.endpoint, From: time.Unix(1, 0)} }),
 	dryRun(hooks.ActionBackfill, func(n names) hooks.Query {
@@ -55,6 +48,22 @@ var startActionProbes = []probe{
 	dryRun(hooks.ActionBackfill, func(n names) hooks.Query {
 		return hooks.Query{Subscriber: "mine", From: time.Unix(1, 0), Tenant: n.tenant}
 	}),
+}
+
+// foreignSubscriber returns the subscriber, unless it is acme's and only the event is not.
+func foreignSubscriber(n names) string {
+	if n.subscriber == "mine" {
+		return nobody.subscriber
+	}
+	return n.subscriber
+}
+
+// foreignEvent returns the event, unless it is acme's and only the subscriber is not.
+func foreignEvent(n names) string {
+	if n.subscriber == "audit" || n.subscriber == "formerly" && n.typ == nobody.typ {
+		return nobody.event
+	}
+	return n.event
 }
 
 // dryRun returns a probe that starts an action as a dry run. Its Query only repeats what was
