@@ -11,9 +11,10 @@ import (
 
 // Activity returns what attempts came to, in the order of time: how many succeeded, how many
 // failed, and how long they took. It looks at Subscriber, From and To of q, which select
-// counters by their Start; a From within the time of a counter selects it, too. The store keeps them for 25 hours. For Hooks the counters are
-// those of all subscribers together, minute by minute; with q.Subscriber those of one
-// endpoint or handler, by five minutes. A time without attempts has no [Minute].
+// counters by their Start. A From within the time of a counter selects that one, too. The
+// store keeps them for 25 hours. For Hooks the counters are those of all subscribers together,
+// minute by minute; with q.Subscriber those of one endpoint or handler, by five minutes. A
+// time without attempts has no [Minute].
 //
 // For a [Tenant] they are those of its endpoints, added up, by five minutes; with
 // q.Subscriber those of one. Any other subscriber has none, in the same way as one that does

@@ -326,7 +326,12 @@ type Record struct {
 // A Query selects what a list returns: rows that match all of its fields. A zero field
 // matches any row. The list's doc names the fields that it looks at. If another field is
 // set, [Hooks] returns an [*InvalidError], because a list that ignored a condition would
-// return too much.
+// return too much. So it does if a value cannot be: a Status that does not exist, a From or
+// To outside of the years 1 to 9998, a text that is longer than 128 bytes (a Key: 256), is
+// not UTF-8 or has a control character, or more than 64 Statuses, Reasons or Errors.
+//
+// Without Statuses a Query selects what has succeeded, too: an [ActionReplay] then sends that
+// again.
 //
 // In a Store, Events and Deliveries look at Tenant, Types, From, To, OldestFirst, Limit and
 // Cursor; Events also at Event and Key, Deliveries also at Event, Subscriber, Statuses,

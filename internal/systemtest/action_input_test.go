@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"reflect"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +45,75 @@ func TestQueriesRefuseWhatNoRowCanBe(t *testing.T) {
 			kit.WantInvalid(t, err, field, nil, "")
 		}
 	}
+}
+
+// So do all lists, as far as they look at the fields.
+func TestListsRefuseWhatNoRowCanBe(t *testing.T) {
+	h := kit.New(t, hooks.Config{})
+	acme := h.Tenant("acme")
+	long, year10001 := strings.Repeat("x", 129), time.Date(10_001, 1, 1, 0, 0, 0, 0, time.UTC)
+	for list, c := range map[string]struct {
+		calls   []func(hooks.Query) error
+		refused map[string]hooks.Query
+	}{
+		"Events": {
+			[]func(hooks.Query) error{
+				func(q hooks.Query) error { return third(h.Events(t.Context(), q)) },
+				func(q hooks.Query) error { return third(acme.Events(t.Context(), q)) },
+			},
+			map[string]hooks.Query{"Query.Event": {Event: long}, "Query.Key": {Key: "a\x00"}, "Query.From": {From: year10001}},
+		},
+		"Endpoints": {
+			[]func(hooks.Query) error{func(q hooks.Query) error { return third(h.Endpoints(t.Context(), q)) }},
+			map[string]hooks.Query{"Query.Tenant": {Tenant: long}},
+		},
+		"Backlog": {
+			[]func(hooks.Query) error{
+				func(q hooks.Query) error { return third(h.Backlog(t.Context(), q)) },
+				func(q hooks.Query) error { return third(acme.Backlog(t.Context(), q)) },
+			},
+			map[string]hooks.Query{"Query.Subscriber": {Subscriber: "a\xff"}},
+		},
+		"Activity": {
+			[]func(hooks.Query) error{
+				func(q hooks.Query) error { return second(h.Activity(t.Context(), q)) },
+				func(q hooks.Query) error { return second(acme.Activity(t.Context(), q)) },
+			},
+			map[string]hooks.Query{"Query.Subscriber": {Subscriber: long}, "Query.To": {To: year10001}},
+		},
+		"Actions": {
+			[]func(hooks.Query) error{func(q hooks.Query) error { return third(h.Actions(t.Context(), q)) }},
+			map[string]hooks.Query{"Query.Tenant": {Tenant: "a\x00"}},
+		},
+	} {
+		for field, q := range c.refused {
+			for _, call := range c.calls {
+				t.Log(list)
+				kit.WantInvalid(t, call(q), field, nil, "")
+			}
+		}
+	}
+}
+
+// What StartAction has accepted, every process can read: of each field the longest value.
+func TestActionsAreReadBack(t *testing.T) {
+	inYards(t, func(y *yard) {
+		long := strings.Repeat("x", 128)
+		last := time.Date(9998, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+		full := hooks.Query{
+			Event: long, Subscriber: "crm", Tenant: long, Types: []string{"**"}, From: time.Time{}.Add(time.Microsecond), To: last,
+			Statuses: slices.Repeat([]hooks.Status{hooks.Pending, hooks.Retrying, hooks.Sending, hooks.Failed}, 16),
+			Reasons:  slices.Repeat([]hooks.Reason{hooks.Reason(long)}, 64), Errors: slices.Repeat([]string{long}, 64),
+		}
+		for _, rate := range []hooks.Rate{
+			{N: 1, Per: time.Hour}, {N: 1, Per: time.Nanosecond}, {N: math.MaxInt, Per: math.MaxInt64}, {N: math.MaxInt, Per: 1}, {N: 3, Per: time.Microsecond},
+		} {
+			a := y.start(hooks.Action{Kind: hooks.ActionReplay, Query: full, Rate: rate, By: long})
+			if got, err := y.process().Action(y.t.Context(), a.ID); err != nil || !reflect.DeepEqual(got, a) {
+				y.t.Errorf("Action = %+v, %v; want %+v", got, err, a)
+			}
+		}
+	})
 }
 
 // A replay or cancel for a subscriber that does not exist, and has no rows from before, is
@@ -91,6 +164,48 @@ func TestActionsForNoSubscriber(t *testing.T) {
 			y.t.Errorf("cancel of a deleted endpoint's deliveries: total %v; want 2", a.Total)
 		}
 	})
+}
+
+// Counting what an action selects gives up after 200 pages. The action goes on to the end.
+func TestCountingGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &paged{Store: memory.New()}
+		y := newYard(t, store)
+		kit.Put(t, y.h, hooks.Endpoint{ID: "ops", URL: kit.AnyURL})
+		evs := slices.Repeat([]hooks.Event{kit.InvoicePaid.New(kit.Invoice{})}, 700)
+		for i := range evs {
+			evs[i].Tenant = "globex"
+		}
+		for range 30 {
+			if _, err := y.h.PublishBatch(t.Context(), evs); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kit.Publish(t, y.h, kit.InvoicePaid.New(kit.Invoice{}))
+		store.pages.Store(0)
+		a := y.start(hooks.Action{Kind: hooks.ActionBackfill, Query: hooks.Query{Subscriber: "ops", From: y.began}})
+		if want := (hooks.Count{More: true}); a.Total != want || !a.Finished.IsZero() {
+			t.Errorf("StartAction: total %v, finished %v; want %v, and unfinished", a.Total, a.Finished, want)
+		}
+		if n := store.pages.Load(); n > 201 { // and one for the newest event
+			t.Errorf("counting has read %d pages; want at most 201", n)
+		}
+		y.run(time.Hour)
+		y.wantAction(a.ID, 0, 0, 1, true)
+	})
+}
+
+// A paged store counts the pages of events that are read.
+type paged struct {
+	hooks.Store
+	pages atomic.Int64
+}
+
+func (s *paged) Unwrap() hooks.Store { return s.Store }
+
+func (s *paged) Events(ctx context.Context, q hooks.Query) ([]hooks.Event, string, error) {
+	s.pages.Add(1)
+	return s.Store.Events(ctx, q)
 }
 
 // An ID names one action: started again with another query or kind, it is refused.

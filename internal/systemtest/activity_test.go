@@ -141,6 +141,35 @@ func TestFlushWritesActivity(t *testing.T) {
 	})
 }
 
+// A From within the time of a counter selects the counter: a minute of all subscribers, five
+// of one.
+func TestActivityFromWithinACounter(t *testing.T) {
+	inMetered(t, func(t *testing.T, s *metered) {
+		h := kit.Subscribed(t, hooks.Config{Store: s}, hooks.Handler{Name: "a", Func: kit.Ignore})
+		midnight := time.Now()
+		for _, after := range []time.Duration{0, 5 * time.Minute, 6 * time.Minute} {
+			time.Sleep(time.Until(midnight.Add(after)))
+			kit.PlaceOrder(t, h, 1)
+			flush(t, h)
+		}
+		for _, c := range []struct {
+			q    hooks.Query
+			want int
+		}{
+			{hooks.Query{From: midnight.Add(6*time.Minute - 1)}, 2},
+			{hooks.Query{From: midnight.Add(6*time.Minute + 59*time.Second)}, 1},
+			{hooks.Query{From: midnight.Add(7 * time.Minute)}, 0},
+			{hooks.Query{Subscriber: "a", From: midnight.Add(5*time.Minute - 1)}, 3},
+			{hooks.Query{Subscriber: "a", From: midnight.Add(9*time.Minute + 59*time.Second)}, 2},
+			{hooks.Query{Subscriber: "a", From: midnight.Add(10 * time.Minute)}, 0},
+		} {
+			if got, _ := attempts(activity(t, h.Activity, c.q)); got != c.want {
+				t.Errorf("Activity(%q from %v) counts %d; want %d", c.q.Subscriber, c.q.From.Sub(midnight), got, c.want)
+			}
+		}
+	})
+}
+
 // An attempt is in the minute in which it ended, and in the counter of how long it took.
 func TestActivityByMinuteAndDuration(t *testing.T) {
 	const µs = time.Microsecond
