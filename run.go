@@ -46,8 +46,8 @@ func (h *Hooks) Run(ctx context.Context) error {
 
 // Flush delivers the deliveries that are due now. When it returns nil, each of them has had
 // an attempt, and the outcomes are stored. Flush does not wait for deliveries that are due
-// later; retries of failed attempts are due later, too. It is for tests, commands and jobs
-// that end.
+// later; retries of failed attempts are due later, too. It carries out no [Action], and does
+// not wait for one: that is for Run. It is for tests, commands and jobs that end.
 //
 // While Run runs, Flush waits until Run has delivered them. Otherwise Flush does what Run
 // does until then. Like Run it waits while the store fails, so give it a ctx that ends. Its

@@ -328,3 +328,15 @@ func (s *tardy) Backlog(ctx context.Context) ([]hooks.BacklogLane, error) {
 	time.Sleep(s.late)
 	return waiting, err
 }
+
+// Flush carries out no bulk action, and does not wait for one.
+func TestFlushCarriesOutNoAction(t *testing.T) {
+	inYards(t, func(y *yard) {
+		y.fail(2)
+		a := y.start(hooks.Action{Kind: hooks.ActionReplay, Query: queryFor(hooks.ActionReplay)})
+		flush(y.t, y.h)
+		y.wantAction(a.ID, 2, 0, 0, false)
+		y.run(time.Minute)
+		y.wantAction(a.ID, 2, 2, 0, true)
+	})
+}
