@@ -255,15 +255,31 @@ func subscribers(e *hooks.Entry) int {
 	return len(names)
 }
 
-// enqueueIn writes entries in a session. It changes nothing if it returns
-// [hooks.ErrNotFound].
+// enqueueIn writes entries in a session. If it returns [hooks.ErrNotFound], it has changed
+// nothing, unless the event that is missing comes before in entries and is a duplicate by its
+// idempotency key: then the transaction must be rolled back.
 func enqueueIn(ctx context.Context, to batch.Session, now time.Time, entries []hooks.Entry) ([]hooks.Receipt, error) {
 	if err := missing(ctx, to, entries); err != nil {
 		return nil, err
 	}
 	list, receipts := insertions(now, entries)
-	if err := to.Run(ctx, insert(list, false)...); err != nil {
-		return nil, err
+	if !adds(entries) {
+		if err := to.Run(ctx, insert(list, false)...); err != nil {
+			return nil, err
+		}
+		return closed(receipts), nil
+	}
+	for len(list) > 0 {
+		n := apart(list)
+		if list[0].Add {
+			if err := missing(ctx, to, entries[len(entries)-len(list):][:n]); err != nil {
+				return nil, err
+			}
+		}
+		if err := to.Run(ctx, insertWave(list[:n], false)...); err != nil {
+			return nil, err
+		}
+		list = list[n:]
 	}
 	return closed(receipts), nil
 }

@@ -63,6 +63,16 @@ var enqueueRules = []rule{
 			alike(t, "Claim("+id+")", got[0].Event, e.Event, "Seq")
 		}
 	}},
+	{"nothing is added to an event that is not stored because of its key", func(t *testing.T, s hooks.Store) {
+		enqueue(t, s, at(0), keyed(event("first", "a"), "key", at(60)))
+		more := event("second", "b")
+		more.Add = true
+		_, err := s.Enqueue(t.Context(), at(1), []hooks.Entry{keyed(event("second", "a"), "key", at(60)), more})
+		if !errors.Is(err, hooks.ErrNotFound) {
+			t.Errorf("Enqueue of a duplicate and an Add to it = %v; want ErrNotFound", err)
+		}
+		equal(t, "len(Deliveries())", len(deliveries(t, s, hooks.Query{})), 1)
+	}},
 	{"names differ in case, spaces and accents", func(t *testing.T, s hooks.Store) {
 		tricky := []string{"a", "A", "a ", " a", "á", "a\u0301", "%", "_", "'", `\`, "ａ"}
 		for _, name := range tricky {
