@@ -320,8 +320,8 @@ func (v *view) Endpoint(ctx context.Context, id string) (Endpoint, error) {
 }
 
 // Endpoints lists endpoints, without their Secrets, in the order of their ids. It looks at
-// Tenant, Limit and Cursor of q. next goes into q.Cursor for the page that follows, and is
-// empty at the end.
+// Tenant, States, Limit and Cursor of q. next goes into q.Cursor for the page that follows,
+// and is empty at the end.
 func (v *view) Endpoints(ctx context.Context, q Query) (page []Endpoint, next string, err error) {
 	if err := v.check(ctx); err != nil {
 		return nil, "", err
@@ -332,15 +332,35 @@ func (v *view) Endpoints(ctx context.Context, q Query) (page []Endpoint, next st
 	if err := v.h.refresh(ctx, nil, staleAfter); err != nil {
 		return nil, "", err
 	}
-	limit := q.PageSize(math.MaxInt)
-	known, more := v.h.dir.page(q.Tenant, q.Cursor, limit)
+	known, next := v.endpointPage(q)
 	for _, e := range known {
 		page = append(page, e.shown(false))
 	}
-	if more {
-		next = page[limit-1].ID
-	}
 	return page, next, nil
+}
+
+// endpointPage returns the endpoints that q selects, as this process knows them.
+func (v *view) endpointPage(q Query) (page []*endpoint, next string) {
+	limit := q.PageSize(math.MaxInt)
+	if len(q.States) == 0 {
+		page, more := v.h.dir.page(q.Tenant, q.Cursor, limit)
+		if more {
+			next = page[limit-1].ID
+		}
+		return page, next
+	}
+	at := v.h.now()
+	all, _ := v.h.dir.page(q.Tenant, q.Cursor, math.MaxInt)
+	for _, e := range all {
+		if !slices.Contains(q.States, e.state(v.h.subscriber(e.ID).health, at).State) {
+			continue
+		}
+		if len(page) == limit {
+			return page, page[limit-1].ID
+		}
+		page = append(page, e)
+	}
+	return page, ""
 }
 
 func (e Endpoint) clone() Endpoint {

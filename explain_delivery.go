@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -55,10 +56,6 @@ const (
 // changes. A delivery that does not exist is [ErrNotFound]. What it says of subscribers is
 // what this process knows: another process may have the handler that is missing here, or
 // the key.
-//
-// To find the first delivery of an ordering key, it looks at the unfinished deliveries of
-// the subscriber before this one, from the nearest on: at no more than 20 pages, each of up
-// to 1,000. If there are more, the text says so, and Behind is the earliest that was found.
 func (v *view) ExplainDelivery(ctx context.Context, id DeliveryID) (Explanation, error) {
 	if err := v.check(ctx); err != nil {
 		return Explanation{}, err
@@ -84,11 +81,7 @@ func (v *view) ExplainDelivery(ctx context.Context, id DeliveryID) (Explanation,
 	case b.found:
 		return b.explain(d, v.showsDelivery(b.Delivery)), nil
 	}
-	e := v.explainDue(d)
-	if b.cut {
-		e.Text += " Perhaps it also waits for an earlier delivery of its ordering key: there are too many before it to look at all of them."
-	}
-	return e, nil
+	return v.explainDue(d), nil
 }
 
 // explainAlone explains a delivery if its row, its subscriber, and when its event was erased
@@ -211,44 +204,23 @@ func (d Delivery) whyFailed() string {
 type blocker struct {
 	Delivery
 	found bool
-	cut   bool // there may be an earlier one, because the search was cut
 }
 
-const (
-	blockerPages = 20   // that blockerOf reads at most
-	blockerPage  = 1000 // rows in each of them at most
-)
-
 // blockerOf finds the first unfinished delivery of the ordering key of d, which is
-// unfinished itself, unless that is d. It reads from d back to older ones: most of the
-// older rows of a subscriber are final, so that a reading from the oldest on would have to
-// pass all of them. It ends at one that is being sent or was tried, because the store
-// leases only the first of a key.
+// unfinished itself, unless that is d.
 func (v *view) blockerOf(ctx context.Context, d Delivery) (b blocker, err error) {
 	if d.OrderingKey == "" || d.Status != Pending {
 		return b, nil
 	}
-	q := Query{
-		Subscriber: d.Subscriber, Tenant: d.Tenant, Statuses: []Status{Pending, Retrying, Sending},
-		Limit: blockerPage, Cursor: Cursor(d.Seq),
+	b.Delivery, err = first(ctx, v.h.store.Deliveries, Query{
+		Subscriber: d.Subscriber, Tenant: d.Tenant, OrderingKey: d.OrderingKey,
+		Statuses: []Status{Pending, Retrying, Sending}, OldestFirst: true,
+	})
+	if errors.Is(err, ErrNotFound) {
+		return blocker{}, nil // d has ended just now
 	}
-	for range blockerPages {
-		page, next, err := v.h.store.Deliveries(ctx, q)
-		if err != nil {
-			return b, err
-		}
-		for _, other := range page {
-			if other.OrderingKey == d.OrderingKey && other.Tenant == d.Tenant {
-				b.Delivery, b.found = other, true
-			}
-		}
-		if next == "" || b.found && b.Status != Pending {
-			return b, nil
-		}
-		q.Cursor = next
-	}
-	b.cut = true
-	return b, nil
+	b.found = err == nil && b.Seq < d.Seq
+	return b, err
 }
 
 // explain explains d, which waits for the blocker. shown says that the blocker may be named:
@@ -261,9 +233,6 @@ func (b blocker) explain(d Delivery, shown bool) Explanation {
 	}
 	e.Text = fmt.Sprintf("It has been due since %s, but waits in line: %s, which is %v, has the same ordering key and comes first. "+
 		"Deliveries of a key are sent one after the other, each when the one before is final.", stamp(d.Due), first, b.Status)
-	if b.cut {
-		e.Text += " Perhaps others are even earlier: there are too many before it to look at all of them."
-	}
 	return e
 }
 

@@ -25,6 +25,9 @@ const (
 	StateNoKey EndpointState = "no_key"
 )
 
+// endpointStates are all states.
+var endpointStates = []EndpointState{StateWorking, StateFailing, StateDisabled, StateNoKey}
+
 // An EndpointHealth is how an endpoint stands. State, Reason, Since and Until of a
 // disabled endpoint are the same in every process. Failures and the fields that begin with
 // Last are what attempts of this process showed since it began, or since the endpoint was
@@ -111,11 +114,35 @@ func (v *view) EndpointHealth(ctx context.Context, id string) (EndpointHealth, e
 	if e == nil {
 		return EndpointHealth{}, fmt.Errorf("hooks: endpoint %q: %w", id, ErrNotFound)
 	}
-	return v.standing(ctx, e, v.h.subscriber(id).health, v.h.now())
+	list, err := v.standings(ctx, []*endpoint{e})
+	if err != nil {
+		return EndpointHealth{}, err
+	}
+	return list[0], nil
 }
 
-// standing returns how an endpoint stands at a time with a health record, which may be nil.
-func (v *view) standing(ctx context.Context, e *endpoint, known *health, at time.Time) (EndpointHealth, error) {
+// EndpointHealths lists how endpoints stand, in the order of their ids, as EndpointHealth
+// does for one. It looks at Tenant, States, Limit and Cursor of q. next goes into q.Cursor
+// for the page that follows, and is empty at the end. A page reads the backlog of the store
+// once, so it is cheaper than a call of EndpointHealth for each endpoint.
+func (v *view) EndpointHealths(ctx context.Context, q Query) (page []EndpointHealth, next string, err error) {
+	if err := v.check(ctx); err != nil {
+		return nil, "", err
+	}
+	if q, err = v.query(q, ofEndpoints); err != nil {
+		return nil, "", err
+	}
+	if err := v.h.refresh(ctx, nil, staleAfter); err != nil {
+		return nil, "", err
+	}
+	known, next := v.endpointPage(q)
+	page, err = v.standings(ctx, known)
+	return page, next, err
+}
+
+// state returns how an endpoint stands at a time with a health record, which may be nil,
+// without what waits for it.
+func (e *endpoint) state(known *health, at time.Time) EndpointHealth {
 	is := EndpointHealth{Endpoint: e.ID, State: StateWorking}
 	e.seen.describe(&is)
 	switch {
@@ -124,24 +151,48 @@ func (v *view) standing(ctx context.Context, e *endpoint, known *health, at time
 	case e.closed != nil:
 		is.State, is.Since = StateNoKey, time.Time{}
 	}
-	lanes, err := v.h.store.Backlog(ctx)
-	if err != nil {
-		return EndpointHealth{}, fmt.Errorf("hooks: backlog: %w", err)
+	return is
+}
+
+// standings returns how endpoints stand now.
+func (v *view) standings(ctx context.Context, list []*endpoint) (page []EndpointHealth, err error) {
+	at := v.h.now()
+	for _, e := range list {
+		page = append(page, e.state(v.h.subscriber(e.ID).health, at))
 	}
-	for _, l := range lanes {
-		if l.Subscriber != e.ID {
+	return page, v.addWaiting(ctx, page)
+}
+
+// addWaiting adds what waits for each endpoint, as far as the view shows it. It reads the
+// backlog once.
+func (v *view) addWaiting(ctx context.Context, page []EndpointHealth) error {
+	if len(page) == 0 {
+		return nil
+	}
+	backlog, err := v.h.store.Backlog(ctx)
+	if err != nil {
+		return fmt.Errorf("hooks: backlog: %w", err)
+	}
+	lanes := make(map[string]BacklogLane, len(backlog))
+	for _, l := range backlog {
+		lanes[l.Subscriber] = l
+	}
+	for i := range page {
+		lane, ok := lanes[page[i].Endpoint]
+		if !ok {
 			continue
 		}
-		b, err := v.countLane(ctx, l, v.tenant)
+		b, err := v.countLane(ctx, lane, v.tenant)
 		if err != nil {
-			return EndpointHealth{}, fmt.Errorf("hooks: backlog of %q: %w", e.ID, err)
+			return fmt.Errorf("hooks: backlog of %q: %w", lane.Subscriber, err)
 		}
+		is := &page[i]
 		is.Waiting = Count{b.Pending.N + b.Retrying.N, b.Pending.More || b.Retrying.More}
 		if v.all || is.Waiting.N+b.Sending.N > 0 {
 			is.Oldest = b.Oldest // otherwise it is of a delivery that the view does not show
 		}
 	}
-	return is, nil
+	return nil
 }
 
 // A seen is what the attempts of this process showed of an endpoint. The ledger writes it

@@ -127,11 +127,11 @@ func (h *Hooks) healthNotice(ctx context.Context, t EventType[EndpointNotice], e
 		return nil, nil // counting what waits would be for nobody
 	}
 	owner := view{h: h, tenant: e.Tenant}
-	is, err := owner.standing(ctx, e, &health{healthRecord: r}, when)
-	if err != nil {
+	is := []EndpointHealth{e.state(&health{healthRecord: r}, when)}
+	if err := owner.addWaiting(ctx, is); err != nil {
 		return nil, err
 	}
-	ev := t.New(EndpointNotice{is})
+	ev := t.New(EndpointNotice{is[0]})
 	ev.Tenant, ev.OrderingKey = e.Tenant, e.ID
 	return h.notice(ev, when), nil
 }

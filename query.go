@@ -14,15 +14,18 @@ import (
 var (
 	ofEvents     = fields{"Event", "Key", "Tenant", "Types", "From", "To", "OldestFirst", "Limit", "Cursor"}
 	ofDeliveries = fields{
-		"Event", "Subscriber", "Tenant", "Types", "Statuses", "Reasons", "Errors", "From", "To", "OldestFirst", "Limit", "Cursor",
+		"Event", "Subscriber", "Tenant", "OrderingKey", "Types", "Statuses", "Reasons", "Errors", "From", "To",
+		"OldestFirst", "Limit", "Cursor",
 	}
-	ofEndpoints = fields{"Tenant", "Limit", "Cursor"}
+	ofEndpoints = fields{"Tenant", "States", "Limit", "Cursor"}
 	ofActivity  = fields{"Subscriber", "From", "To"}
 	ofBacklog   = fields{"Subscriber", "Tenant", "Limit", "Cursor"}
 	ofActions   = fields{"Tenant", "Limit", "Cursor"}
-	ofDecisions = fields{"Event", "Subscriber", "Tenant", "Types", "Statuses", "Reasons", "Errors", "From", "To"} // replay, cancel
-	ofBackfill  = fields{"Subscriber", "Tenant", "Types", "From", "To"}
-	ofErase     = fields{"Event", "Key", "Tenant", "Types", "From", "To"}
+	ofDecisions = fields{ // replay, cancel
+		"Event", "Subscriber", "Tenant", "OrderingKey", "Types", "Statuses", "Reasons", "Errors", "From", "To",
+	}
+	ofBackfill = fields{"Subscriber", "Tenant", "Types", "From", "To"}
+	ofErase    = fields{"Event", "Key", "Tenant", "Types", "From", "To"}
 )
 
 // fields are names of fields of Query.
@@ -67,9 +70,14 @@ func (q Query) check() error {
 			return invalid("Query.Statuses", "%d is no status; give some of pending, retrying, sending, succeeded, failed, canceled", uint8(s))
 		}
 	}
-	for field, n := range map[string]int{"Statuses": len(q.Statuses), "Reasons": len(q.Reasons), "Errors": len(q.Errors)} {
+	for field, n := range map[string]int{"Statuses": len(q.Statuses), "Reasons": len(q.Reasons), "Errors": len(q.Errors), "States": len(q.States)} {
 		if n > maxValues {
 			return invalid("Query."+field, "%d values; at most %d", n, maxValues)
+		}
+	}
+	for _, s := range q.States {
+		if !slices.Contains(endpointStates, s) {
+			return invalid("Query.States", "%q is no state; give some of %v", s, endpointStates)
 		}
 	}
 	for _, r := range q.Reasons {
@@ -92,6 +100,7 @@ func (q Query) check() error {
 		checkText("Query.Subscriber", q.Subscriber, maxName),
 		checkText("Query.Tenant", q.Tenant, maxName),
 		checkText("Query.Key", q.Key, maxKey),
+		checkText("Query.OrderingKey", q.OrderingKey, maxKey),
 	)
 }
 

@@ -327,19 +327,22 @@ type Record struct {
 // matches any row. The list's doc names the fields that it looks at. If another field is
 // set, [Hooks] returns an [*InvalidError], because a list that ignored a condition would
 // return too much. So it does if a value cannot be: a Status that does not exist, a From or
-// To outside of the years 1 to 9998, a text that is longer than 128 bytes (a Key: 256), is
-// not UTF-8 or has a control character, or more than 64 Statuses, Reasons or Errors.
+// To outside of the years 1 to 9998, a text that is longer than 128 bytes (a key: 256), is
+// not UTF-8 or has a control character, or more than 64 values of one field.
 //
 // Without Statuses a Query selects what has succeeded, too: an [ActionReplay] then sends that
 // again.
 //
 // In a Store, Events and Deliveries look at Tenant, Types, From, To, OldestFirst, Limit and
-// Cursor; Events also at Event and Key, Deliveries also at Event, Subscriber, Statuses,
-// Reasons and Errors.
+// Cursor; Events also at Event and Key, Deliveries also at Event, Subscriber, OrderingKey,
+// Statuses, Reasons and Errors.
 type Query struct {
 	Event      string `json:"event,omitempty"` // an event's id
 	Subscriber string `json:"subscriber,omitempty"`
 	Tenant     string `json:"tenant,omitempty"`
+	// OrderingKey matches deliveries of exactly this Tenant that have the key. A store finds
+	// the unfinished ones of a Subscriber without looking at others.
+	OrderingKey string `json:"ordering_key,omitempty"`
 	// Types, Statuses, Reasons and Errors match any of their values. Types are names, or
 	// patterns such as "invoice.*", which Hooks turns into names for the Store. Errors are
 	// classes of failure, see [Attempt].
@@ -347,6 +350,8 @@ type Query struct {
 	Statuses []Status `json:"statuses,omitempty"`
 	Reasons  []Reason `json:"reasons,omitempty"`
 	Errors   []string `json:"errors,omitempty"`
+	// States match endpoints that have any of them, as this process knows it.
+	States []EndpointState `json:"states,omitempty"`
 	// Key is an IdempotencyKey. It matches the event of exactly this Tenant that has the
 	// key. When the window has ended, it still does so until another event takes the key
 	// or Prune removes it.

@@ -164,6 +164,9 @@ var probes = map[string][]probe{
 	}},
 	"EnableEndpoint": {func(t *hooks.Tenant, n names) string { return found(nil, t.EnableEndpoint(bg, n.endpoint)) }},
 	"EndpointHealth": {func(t *hooks.Tenant, n names) string { return found(t.EndpointHealth(bg, n.endpoint)) }},
+	"EndpointHealths": {func(t *hooks.Tenant, n names) string {
+		return listed(t.EndpointHealths, hooks.Query{Tenant: n.tenant})
+	}},
 	"RotateSecret": {func(t *hooks.Tenant, n names) string {
 		return found(t.RotateSecret(bg, n.endpoint, hooks.Rotation{}))
 	}},
@@ -181,6 +184,9 @@ var probes = map[string][]probe{
 	"Deliveries": {
 		func(t *hooks.Tenant, n names) string {
 			return listed(t.Deliveries, hooks.Query{Event: n.event, Subscriber: n.subscriber})
+		},
+		func(t *hooks.Tenant, n names) string {
+			return listed(t.Deliveries, hooks.Query{Tenant: n.tenant, OrderingKey: "key"})
 		},
 		func(t *hooks.Tenant, n names) string {
 			return listed(t.Deliveries, hooks.Query{Types: []string{n.typ}})

@@ -113,6 +113,7 @@ func (s *Store) deliveryRows(q hooks.Query) *journal[*delivery] {
 func selects(q hooks.Query, d *delivery) bool {
 	return (q.Subscriber == "" || d.Subscriber == q.Subscriber) &&
 		(q.Tenant == "" || d.Tenant == q.Tenant) &&
+		(q.OrderingKey == "" || d.OrderingKey == q.OrderingKey && d.Tenant == q.Tenant) &&
 		(len(q.Types) == 0 || slices.Contains(q.Types, d.Type)) &&
 		(len(q.Statuses) == 0 || slices.Contains(q.Statuses, d.Status)) &&
 		(len(q.Reasons) == 0 || slices.Contains(q.Reasons, d.Reason)) &&

@@ -50,7 +50,11 @@ func (p *pager) ofTenant(tenant string) part {
 // addDeliveries adds the conditions of a list of deliveries. If q names statuses, and not
 // that of success, no other delivery is examined.
 func (p *pager) addDeliveries(q hooks.Query) {
+	tenant := q.Tenant
 	switch {
+	case isLine(q):
+		p.addLine(q)
+		q.OrderingKey, q.Tenant = "", ""
 	case len(q.Statuses) > 0 && !slices.Contains(q.Statuses, hooks.Succeeded) && q.Event == "":
 		p.addStatuses(q)
 		q.Statuses = nil
@@ -64,8 +68,30 @@ func (p *pager) addDeliveries(q hooks.Query) {
 		p.parts = []part{p.ofAny(q)}
 	}
 	p.partArgs = len(p.args)
+	if q.OrderingKey != "" {
+		p.filter = append(p.filter, "d.ordering_key = "+p.arg(q.OrderingKey)+" AND d.tenant = "+p.arg(tenant))
+	}
 	p.addOutcomes(q)
 	p.addCommon(q, "created")
+}
+
+// isLine reports whether q selects of one line: unfinished deliveries of a subscriber, tenant
+// and ordering key.
+func isLine(q hooks.Query) bool {
+	return q.OrderingKey != "" && q.Subscriber != "" && q.Event == "" && len(q.Statuses) > 0 &&
+		!slices.ContainsFunc(q.Statuses, hooks.Status.Final)
+}
+
+// addLine adds the parts of a line, each written for its index: what is in flight, and of
+// what waits those that are parked and those that are not.
+func (p *pager) addLine(q hooks.Query) {
+	line := fmt.Sprintf("d.subscriber = %s AND d.tenant = %s AND d.ordering_key = %s AND d.ordering_key <> ''",
+		p.arg(q.Subscriber), p.arg(q.Tenant), p.arg(q.OrderingKey))
+	p.parts = []part{
+		{[]string{line, "d.status < 3", "d.parked"}, "d.seq + 0"},
+		{[]string{line, "d.status < 3", "NOT d.parked"}, "d.seq + 0"},
+		{[]string{line, "d.status = 3"}, "(0 + d.seq)"},
+	}
 }
 
 // ofAny returns the deliveries of the event or subscriber of q, or all. It is written for

@@ -40,7 +40,10 @@ const keySQL = `id = (SELECT event_id FROM hooks_keys WHERE tenant = ? AND key =
 // other delivery is examined.
 func deliveryPager(q hooks.Query) pager {
 	p := pager{table: "hooks_deliveries", columns: deliveryColumns}
-	if len(q.Statuses) > 0 && !slices.Contains(q.Statuses, hooks.Succeeded) && q.Event == "" {
+	if isLine(q) {
+		p.parts = ofLine(q)
+		p.filter.add(true, "status IN "+anyOf, list(numbers(q.Statuses)))
+	} else if len(q.Statuses) > 0 && !slices.Contains(q.Statuses, hooks.Succeeded) && q.Event == "" {
 		for _, st := range slices.Compact(slices.Sorted(slices.Values(q.Statuses))) {
 			p.parts = append(p.parts, ofStatus(st, q))
 		}
@@ -48,11 +51,31 @@ func deliveryPager(q hooks.Query) pager {
 		p.parts = []part{ofAnyStatus(q)}
 		p.filter.add(len(q.Statuses) > 0, "status IN "+anyOf, list(numbers(q.Statuses)))
 	}
+	p.filter.add(q.OrderingKey != "" && !isLine(q), "ordering_key = ? AND tenant = ?", q.OrderingKey, q.Tenant)
 	p.filter.add(q.Tenant != "" && (q.Event != "" || q.Subscriber != ""), "tenant = ?", q.Tenant)
 	p.filter.add(len(q.Reasons) > 0, "reason IN "+anyOf, list(q.Reasons))
 	p.filter.add(len(q.Errors) > 0, "error IN "+anyOf, list(q.Errors))
 	p.filter.addCommon(q, "created")
 	return p
+}
+
+// isLine reports whether q selects of one line: unfinished deliveries of a subscriber, tenant
+// and ordering key.
+func isLine(q hooks.Query) bool {
+	return q.OrderingKey != "" && q.Subscriber != "" && q.Event == "" && len(q.Statuses) > 0 &&
+		!slices.ContainsFunc(q.Statuses, hooks.Status.Final)
+}
+
+// ofLine returns the deliveries of a line: those that are parked, and those that are not.
+func ofLine(q hooks.Query) []part {
+	var parts [2]part
+	for parked := range parts {
+		p := &parts[parked]
+		p.index = "hooks_deliveries_line"
+		p.add(true, "subscriber = ? AND tenant = ? AND ordering_key = ?", q.Subscriber, q.Tenant, q.OrderingKey)
+		p.add(true, fmt.Sprintf("parked = %d AND status <= 3 AND ordering_key <> ''", parked))
+	}
+	return parts[:]
 }
 
 // ofStatus returns the deliveries of a status other than success: of the subscriber of q, or
@@ -109,7 +132,7 @@ func (p pager) count(most int) (query string, args []any) {
 		query, args = p.union("1", condition{})
 		return fmt.Sprintf(`SELECT n, n FROM (SELECT count(*) AS n FROM (%s LIMIT %d))`, query, most+1), args
 	}
-	query, args = p.union("tenant, type, status, reason, error, created", condition{})
+	query, args = p.union("tenant, ordering_key, type, status, reason, error, created", condition{})
 	return fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE %s) FROM (%s LIMIT %d)`,
 		p.filter.all(), query, maxCounted+1), slices.Concat(p.filter.args, args)
 }

@@ -34,8 +34,14 @@ func (c *comparison) query() {
 	if c.IntN(2) == 0 {
 		q.Subscriber = c.one("plain", "lined")
 	}
-	if c.IntN(2) == 0 {
+	if c.IntN(3) == 0 {
+		q.OrderingKey = c.one("i", "j", "k")
+	}
+	switch c.IntN(4) {
+	case 0:
 		q.Statuses = []hooks.Status{hooks.Pending, hooks.Status(1 + c.IntN(6))}
+	case 1:
+		q.Statuses = []hooks.Status{hooks.Pending, hooks.Retrying, hooks.Sending}
 	}
 	if c.IntN(4) == 0 {
 		q.Reasons = []hooks.Reason{hooks.ReasonExhausted, hooks.ReasonLost}

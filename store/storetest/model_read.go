@@ -87,6 +87,7 @@ func (s *modelState) matching(q hooks.Query) (list []hooks.Delivery) {
 	for _, d := range s.deliveries {
 		if (q.Event == "" || d.Event == q.Event) &&
 			(q.Subscriber == "" || d.Subscriber == q.Subscriber) &&
+			(q.OrderingKey == "" || d.OrderingKey == q.OrderingKey && d.Tenant == q.Tenant) &&
 			(len(q.Statuses) == 0 || slices.Contains(q.Statuses, d.Status)) &&
 			(len(q.Reasons) == 0 || slices.Contains(q.Reasons, d.Reason)) &&
 			(len(q.Errors) == 0 || slices.Contains(q.Errors, d.Error)) &&

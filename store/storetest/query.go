@@ -2,8 +2,10 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,6 +126,37 @@ var queryRules = []rule{
 			for _, limit := range []int{0, 1, 2, 5} {
 				f.query.Limit = limit
 				rows(t, "Deliveries("+name+")", deliveries(t, s, f.query), want)
+			}
+		}
+	}},
+	{"deliveries are selected by their ordering key and exactly their tenant", func(t *testing.T, s hooks.Store) {
+		for i, tenant := range []string{"", "acme", "", "acme", "", ""} {
+			e := ofTenant(event("e"+strconv.Itoa(i), "a", "b"), tenant)
+			enqueue(t, s, at(i), ordered(e, []string{"k", "k", "k", "k", "l", ""}[i]))
+		}
+		apply(t, s, at(9), outcome(read(t, s, "e0", "a"), hooks.Succeeded, at(9)))
+		unfinished := []hooks.Status{hooks.Pending, hooks.Retrying, hooks.Sending}
+		for _, c := range []struct {
+			query hooks.Query
+			want  []string
+		}{
+			{hooks.Query{OrderingKey: "k"}, []string{"e0.a", "e0.b", "e2.a", "e2.b"}},
+			{hooks.Query{OrderingKey: "k", Tenant: "acme"}, []string{"e1.a", "e1.b", "e3.a", "e3.b"}},
+			{hooks.Query{OrderingKey: "k", Subscriber: "a"}, []string{"e0.a", "e2.a"}},
+			{hooks.Query{OrderingKey: "k", Subscriber: "a", Statuses: unfinished}, []string{"e2.a"}},
+			{hooks.Query{OrderingKey: "k", Subscriber: "b", Statuses: unfinished}, []string{"e0.b", "e2.b"}},
+			{hooks.Query{OrderingKey: "k", Subscriber: "b", Tenant: "acme", Statuses: unfinished}, []string{"e1.b", "e3.b"}},
+			{hooks.Query{OrderingKey: "k", Subscriber: "b", Statuses: unfinished[1:]}, nil},
+			{hooks.Query{OrderingKey: "k", Event: "e0", Statuses: unfinished}, []string{"e0.b"}},
+			{hooks.Query{OrderingKey: "none", Subscriber: "a", Statuses: unfinished}, nil},
+		} {
+			for _, limit := range []int{0, 1} {
+				c.query.OldestFirst, c.query.Limit = true, limit
+				var got []string
+				for _, d := range deliveries(t, s, c.query) {
+					got = append(got, d.String())
+				}
+				equal(t, fmt.Sprintf("Deliveries(%+v)", c.query), strings.Join(got, " "), strings.Join(c.want, " "))
 			}
 		}
 	}},
