@@ -66,6 +66,22 @@ func (c *call) answerEndpoint(status int, e hooks.Endpoint) error {
 	return c.json(status, endpointAnswer{Endpoint: e, Secret: e.Secret.Reveal()})
 }
 
+// apiEndpointHealths lists how endpoints stand.
+func (c *call) apiEndpointHealths() error {
+	q, err := parseQuery(c.values)
+	if err != nil {
+		return err
+	}
+	rows, next, err := c.view.EndpointHealths(c.r.Context(), q)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, struct {
+		Healths []hooks.EndpointHealth `json:"healths"`
+		Next    string                 `json:"next,omitempty"`
+	}{rowsOf(rows), next})
+}
+
 func (c *call) apiEndpoints() error {
 	q, err := parseQuery(c.values)
 	if err != nil {

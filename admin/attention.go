@@ -115,26 +115,16 @@ func compareSince(a, b time.Time) int {
 	return a.Compare(b)
 }
 
-// mostWatched bounds how many endpoints are asked how they stand, for one page.
+// mostWatched bounds the endpoints that a page speaks of because of their state.
 const mostWatched = 200
 
-// ownAttentions asks each endpoint of a tenant how it stands.
+// ownAttentions returns the endpoints of a tenant that need somebody.
 func (c *call) ownAttentions(now time.Time) (list []attention, err error) {
-	endpoints, _, err := c.view.Endpoints(c.r.Context(), hooks.Query{Limit: mostWatched})
-	if err != nil {
-		return nil, err
+	rows, _, err := c.endpointRows(hooks.Query{States: needAttention, Limit: mostWatched})
+	for _, r := range rows {
+		list = append(list, attentionOf(r.Endpoint, r.Health, now))
 	}
-	for _, e := range endpoints {
-		h, err := c.view.EndpointHealth(c.r.Context(), e.ID)
-		switch {
-		case errors.Is(err, hooks.ErrNotFound): // it was deleted just now
-		case err != nil:
-			return nil, err
-		case h.State != hooks.StateWorking:
-			list = append(list, attentionOf(e, h, now))
-		}
-	}
-	return list, nil
+	return list, err
 }
 
 // warnedStates are the states that warnings are about.
@@ -165,33 +155,35 @@ func (c *call) warned(now time.Time) (list []attention, notes int, err error) {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b attention) int { return cmp.Compare(urgency[a.State], urgency[b.State]) })
-	for i := range list[:min(len(list), mostUrgentRows)] {
-		if err := c.ask(&list[i], now); err != nil {
-			return nil, 0, err
-		}
-	}
-	return list, notes, nil
+	return list, notes, c.describe(list[:min(len(list), mostUrgentRows)], now)
 }
 
-// ask adds to an attention what is known of its endpoint. A handler has none.
-func (c *call) ask(a *attention, now time.Time) error {
-	e, err := c.view.Endpoint(c.r.Context(), a.Subscriber)
-	if errors.Is(err, hooks.ErrNotFound) {
+// describe adds to attentions what is known of their endpoints. A handler has none.
+func (c *call) describe(list []attention, now time.Time) error {
+	if len(list) == 0 {
 		return nil
 	}
+	rows, _, err := c.endpointRows(hooks.Query{States: needAttention, Limit: mostWatched})
 	if err != nil {
 		return err
 	}
-	h, err := c.view.EndpointHealth(c.r.Context(), a.Subscriber)
-	switch {
-	case errors.Is(err, hooks.ErrNotFound):
-		return nil
-	case err != nil:
-		return err
-	case h.State == hooks.StateWorking: // since the warning
-		a.Endpoint, a.Tenant = true, e.Tenant
-	default:
-		*a = attentionOf(e, h, now)
+	known := make(map[string]endpointRow, len(rows))
+	for _, r := range rows {
+		known[r.ID] = r
+	}
+	for i := range list {
+		a := &list[i]
+		if r, ok := known[a.Subscriber]; ok {
+			*a = attentionOf(r.Endpoint, r.Health, now)
+			continue
+		}
+		e, err := c.view.Endpoint(c.r.Context(), a.Subscriber)
+		switch {
+		case err == nil: // it works since the warning, or there are many
+			a.Endpoint, a.Tenant = true, e.Tenant
+		case !errors.Is(err, hooks.ErrNotFound):
+			return err
+		}
 	}
 	return nil
 }

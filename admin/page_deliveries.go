@@ -16,6 +16,7 @@ type deliveriesData struct {
 	Counts   map[string]string // by status; what is dear to count is left out
 	Next     string            // address of the page that follows; empty: there is none
 	Older    string            // the words of the link to it
+	Stopped  bool              // the search has stopped before the page was full
 	Later    bool              // this is not the first page
 	Failures bool              // it is the page Failures
 	Start    *startData        // how to begin, if nothing was published yet
@@ -69,6 +70,7 @@ func (c *call) deliveryList(title string, data deliveriesData, always hooks.Quer
 		return err
 	}
 	data.Later, data.Next, data.Older = q.Cursor != "", withCursor(data.Filter.Path, values, next), "Older deliveries"
+	data.Stopped = stopped(len(list), q, next)
 	if !data.Failures {
 		if data.Counts, err = c.counts(data.Filter, q); err != nil {
 			return err
@@ -80,6 +82,12 @@ func (c *call) deliveryList(title string, data deliveriesData, always hooks.Quer
 		}
 	}
 	return c.page(page{Name: "deliveries", Nav: title, Title: title, Live: true, Notice: c.deedNotice(), Data: data})
+}
+
+// stopped reports whether a search has stopped before its page was full: a store looks only
+// through so many rows for one page.
+func stopped(found int, q hooks.Query, next string) bool {
+	return next != "" && found < q.PageSize(mostRows)
 }
 
 // counts returns how many deliveries of one subscriber have each status that is not final.

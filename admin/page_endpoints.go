@@ -2,9 +2,9 @@ package admin
 
 import (
 	"cmp"
-	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"example.com/hooks"
 )
@@ -12,11 +12,31 @@ import (
 // An endpointsData is what the page of endpoints shows.
 type endpointsData struct {
 	Tenant string // the filter
+	States []hooks.EndpointState
 	Rows   []endpointRow
 	Urgent bool // those that need attention stand first
-	Left   int  // how many more need attention
+	More   bool // there are more of these than stand first
 	Next   string
 	Older  string
+}
+
+// Filtered reports whether the page shows only some endpoints.
+func (d endpointsData) Filtered() bool { return d.Tenant != "" || len(d.States) > 0 }
+
+// A stateChoice is a state that the filter offers.
+type stateChoice struct {
+	Value, Name string
+	Chosen      bool
+}
+
+// Choices returns what the filter offers. The address may name
+// several states, of which the form shows none.
+func (d endpointsData) Choices() []stateChoice {
+	list := []stateChoice{{"", "any", len(d.States) == 0}}
+	for _, s := range []hooks.EndpointState{hooks.StateWorking, hooks.StateFailing, hooks.StateNoKey, hooks.StateDisabled} {
+		list = append(list, stateChoice{string(s), strings.ReplaceAll(string(s), "_", " "), slices.Equal(d.States, []hooks.EndpointState{s})})
+	}
+	return list
 }
 
 // An endpointRow is an endpoint with how it stands.
@@ -39,91 +59,70 @@ func byUrgency(a, b endpointRow) int {
 // mostAttention bounds the rows that stand above the list because of their state.
 const mostAttention = 20
 
+// needAttention are the states of endpoints that somebody should look at.
+var needAttention = []hooks.EndpointState{hooks.StateFailing, hooks.StateNoKey, hooks.StateDisabled}
+
 // endpointsPage shows the endpoints in the order of their ids, after those that need
-// attention: all of these for the operator, and those of the page for a tenant, which has few.
+// attention.
 func (c *call) endpointsPage() error {
 	values := maps.Clone(c.values)
 	q, err := parseQuery(values, "did")
 	if err != nil {
 		return err
 	}
-	data := endpointsData{Tenant: q.Tenant, Older: "More endpoints"}
-	var first, found []hooks.Endpoint
-	if c.access.AllTenants {
-		if first, data.Left, err = c.attention(q.Tenant); err != nil {
-			return err
-		}
-	}
-	found, next, err := c.view.Endpoints(c.r.Context(), q)
+	data := endpointsData{Tenant: q.Tenant, States: q.States, Older: "More endpoints"}
+	first, more, err := c.firstRows(q)
 	if err != nil {
 		return err
 	}
-	found = slices.DeleteFunc(found, func(e hooks.Endpoint) bool {
-		return slices.ContainsFunc(first, func(f hooks.Endpoint) bool { return f.ID == e.ID })
-	})
-	if q.Cursor == "" {
-		found = slices.Concat(first, found)
-	}
-	if data.Rows, err = c.endpointRows(found); err != nil {
+	rows, next, err := c.endpointRows(q)
+	if err != nil {
 		return err
 	}
-	if q.Cursor == "" || !c.access.AllTenants {
-		slices.SortStableFunc(data.Rows, byUrgency)
-		data.Urgent = len(data.Rows) > 0 && data.Rows[0].Health.State != hooks.StateWorking
+	rows = slices.DeleteFunc(rows, func(r endpointRow) bool {
+		return slices.ContainsFunc(first, func(f endpointRow) bool { return f.ID == r.ID })
+	})
+	if q.Cursor == "" {
+		data.Urgent, data.More = len(first) > 0, more
+		rows = slices.Concat(first, rows)
 	}
+	data.Rows = rows
 	values.Del("did")
 	data.Next = withCursor("endpoints", values, next)
 	return c.page(page{Name: "endpoints", Nav: "Endpoints", Title: "Endpoints", Live: true, Notice: c.notice(), Data: data})
 }
 
-// endpointRows returns the rows of endpoints. One that was deleted meanwhile has none.
-func (c *call) endpointRows(list []hooks.Endpoint) (rows []endpointRow, err error) {
-	for _, e := range list {
-		health, err := c.view.EndpointHealth(c.r.Context(), e.ID)
-		switch {
-		case err == nil:
-			rows = append(rows, endpointRow{e, health})
-		case !errors.Is(err, hooks.ErrNotFound):
-			return nil, err
-		}
+// firstRows returns the endpoints that stand first on the first page, and not again on a later
+// one, because they need attention. A filter by state needs none. more reports that there are
+// more than can stand there.
+func (c *call) firstRows(q hooks.Query) (rows []endpointRow, more bool, err error) {
+	if len(q.States) > 0 {
+		return nil, false, nil
 	}
-	return rows, nil
+	rows, next, err := c.endpointRows(hooks.Query{Tenant: q.Tenant, States: needAttention, Limit: mostAttention})
+	slices.SortStableFunc(rows, byUrgency)
+	return rows, next != "", err
 }
 
-// attention returns the endpoints that the operator is warned of, the most urgent first,
-// and how many more there are.
-func (c *call) attention(tenant string) (list []hooks.Endpoint, left int, err error) {
-	warnings, err := c.hooks.Health(c.r.Context())
+// endpointRows returns the endpoints that q selects. One that changed its state between the
+// two calls is left out.
+func (c *call) endpointRows(q hooks.Query) (rows []endpointRow, next string, err error) {
+	list, next, err := c.view.Endpoints(c.r.Context(), q)
+	if err != nil || len(list) == 0 {
+		return nil, next, err
+	}
+	healths, _, err := c.view.EndpointHealths(c.r.Context(), q)
 	if err != nil {
-		return nil, 0, err
+		return nil, "", err
 	}
-	for _, id := range warned(warnings) {
-		e, err := c.view.Endpoint(c.r.Context(), id)
-		switch {
-		case errors.Is(err, hooks.ErrNotFound): // a handler, or deleted meanwhile
-		case err != nil:
-			return nil, 0, err
-		case tenant != "" && e.Tenant != tenant:
-		case len(list) == mostAttention:
-			left++
-		default:
-			list = append(list, e)
+	known := make(map[string]hooks.EndpointHealth, len(healths))
+	for _, is := range healths {
+		known[is.Endpoint] = is
+	}
+	for _, e := range list {
+		if is, ok := known[e.ID]; ok {
+			rows = append(rows, endpointRow{e, is})
 		}
 	}
-	return list, left, nil
-}
-
-// urgent are the warnings that are about the state of one subscriber, the most urgent first.
-var urgent = []hooks.WarningCode{hooks.WarnFailing, hooks.WarnUndecryptable, hooks.WarnDisabled}
-
-// warned returns the ids of the subscribers that urgent warnings are about.
-func warned(warnings []hooks.Warning) (ids []string) {
-	for _, code := range urgent {
-		for _, w := range warnings {
-			if w.Code == code && w.Subscriber != "" && !slices.Contains(ids, w.Subscriber) {
-				ids = append(ids, w.Subscriber)
-			}
-		}
-	}
-	return ids
+	return rows, next, nil
 }

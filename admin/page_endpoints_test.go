@@ -29,7 +29,7 @@ func TestEndpointsShowsTheFailingOneOfMany(t *testing.T) {
 			t.Errorf("the failing endpoint does not stand first: %s", first.text)
 		}
 		c.get("/endpoints?cursor=ep-149").is(200, "ep-198").lacks("zebra", "need attention")
-		c.get("/endpoints?tenant=globex").is(200, "globex has no endpoint.").lacks("zebra")
+		c.get("/endpoints?tenant=globex").is(200, "No endpoint matches this filter.").lacks("zebra")
 
 		c.access = admin.Access{Level: admin.View, Tenant: "acme"}
 		page := c.get("/endpoints?limit=200").is(200, "failing zebra")
@@ -37,6 +37,25 @@ func TestEndpointsShowsTheFailingOneOfMany(t *testing.T) {
 			t.Errorf("a tenant's failing endpoint does not stand first: %s", page.text)
 		}
 		page.lacks(`name="tenant"`, "new-endpoint")
+	})
+}
+
+func TestEndpointsFiltersByState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newConsole(t)
+		c.put(hooks.Endpoint{ID: "idle", Events: []string{"order.shipped"}})
+		c.answer = func(*http.Request) (int, string) { return 503, "" }
+		for i := range 25 {
+			c.put(hooks.Endpoint{ID: fmt.Sprintf("sick-%02d", i)})
+		}
+		c.publish(3)
+		c.get("/endpoints").is(200, "There are more of these: filter by State.")
+		c.get("/endpoints?state=failing").is(200, "sick-00", "sick-24").lacks("idle", "need attention").
+			has(`<option value="failing" selected>`)
+		c.get("/endpoints?state=working&state=disabled").is(200, "idle").lacks("sick")
+		c.get("/endpoints?state=disabled&tenant=acme").is(200, "No endpoint matches this filter.")
+		c.get("/endpoints?state=broken").is(400, `"broken" is no state; give some of`)
+		c.get("/deliveries?state=failing").is(400, "Query.States")
 	})
 }
 

@@ -15,7 +15,9 @@ type eventsData struct {
 	Next   string // address of the page that follows; empty: there is none
 	Older  string // the words of the link to it
 	Later  bool   // this is not the first page
-	Start  *startData
+	// Stopped: the search has stopped before the page was full.
+	Stopped bool
+	Start   *startData
 }
 
 // eventsPage shows the events that the address selects, newest first.
@@ -30,7 +32,7 @@ func (c *call) eventsPage() error {
 	if err != nil {
 		return err
 	}
-	data.Rows, data.Next = list, withCursor("events", values, next)
+	data.Rows, data.Next, data.Stopped = list, withCursor("events", values, next), stopped(len(list), q, next)
 	if len(list) == 0 && next == "" && len(data.Filter.values) == 0 && !data.Later {
 		if data.Start, err = c.start(); err != nil {
 			return err

@@ -24,6 +24,10 @@ var parameters = map[string]func(q *hooks.Query, value string) error{
 	"error":      list(func(q *hooks.Query) *[]string { return &q.Errors }),
 	"from":       instant(func(q *hooks.Query) *time.Time { return &q.From }),
 	"to":         instant(func(q *hooks.Query) *time.Time { return &q.To }),
+	"state": func(q *hooks.Query, value string) error {
+		q.States = append(q.States, hooks.EndpointState(value))
+		return nil
+	},
 	"reason": func(q *hooks.Query, value string) error {
 		q.Reasons = append(q.Reasons, hooks.Reason(value))
 		return nil

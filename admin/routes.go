@@ -93,6 +93,7 @@ var routes = []route{
 	{get, "api/v1/endpoints/{id}", View, "", false, (*call).apiEndpoint},
 	{put, "api/v1/endpoints/{id}", Manage, "endpoint.change", false, (*call).apiPutEndpoint},
 	{del, "api/v1/endpoints/{id}", Manage, "endpoint.delete", false, (*call).apiDeleteEndpoint},
+	{get, "api/v1/endpoint-healths", View, "", false, (*call).apiEndpointHealths},
 	{get, "api/v1/endpoints/{id}/health", View, "", false, (*call).apiEndpointHealth},
 	{post, "api/v1/endpoints/{id}/rotate", Secrets, "endpoint.rotate", false, (*call).apiRotateEndpoint},
 	{post, "api/v1/endpoints/{id}/disable", Manage, "endpoint.disable", false, (*call).apiDisableEndpoint},

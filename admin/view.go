@@ -21,6 +21,7 @@ type view interface {
 	DisableEndpoint(ctx context.Context, id, reason string, until time.Time) error
 	EnableEndpoint(ctx context.Context, id string) error
 	EndpointHealth(ctx context.Context, id string) (hooks.EndpointHealth, error)
+	EndpointHealths(context.Context, hooks.Query) (page []hooks.EndpointHealth, next string, err error)
 	SendTest(ctx context.Context, endpoint string, ev hooks.Event) (hooks.Attempt, error)
 	CheckURL(raw string) error
 

@@ -1,15 +1,18 @@
 package postgres_test
 
 import (
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
+	"example.com/hooks"
+	"example.com/hooks/admin"
 	"example.com/hooks/internal/kit"
 )
 
-// TestReadsOfAnArchive has the server tell how it runs every call that reads, in a store of
+// TestReadsOfAnArchive has the server tell how it runs every call and admin page that reads, in a store of
 // 50,000 deliveries. No step looks at more than 10,001 rows, so none passes over what has
 // succeeded, and none reads a table whole. That is so before the server has statistics of
 // the tables, too. With -hooks.long there are 1,000,000, and the calls are measured.
@@ -23,6 +26,7 @@ func TestReadsOfAnArchive(t *testing.T) {
 	}
 	config := database(t)
 	a := kit.FillArchive(t, storeOn(t, poolOn(t, config)), size)
+	all := func(s hooks.Store) []kit.Read { return append(a.Reads(t, s), a.Pages(t, s, mountFor(t))...) }
 	for _, state := range []string{"without statistics", "with statistics"} {
 		var p plans
 		pool := poolOn(t, config, p.explain)
@@ -31,7 +35,7 @@ func TestReadsOfAnArchive(t *testing.T) {
 				run(t, pool, `VACUUM ANALYZE hooks.`+table)
 			}
 		}
-		for _, read := range a.Reads(t, storeOn(t, pool)) {
+		for _, read := range all(storeOn(t, pool)) {
 			p.take()
 			for i := range 3 {
 				if err := read.Call(t.Context(), i); err != nil {
@@ -46,7 +50,7 @@ func TestReadsOfAnArchive(t *testing.T) {
 		}
 	}
 	if *long {
-		kit.MeasureReads(t, a.Reads(t, storeOn(t, poolOn(t, config))))
+		kit.MeasureReads(t, all(storeOn(t, poolOn(t, config))))
 	}
 }
 
@@ -71,4 +75,17 @@ func rowsOf(plan string) (most int) {
 		most = max(most, looked)
 	}
 	return most
+}
+
+// mountFor returns a function that mounts the admin handler, for a customer or the operator.
+func mountFor(t *testing.T) func(h *hooks.Hooks, tenant string) http.Handler {
+	return func(h *hooks.Hooks, tenant string) http.Handler {
+		ui, err := admin.New(h, admin.Config{Authorize: func(*http.Request) (admin.Access, error) {
+			return admin.Access{Level: admin.Secrets, Tenant: tenant, AllTenants: tenant == "", User: "kim"}, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ui
+	}
 }

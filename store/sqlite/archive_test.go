@@ -4,6 +4,7 @@ import (
 	"context"
 	sqldriver "database/sql/driver"
 	"errors"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	driver "modernc.org/sqlite"
 
 	"example.com/hooks"
+	"example.com/hooks/admin"
 	"example.com/hooks/internal/kit"
 	"example.com/hooks/store/sqlite"
 )
@@ -26,8 +28,8 @@ func init() {
 	})
 }
 
-// TestReadsOfAnArchive counts the rows that every list and count looks at that is asked for
-// in a store of 50,000 deliveries. A page whose rows an index selects looks at no others, and
+// TestReadsOfAnArchive counts the rows that every list, count and admin page looks at, in a
+// store of 50,000 deliveries. A page whose rows an index selects looks at no others, and
 // any other call at no more than 10,001, so that none passes over what has succeeded. With -hooks.long there are 1,000,000, and the calls are measured.
 func TestReadsOfAnArchive(t *testing.T) {
 	size := 50_000
@@ -39,15 +41,16 @@ func TestReadsOfAnArchive(t *testing.T) {
 	}
 	s := openTemp(t)
 	a := kit.FillArchive(t, s, size)
+	all := func(s hooks.Store) []kit.Read { return append(a.Reads(t, s), a.Pages(t, s, mountFor(t))...) }
 	if *kit.Long {
-		kit.MeasureReads(t, a.Reads(t, s))
+		kit.MeasureReads(t, all(s))
 	}
 	asked := &askedStore{Store: s, t: t}
 	for _, state := range []string{"without statistics", "with statistics"} {
 		if state == "with statistics" {
 			mustExec(t, s.Writer(), "ANALYZE")
 		}
-		for _, read := range a.Reads(t, asked) {
+		for _, read := range all(asked) {
 			asked.what = read.Name + ", " + state
 			for i := range 3 {
 				if err := read.Call(t.Context(), i); err != nil {
@@ -55,6 +58,19 @@ func TestReadsOfAnArchive(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// mountFor returns a function that mounts the admin handler, for a customer or the operator.
+func mountFor(t *testing.T) func(h *hooks.Hooks, tenant string) http.Handler {
+	return func(h *hooks.Hooks, tenant string) http.Handler {
+		ui, err := admin.New(h, admin.Config{Authorize: func(*http.Request) (admin.Access, error) {
+			return admin.Access{Level: admin.Secrets, Tenant: tenant, AllTenants: tenant == "", User: "kim"}, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ui
 	}
 }
 
