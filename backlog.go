@@ -102,8 +102,8 @@ func (v *view) looksInto(l BacklogLane, q Query) bool {
 // countLane counts the unfinished deliveries of one subscriber that the view shows.
 func (v *view) countLane(ctx context.Context, l BacklogLane, tenant string) (Backlog, error) {
 	b := Backlog{Subscriber: l.Subscriber, Oldest: l.Due}
-	if !v.all && !v.h.dir.since(l.Subscriber).IsZero() {
-		b.Oldest = time.Time{} // it may be another tenant's
+	if v.oldestIsOthers(l.Subscriber) {
+		b.Oldest = time.Time{}
 	}
 	counts := map[Status]*Count{Pending: &b.Pending, Retrying: &b.Retrying, Sending: &b.Sending}
 	q := Query{Subscriber: l.Subscriber, Tenant: tenant}
@@ -121,6 +121,12 @@ func (v *view) countLane(ctx context.Context, l BacklogLane, tenant string) (Bac
 		*count = c
 	}
 	return b, nil
+}
+
+// oldestIsOthers reports whether the oldest delivery of a subscriber may be another tenant's,
+// because another subscriber had the id before.
+func (v *view) oldestIsOthers(subscriber string) bool {
+	return !v.all && !v.h.dir.since(subscriber).IsZero()
 }
 
 // count returns how many deliveries match q.

@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -182,17 +183,34 @@ func (v *view) addWaiting(ctx context.Context, page []EndpointHealth) error {
 		if !ok {
 			continue
 		}
-		b, err := v.countLane(ctx, lane, v.tenant)
-		if err != nil {
+		if err := v.countWaiting(ctx, &page[i], lane); err != nil {
 			return fmt.Errorf("hooks: backlog of %q: %w", lane.Subscriber, err)
-		}
-		is := &page[i]
-		is.Waiting = Count{b.Pending.N + b.Retrying.N, b.Pending.More || b.Retrying.More}
-		if v.all || is.Waiting.N+b.Sending.N > 0 {
-			is.Oldest = b.Oldest // otherwise it is of a delivery that the view does not show
 		}
 	}
 	return nil
+}
+
+// countWaiting adds what waits in a lane to the health of its endpoint.
+func (v *view) countWaiting(ctx context.Context, is *EndpointHealth, lane BacklogLane) (err error) {
+	q := Query{Subscriber: lane.Subscriber, Tenant: v.tenant, Statuses: []Status{Pending, Retrying}}
+	if !v.all {
+		if q.Types = v.types(); len(q.Types) == 0 {
+			return nil // nothing that it shows
+		}
+	}
+	if is.Waiting, err = v.h.count(ctx, q); err != nil || v.oldestIsOthers(lane.Subscriber) {
+		return err
+	}
+	is.Oldest = lane.Due
+	if v.all || is.Waiting.N > 0 {
+		return nil
+	}
+	q.Statuses = []Status{Sending}
+	_, err = first(ctx, v.h.store.Deliveries, q)
+	if errors.Is(err, ErrNotFound) { // it is of a delivery that the view does not show
+		is.Oldest, err = time.Time{}, nil
+	}
+	return err
 }
 
 // A seen is what the attempts of this process showed of an endpoint. The ledger writes it

@@ -23,7 +23,16 @@ func (t *tally) add(m hooks.Minute) {
 	}
 }
 
-// since adds up the minutes that start at or after a time.
+// join adds another tally.
+func (t *tally) join(u tally) {
+	t.Succeeded += u.Succeeded
+	t.Failed += u.Failed
+	for i, n := range u.took {
+		t.took[i] += n
+	}
+}
+
+// tallySince adds up the minutes that start at or after a time.
 func tallySince(minutes []hooks.Minute, from time.Time) (t tally) {
 	for _, m := range minutes {
 		if !m.Start.Before(from) {

@@ -1,5 +1,11 @@
 package admin
 
+import (
+	"time"
+
+	"example.com/hooks"
+)
+
 // A Route is a row of the table of routes, for tests that are made from it.
 type Route struct {
 	Method, Path string
@@ -15,4 +21,25 @@ func Routes() []Route {
 		list[i] = Route{rt.method, rt.path, rt.level, rt.action, rt.operator}
 	}
 	return list
+}
+
+// A Column is a column of a chart, for tests.
+type Column struct {
+	Start    time.Time
+	Attempts int
+	Pending  bool
+}
+
+// ColumnsOf returns the columns of a chart.
+func ColumnsOf(ms []hooks.Minute, now time.Time, span time.Duration, n int) (list []Column) {
+	for _, c := range columnsOf(ms, now, span, n) {
+		list = append(list, Column{c.Start, c.Attempts(), c.Pending})
+	}
+	return list
+}
+
+// NewChart draws an hour.
+func NewChart(ms []hooks.Minute, now time.Time, height int) struct{ OK, Bad string } {
+	c := newChart("", columnsOf(ms, now, time.Minute, 60), height)
+	return struct{ OK, Bad string }{c.OK, c.Bad}
 }

@@ -19,6 +19,7 @@ type endpointData struct {
 	Health   hooks.EndpointHealth
 	Verdict  verdict
 	Day      tally // the attempts of 24 h
+	Activity activity
 	Settings []setting
 	Rotate   form
 	Test     testForm
@@ -61,7 +62,7 @@ func (c *call) endpointData() (d endpointData, err error) {
 	if err != nil {
 		return d, err
 	}
-	d.Day = tallySince(minutes, time.Time{})
+	d.Day, d.Activity = tallySince(minutes, time.Time{}), endpointActivity(minutes, now)
 	d.Verdict, d.Settings = judge(d.Endpoint, d.Health, now), settings(d.Endpoint)
 	d.Rotate.Values = rotateValues(d.Endpoint, d.Health)
 	d.Test = newTestForm(c.view.Types(), d.Events)

@@ -18,6 +18,7 @@ type overviewData struct {
 	Rows     []overviewRow
 	Start    *startData // how to begin, if there is nobody to deliver to
 	Counting bool       // attempts were counted in the last 24 h
+	Activity activity
 }
 
 // An overviewRow is one endpoint or handler.
@@ -28,6 +29,7 @@ type overviewRow struct {
 	State      hooks.EndpointState
 	Note       string // such as "503 Service Unavailable since 12:57"
 	Day        tally
+	Spark      chart // the same 24 hours
 	Waiting    string
 }
 
@@ -161,7 +163,7 @@ func (c *call) fillRows(data *overviewData, b backlog, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		r.Day = tallySince(minutes, now.Add(-day))
+		r.Day, r.Spark = tallySince(minutes, now.Add(-day)), sparkline(minutes, now)
 	}
 	return nil
 }
@@ -176,7 +178,7 @@ func (c *call) overviewNumbers(data *overviewData, urgent []attention, b backlog
 	}
 	n := &data.Numbers
 	n.Hour, n.Day = tallySince(minutes, now.Add(-time.Hour)), tallySince(minutes, now.Add(-day))
-	data.Counting = n.Day.Attempts() > 0
+	data.Counting, data.Activity = n.Day.Attempts() > 0, c.overviewActivity(minutes, now)
 	held := make(map[string]bool)
 	for _, a := range urgent {
 		held[a.Subscriber] = a.State != hooks.StateFailing

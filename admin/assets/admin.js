@@ -157,7 +157,7 @@ document.addEventListener("change", (event) => {
 // Keys. Whoever types, or holds Ctrl, Alt or Meta, means something else.
 let row = null;
 let went = 0; // when g was pressed
-const rows = () => document.querySelectorAll("main tbody tr");
+const rows = () => document.querySelectorAll("main tbody tr:has(a[href])");
 const rowKey = (r) => r.querySelector("a[href]")?.getAttribute("href");
 
 function mark(next, scroll = true) {
