@@ -14,7 +14,7 @@ import (
 var (
 	ofEvents     = fields{"Event", "Key", "Tenant", "Types", "From", "To", "OldestFirst", "Limit", "Cursor"}
 	ofDeliveries = fields{
-		"Event", "Subscriber", "Tenant", "OrderingKey", "Types", "Statuses", "Reasons", "Errors", "From", "To",
+		"Event", "Subscriber", "Tenant", "OrderingKey", "Types", "Statuses", "Reasons", "Errors", "Codes", "From", "To",
 		"OldestFirst", "Limit", "Cursor",
 	}
 	ofEndpoints = fields{"Tenant", "States", "Limit", "Cursor"}
@@ -22,7 +22,7 @@ var (
 	ofBacklog   = fields{"Subscriber", "Tenant", "Limit", "Cursor"}
 	ofActions   = fields{"Tenant", "Limit", "Cursor"}
 	ofDecisions = fields{ // replay, cancel
-		"Event", "Subscriber", "Tenant", "OrderingKey", "Types", "Statuses", "Reasons", "Errors", "From", "To",
+		"Event", "Subscriber", "Tenant", "OrderingKey", "Types", "Statuses", "Reasons", "Errors", "Codes", "From", "To",
 	}
 	ofBackfill = fields{"Subscriber", "Tenant", "Types", "From", "To"}
 	ofErase    = fields{"Event", "Key", "Tenant", "Types", "From", "To"}
@@ -70,7 +70,7 @@ func (q Query) check() error {
 			return invalid("Query.Statuses", "%d is no status; give some of pending, retrying, sending, succeeded, failed, canceled", uint8(s))
 		}
 	}
-	for field, n := range map[string]int{"Statuses": len(q.Statuses), "Reasons": len(q.Reasons), "Errors": len(q.Errors), "States": len(q.States)} {
+	for field, n := range map[string]int{"Statuses": len(q.Statuses), "Reasons": len(q.Reasons), "Errors": len(q.Errors), "Codes": len(q.Codes), "States": len(q.States)} {
 		if n > maxValues {
 			return invalid("Query."+field, "%d values; at most %d", n, maxValues)
 		}

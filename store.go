@@ -335,7 +335,7 @@ type Record struct {
 //
 // In a Store, Events and Deliveries look at Tenant, Types, From, To, OldestFirst, Limit and
 // Cursor; Events also at Event and Key, Deliveries also at Event, Subscriber, OrderingKey,
-// Statuses, Reasons and Errors.
+// Statuses, Reasons, Errors and Codes.
 type Query struct {
 	Event      string `json:"event,omitempty"` // an event's id
 	Subscriber string `json:"subscriber,omitempty"`
@@ -343,13 +343,15 @@ type Query struct {
 	// OrderingKey matches deliveries of exactly this Tenant that have the key. A store finds
 	// the unfinished ones of a Subscriber without looking at others.
 	OrderingKey string `json:"ordering_key,omitempty"`
-	// Types, Statuses, Reasons and Errors match any of their values. Types are names, or
-	// patterns such as "invoice.*", which Hooks turns into names for the Store. Errors are
-	// classes of failure, see [Attempt].
+	// Types, Statuses, Reasons, Errors and Codes match any of their values. Types are names,
+	// or patterns such as "invoice.*", which Hooks turns into names for the Store. Errors are
+	// classes of failure, see [Attempt]; an empty one matches deliveries without one. Codes
+	// are HTTP statuses; 0 matches deliveries whose last attempt got no response.
 	Types    []string `json:"types,omitempty"`
 	Statuses []Status `json:"statuses,omitempty"`
 	Reasons  []Reason `json:"reasons,omitempty"`
 	Errors   []string `json:"errors,omitempty"`
+	Codes    []int    `json:"codes,omitempty"`
 	// States match endpoints that have any of them, as this process knows it.
 	States []EndpointState `json:"states,omitempty"`
 	// Key is an IdempotencyKey. It matches the event of exactly this Tenant that has the

@@ -20,7 +20,7 @@ import (
 var filled = hooks.Query{
 	Event: "evt_1", Subscriber: "crm", Tenant: "acme", Types: []string{"invoice.paid"},
 	Statuses: []hooks.Status{hooks.Failed}, Reasons: []hooks.Reason{hooks.ReasonLost}, Errors: []string{"timeout"},
-	OrderingKey: "o", States: []hooks.EndpointState{hooks.StateFailing}, Key: "k", From: time.Unix(1, 0), To: time.Unix(2, 0), OldestFirst: true, Limit: 1, Cursor: "1",
+	OrderingKey: "o", Codes: []int{503}, States: []hooks.EndpointState{hooks.StateFailing}, Key: "k", From: time.Unix(1, 0), To: time.Unix(2, 0), OldestFirst: true, Limit: 1, Cursor: "1",
 }
 
 // A field that a list would ignore is refused, and so cannot select too much.
@@ -37,7 +37,7 @@ func TestListsRefuseFieldsThatTheyDoNotLookAt(t *testing.T) {
 		},
 		"Deliveries": {
 			func(q hooks.Query) error { return third(h.Deliveries(t.Context(), q)) },
-			[]string{"Event", "Subscriber", "OrderingKey", "Types", "Statuses", "Reasons", "Errors", "From", "To", "OldestFirst"},
+			[]string{"Event", "Subscriber", "OrderingKey", "Types", "Statuses", "Reasons", "Errors", "Codes", "From", "To", "OldestFirst"},
 		},
 		"Endpoints":       {func(q hooks.Query) error { return third(h.Endpoints(t.Context(), q)) }, []string{"States"}},
 		"EndpointHealths": {func(q hooks.Query) error { return third(h.EndpointHealths(t.Context(), q)) }, []string{"States"}},

@@ -118,6 +118,7 @@ func selects(q hooks.Query, d *delivery) bool {
 		(len(q.Statuses) == 0 || slices.Contains(q.Statuses, d.Status)) &&
 		(len(q.Reasons) == 0 || slices.Contains(q.Reasons, d.Reason)) &&
 		(len(q.Errors) == 0 || slices.Contains(q.Errors, d.Error)) &&
+		(len(q.Codes) == 0 || slices.Contains(q.Codes, d.Code)) &&
 		within(d.Created, q)
 }
 

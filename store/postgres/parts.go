@@ -151,6 +151,9 @@ func (p *pager) addOutcomes(q hooks.Query) {
 	if len(q.Errors) > 0 {
 		p.filter = append(p.filter, "d.error = ANY("+p.arg(q.Errors)+"::pg_catalog.text[])")
 	}
+	if len(q.Codes) > 0 {
+		p.filter = append(p.filter, "d.code = ANY("+p.arg(q.Codes)+"::pg_catalog.int8[])")
+	}
 }
 
 func (p *pager) addCommon(q hooks.Query, stored string) {

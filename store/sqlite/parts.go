@@ -55,6 +55,7 @@ func deliveryPager(q hooks.Query) pager {
 	p.filter.add(q.Tenant != "" && (q.Event != "" || q.Subscriber != ""), "tenant = ?", q.Tenant)
 	p.filter.add(len(q.Reasons) > 0, "reason IN "+anyOf, list(q.Reasons))
 	p.filter.add(len(q.Errors) > 0, "error IN "+anyOf, list(q.Errors))
+	p.filter.add(len(q.Codes) > 0, "code IN "+anyOf, list(numbers(q.Codes)))
 	p.filter.addCommon(q, "created")
 	return p
 }
@@ -117,9 +118,9 @@ func ofAnyStatus(q hooks.Query) (p part) {
 	return p
 }
 
-func numbers(statuses []hooks.Status) (list []int64) {
-	for _, st := range statuses {
-		list = append(list, int64(st))
+func numbers[T ~int | ~uint8](values []T) (list []int64) {
+	for _, v := range values {
+		list = append(list, int64(v))
 	}
 	return list
 }
@@ -132,7 +133,7 @@ func (p pager) count(most int) (query string, args []any) {
 		query, args = p.union("1", condition{})
 		return fmt.Sprintf(`SELECT n, n FROM (SELECT count(*) AS n FROM (%s LIMIT %d))`, query, most+1), args
 	}
-	query, args = p.union("tenant, ordering_key, type, status, reason, error, created", condition{})
+	query, args = p.union("tenant, ordering_key, type, status, reason, error, code, created", condition{})
 	return fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE %s) FROM (%s LIMIT %d)`,
 		p.filter.all(), query, maxCounted+1), slices.Concat(p.filter.args, args)
 }

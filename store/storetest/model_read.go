@@ -91,6 +91,7 @@ func (s *modelState) matching(q hooks.Query) (list []hooks.Delivery) {
 			(len(q.Statuses) == 0 || slices.Contains(q.Statuses, d.Status)) &&
 			(len(q.Reasons) == 0 || slices.Contains(q.Reasons, d.Reason)) &&
 			(len(q.Errors) == 0 || slices.Contains(q.Errors, d.Error)) &&
+			(len(q.Codes) == 0 || slices.Contains(q.Codes, d.Code)) &&
 			selected(q, d.Tenant, d.Type, d.Created) {
 			list = append(list, d)
 		}

@@ -32,11 +32,11 @@ func medley(t testing.TB, s hooks.Store) {
 	}
 	for id, why := range map[string]hooks.Delivery{
 		"e2": {Reason: hooks.ReasonExhausted, Error: "timeout"},
-		"e3": {Reason: hooks.ReasonRejected, Error: "status"},
-		"e4": {Reason: hooks.ReasonExhausted, Error: "status"},
+		"e3": {Reason: hooks.ReasonRejected, Error: "status", Code: 400},
+		"e4": {Reason: hooks.ReasonExhausted, Error: "status", Code: 503},
 	} {
 		c := outcome(read(t, s, id, "a"), hooks.Failed, at(20))
-		c.Delivery.Reason, c.Delivery.Error = why.Reason, why.Error
+		c.Delivery.Reason, c.Delivery.Error, c.Delivery.Code = why.Reason, why.Error, why.Code
 		apply(t, s, at(20), c)
 	}
 	c := outcome(read(t, s, "e7", "a"), hooks.Retrying, at(20))
@@ -78,7 +78,10 @@ var filters = map[string]filter{
 		hooks.Query{Reasons: []hooks.Reason{hooks.ReasonRejected, hooks.ReasonLost, hooks.ReasonExhausted}},
 		func(d hooks.Delivery) bool { return d.Status == hooks.Failed },
 	},
-	"error": {hooks.Query{Errors: []string{"timeout"}}, func(d hooks.Delivery) bool { return d.Error == "timeout" }},
+	"code":     {hooks.Query{Codes: []int{503}}, func(d hooks.Delivery) bool { return d.Code == 503 }},
+	"codes":    {hooks.Query{Codes: []int{0, 400}}, func(d hooks.Delivery) bool { return d.Code == 0 || d.Code == 400 }},
+	"no error": {hooks.Query{Errors: []string{""}}, func(d hooks.Delivery) bool { return d.Error == "" }},
+	"error":    {hooks.Query{Errors: []string{"timeout"}}, func(d hooks.Delivery) bool { return d.Error == "timeout" }},
 	"errors": {hooks.Query{Errors: []string{"tls", "timeout", "status"}}, func(d hooks.Delivery) bool {
 		return d.Error != ""
 	}},
