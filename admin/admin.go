@@ -74,6 +74,19 @@ type Config struct {
 	// shown as they are. It may be called from several goroutines at once.
 	Redact func(eventType string, body []byte) []byte
 
+	// Title is the name at the top of the pages and in the browser's tabs: one line of at most
+	// 64 bytes. Empty: "Hooks".
+	Title string
+
+	// Accent is the colour of links and buttons, such as "#0b57c4", which an empty one means.
+	// New refuses a colour with too little contrast to be read (WCAG 2.2, 1.4.3), and names one
+	// that has enough. Where the browser asks for a dark page, a lighter colour of the same hue
+	// takes its place.
+	Accent string
+
+	// Home leads back to the application, from every page. Zero: no link.
+	Home Link
+
 	// Logger is told of errors that are not the user's. Nil: slog.Default().
 	Logger *slog.Logger
 }
@@ -182,7 +195,7 @@ func (c Config) check(h *hooks.Hooks) error {
 				"without a path: %w", origin, err))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.checkBrand())...)
 }
 
 // logAudit returns an Audit that writes to a log.

@@ -26,8 +26,9 @@ var assetTypes = map[string]string{
 	".svg": "image/svg+xml",
 }
 
-// readAssets returns the assets by the names under which they are served.
-func readAssets() map[string]asset {
+// readAssets returns the assets by the names under which they are served. An accent is added
+// to the style sheet, because pages may have no style of their own; empty: none is.
+func readAssets(accent string) map[string]asset {
 	list, err := assetFiles.ReadDir("assets")
 	if err != nil {
 		panic(err) // they are part of the program
@@ -39,6 +40,9 @@ func readAssets() map[string]asset {
 			panic(err)
 		}
 		ext := path.Ext(entry.Name())
+		if ext == ".css" && accent != "" {
+			body = append(body, accentStyle(accent)...)
+		}
 		sum := sha256.Sum256(body)
 		name := strings.TrimSuffix(entry.Name(), ext) + "." + base64.RawURLEncoding.EncodeToString(sum[:6]) + ext
 		assets[name] = asset{assetTypes[ext], body}

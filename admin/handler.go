@@ -19,13 +19,15 @@ type handler struct {
 	cfg         Config
 	mux         *http.ServeMux // the routes, by their paths below the prefix
 	crossOrigin *http.CrossOriginProtection
-	assets      map[string]asset // by name
+	assets      map[string]asset  // by name
+	assetNames  map[string]string // by the names of their files
+	brand       brand
 	pages       pages
 }
 
 func newHandler(h *hooks.Hooks, c Config) (*handler, error) {
-	hd := &handler{hooks: h, cfg: c, mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(), assets: readAssets(), making: make(chan struct{}, 1)}
-	hd.pages = allPages()
+	hd := &handler{hooks: h, cfg: c, mux: http.NewServeMux(), crossOrigin: http.NewCrossOriginProtection(), assets: readAssets(c.Accent), making: make(chan struct{}, 1)}
+	hd.pages, hd.assetNames, hd.brand = allPages(), assetNames(hd.assets), c.brand()
 	for _, origin := range c.TrustedOrigins {
 		if err := hd.crossOrigin.AddTrustedOrigin(origin); err != nil {
 			return nil, err // New has checked them

@@ -24,9 +24,7 @@ type pages map[string]*template.Template
 var allPages = sync.OnceValue(parsePages)
 
 func parsePages() pages {
-	names := assetNames(readAssets())
-	funcs := template.FuncMap{"asset": func(file string) string { return "assets/" + names[file] }}
-	common := template.Must(template.New("layout.html").Funcs(pageFuncs).Funcs(funcs).
+	common := template.Must(template.New("layout.html").Funcs(pageFuncs).
 		ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	list, err := templateFiles.ReadDir("templates")
 	if err != nil {
@@ -53,8 +51,14 @@ type page struct {
 	Live   bool // the script may update it while somebody looks
 	Notice *notice
 	Access Access
+	Brand  brand
 	Data   any // the page's own
+
+	assets map[string]string // names by those of their files
 }
+
+// Asset returns the address of an asset below Base, by the name of its file.
+func (p page) Asset(file string) string { return "assets/" + p.assets[file] }
 
 // A notice tells somebody what came of what they did, above the page.
 type notice struct {
@@ -114,6 +118,7 @@ func (c *call) page(p page) error { return c.pageStatus(http.StatusOK, p) }
 
 func (c *call) pageStatus(status int, p page) error {
 	p.Base, p.Access, p.Now = c.base(), c.access, time.Now().UTC()
+	p.Brand, p.assets = c.brand, c.assetNames
 	var body bytes.Buffer
 	if err := c.pages[p.Name].Execute(&body, p); err != nil {
 		return err
