@@ -64,6 +64,11 @@ type Config struct {
 	// through its [Tenant]. Zero means 100. The PutEndpoint of Hooks ignores it. If
 	// several processes make some at the same moment, there may be a few more.
 	TenantEndpoints int
+	// VerifyEndpoints demands of each endpoint that a [Tenant] makes, or points to another URL,
+	// that its owner answers a challenge before it gets anything; see [Hooks.VerifyEndpoint].
+	// Endpoints that were made before it was set stay as they are.
+	VerifyEndpoints bool
+
 	// MaxPayload is the most bytes that an event's Data may have. Zero means 256 KiB.
 	MaxPayload int
 	// IdempotencyWindow is how long an event's IdempotencyKey makes another event with the

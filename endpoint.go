@@ -65,6 +65,11 @@ type Endpoint struct {
 	// Retry is the waits between attempts, at most 50. Nil: [Config].Retry. Empty and not
 	// nil: there is one attempt only.
 	Retry []time.Duration
+	// Unverified says that the endpoint gets nothing yet, because a [Tenant] has made it, or
+	// changed its URL, while [Config].VerifyEndpoints was set. What is due for it is held, as
+	// for a disabled endpoint, until [Hooks.VerifyEndpoint] has succeeded. PutEndpoint ignores
+	// it: it stays as it is while the URL does.
+	Unverified bool
 	// Version is that of the stored endpoint, set when it is read. Give it back to
 	// PutEndpoint to change exactly what you have read: if somebody has changed the
 	// endpoint since, or deleted it, that is [ErrConflict]. Zero writes over whatever is
@@ -96,8 +101,11 @@ type endpoint struct {
 	// that were created before belong to that one, and are not sent to this one.
 	since  time.Time
 	record Record
-	sealed []byte // the ciphertext in it; nil if it is in plain text
-	closed error  // why that cannot be decrypted: keys and header are unknown
+
+	unverifiedSince time.Time // zero unless it is Unverified
+	unproved        *health   // see unproven; made by [Hooks.connect]
+	sealed          []byte    // the ciphertext in it; nil if it is in plain text
+	closed          error     // why that cannot be decrypted: keys and header are unknown
 }
 
 // An address is what follows from an endpoint's URL, made when the endpoint becomes known,
@@ -173,6 +181,7 @@ func (v *view) putEndpoint(ctx context.Context, e Endpoint) (Endpoint, error) {
 		return Endpoint{}, err
 	}
 	next, made := merge(old, e, h.now())
+	v.demandProof(old, next)
 	if old == nil {
 		var err error
 		if next.since, err = h.since(ctx, e.ID); err != nil {
@@ -263,7 +272,7 @@ func (e *endpoint) isAt(id string, version int64) error {
 
 // copy returns a copy that may be changed.
 func (e *endpoint) copy() *endpoint {
-	return &endpoint{Endpoint: e.Endpoint.clone(), keys: slices.Clone(e.keys), since: e.since}
+	return &endpoint{Endpoint: e.Endpoint.clone(), keys: slices.Clone(e.keys), since: e.since, unverifiedSince: e.unverifiedSince}
 }
 
 // shown returns the endpoint as callers see it: with its newest secret if made, that is,

@@ -17,6 +17,8 @@ type Explanation struct {
 	//   - "erased": its event was erased, and a dispatcher will cancel it.
 	//   - "disabled": its endpoint is disabled, at the latest until Until; see
 	//     [Hooks.DisableEndpoint].
+	//   - "unverified": its endpoint's owner has not answered a challenge yet; see
+	//     [Hooks.VerifyEndpoint]. It fails at Until.
 	//   - "no_key": its endpoint's secrets cannot be decrypted.
 	//   - "scheduled": its first attempt may not start before Until.
 	//   - "retrying": its last attempt failed; the next one may not start before Until.
@@ -39,17 +41,18 @@ type Explanation struct {
 
 // The values of [Explanation].Code.
 const (
-	codeFinal     = "final"
-	codeSending   = "sending"
-	codeDeleted   = "deleted"
-	codeErased    = "erased"
-	codeDisabled  = "disabled"
-	codeNoKey     = "no_key"
-	codeScheduled = "scheduled"
-	codeRetrying  = "retrying"
-	codeBehind    = "behind"
-	codeNoHandler = "no_handler"
-	codeDue       = "due"
+	codeFinal      = "final"
+	codeSending    = "sending"
+	codeDeleted    = "deleted"
+	codeErased     = "erased"
+	codeDisabled   = "disabled"
+	codeUnverified = "unverified"
+	codeNoKey      = "no_key"
+	codeScheduled  = "scheduled"
+	codeRetrying   = "retrying"
+	codeBehind     = "behind"
+	codeNoHandler  = "no_handler"
+	codeDue        = "due"
 )
 
 // ExplainDelivery says why a delivery is not final yet, or how it ended, and when that

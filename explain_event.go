@@ -17,6 +17,8 @@ type Route struct {
 	//     event, none does.
 	//   - "disabled": one of its patterns matches, and it receives the event, but it is
 	//     disabled: the delivery is held, see [Hooks.DisableEndpoint].
+	//   - "unverified": the same, but its owner has to answer a challenge first, see
+	//     [Hooks.VerifyEndpoint].
 	//   - "tenant": the endpoint is another tenant's.
 	//   - "private": a pattern of the endpoint matches, but only handlers receive a private
 	//     type, or a notice about a delivery that is not the tenant's, see [DeliveryFailed].
@@ -25,10 +27,11 @@ type Route struct {
 
 // The values of [Route].Because.
 const (
-	becausePattern  = "pattern"
-	becauseDisabled = "disabled"
-	becauseTenant   = "tenant"
-	becausePrivate  = "private"
+	becausePattern    = "pattern"
+	becauseDisabled   = "disabled"
+	becauseUnverified = "unverified"
+	becauseTenant     = "tenant"
+	becausePrivate    = "private"
 )
 
 // mostOthers bounds how many subscribers ExplainEvent lists that do not receive the event.
@@ -93,7 +96,9 @@ func (r *router) receivers() (routes []Route) {
 
 // becauseReceived says why a subscriber receives the event, or that it is held.
 func (r *router) becauseReceived(id string) string {
-	if r.h.subscriber(id).obstacle == held {
+	if s := r.h.subscriber(id); s.obstacle == held && s.health.Why == notVerified {
+		return becauseUnverified
+	} else if s.obstacle == held {
 		return becauseDisabled
 	}
 	return becausePattern

@@ -36,6 +36,7 @@ type endpointForm struct {
 	Timeout     millis           `json:"timeout_ms,omitempty"`
 	Hold        millis           `json:"hold_ms,omitempty"`
 	Retry       []millis         `json:"retry_ms,omitzero"` // empty: no attempt after the first
+	Unverified  bool             `json:"unverified,omitempty"`
 }
 
 // form returns e in the form for JSON.
@@ -43,7 +44,7 @@ func (e Endpoint) form() endpointForm {
 	f := endpointForm{
 		ID: e.ID, Tenant: e.Tenant, URL: e.URL, Events: e.Events, Description: e.Description,
 		Scheme: e.Scheme, PublicKey: e.PublicKey, Header: e.Header, Raw: e.Raw, Ordered: e.Ordered,
-		Concurrency: e.Concurrency, Timeout: millis(e.Timeout), Hold: millis(e.Hold),
+		Concurrency: e.Concurrency, Timeout: millis(e.Timeout), Hold: millis(e.Hold), Unverified: e.Unverified,
 	}
 	f.Retry = convert[millis](e.Retry)
 	return f
@@ -67,7 +68,7 @@ func (f endpointForm) endpoint() Endpoint {
 	e := Endpoint{
 		ID: f.ID, Tenant: f.Tenant, URL: f.URL, Events: f.Events, Description: f.Description,
 		Scheme: f.Scheme, PublicKey: f.PublicKey, Header: f.Header, Raw: f.Raw, Ordered: f.Ordered,
-		Concurrency: f.Concurrency, Timeout: time.Duration(f.Timeout), Hold: time.Duration(f.Hold),
+		Concurrency: f.Concurrency, Timeout: time.Duration(f.Timeout), Hold: time.Duration(f.Hold), Unverified: f.Unverified,
 	}
 	e.Retry = convert[time.Duration](f.Retry)
 	return e
@@ -86,9 +87,11 @@ func (e Endpoint) MarshalJSON() ([]byte, error) {
 type endpointRecord struct {
 	Form int `json:"form"`
 	endpointForm
-	Since   time.Time    `json:"since,omitzero"`    // see endpoint
-	Private *privateForm `json:"private,omitempty"` // without a Keeper
-	Sealed  []byte       `json:"sealed,omitempty"`  // with one: the same, encrypted
+	Since time.Time `json:"since,omitzero"` // see endpoint
+	// UnverifiedSince is zero unless the endpoint is unverified.
+	UnverifiedSince time.Time    `json:"unverified_since,omitzero"`
+	Private         *privateForm `json:"private,omitempty"` // without a Keeper
+	Sealed          []byte       `json:"sealed,omitempty"`  // with one: the same, encrypted
 }
 
 // A privateForm is what nobody may read of an endpoint.

@@ -21,13 +21,16 @@ const (
 	// StateDisabled: somebody has disabled it, and what is due for it is held; see
 	// [Hooks.DisableEndpoint].
 	StateDisabled EndpointState = "disabled"
+	// StateUnverified: its owner has to prove that it is theirs, and what is due for it is
+	// held; see [Hooks.VerifyEndpoint].
+	StateUnverified EndpointState = "unverified"
 	// StateNoKey: its secrets cannot be decrypted, and what is due for it waits; see
 	// [ErrUndecryptable].
 	StateNoKey EndpointState = "no_key"
 )
 
 // endpointStates are all states.
-var endpointStates = []EndpointState{StateWorking, StateFailing, StateDisabled, StateNoKey}
+var endpointStates = []EndpointState{StateWorking, StateFailing, StateDisabled, StateUnverified, StateNoKey}
 
 // An EndpointHealth is how an endpoint stands. State, Reason, Since and Until of a
 // disabled endpoint are the same in every process. Failures and the fields that begin with
@@ -37,8 +40,9 @@ type EndpointHealth struct {
 	Endpoint string        `json:"endpoint"` // its id
 	State    EndpointState `json:"state"`
 	Reason   string        `json:"reason,omitempty"` // of a disabled one: what was given to DisableEndpoint
-	// Since is when a disabled endpoint was disabled, or when the first of the Failures
-	// of a failing one ended. It is zero in other states.
+	// Since is when a disabled endpoint was disabled, when an unverified one was made or
+	// pointed to another URL, or when the first of the Failures of a failing one ended. It is
+	// zero in other states.
 	Since time.Time `json:"since,omitzero"`
 	// Until is when a disabled endpoint is enabled by itself. Zero means that somebody
 	// has to call EnableEndpoint.
@@ -147,8 +151,10 @@ func (e *endpoint) state(known *health, at time.Time) EndpointHealth {
 	is := EndpointHealth{Endpoint: e.ID, State: StateWorking}
 	e.seen.describe(&is)
 	switch {
-	case known.disabled(at):
+	case known != e.unproved && known.disabled(at):
 		is.State, is.Reason, is.Since, is.Until = StateDisabled, known.Reason, known.Since, known.Until
+	case e.Unverified:
+		is.State, is.Since = StateUnverified, e.unverifiedSince
 	case e.closed != nil:
 		is.State, is.Since = StateNoKey, time.Time{}
 	}
@@ -261,8 +267,13 @@ func (s subscriber) disabledWarning(due time.Time) Warning {
 	return Warning{WarnDisabled, s.id, text}
 }
 
-// explainHeld explains a delivery of a disabled endpoint.
+// explainHeld explains a delivery of an endpoint that is disabled or not verified.
 func (s subscriber) explainHeld(d Delivery, at time.Time) Explanation {
+	if s.health.Why == notVerified {
+		text := fmt.Sprintf("Its endpoint has not been verified since %s: its owner has to answer a challenge first. %s If it is held until %s, it fails.",
+			stamp(s.health.Since), d.dueText(at), stamp(s.holdEnds(d.Due)))
+		return Explanation{Code: codeUnverified, Text: text, Since: s.health.Since, Until: s.nextLook(d.Due)}
+	}
 	until := "until it is enabled"
 	if !s.health.Until.IsZero() {
 		until = "until " + stamp(s.health.Until)

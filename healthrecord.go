@@ -28,7 +28,10 @@ type healthRecord struct {
 // A closing is why deliveries of an endpoint are held. The texts are stored.
 type closing string
 
-const byHand closing = "by_hand" // DisableEndpoint was called
+const (
+	byHand      closing = "by_hand"      // DisableEndpoint was called
+	notVerified closing = "not_verified" // see [endpoint.unproven]; never stored
+)
 
 // A health is a healthRecord as this process knows it. It does not change.
 type health struct {
@@ -92,7 +95,7 @@ func (v *view) writeHealth(ctx context.Context, id string, change func(was *heal
 		if err != nil {
 			return fmt.Errorf("hooks: health of endpoint %q: %w", id, err)
 		}
-		was := h.subscriber(id).health
+		_, _, was, _ := h.dir.lookUp(id)
 		next := change(was)
 		if was == nil && next.Since.IsZero() {
 			return nil // it is enabled already

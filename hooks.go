@@ -75,7 +75,8 @@ type Hooks struct {
 	attemptLog attemptLog // of lines about attempts
 	closeIdle  func()     // ends the idle connections of the transport that New made
 	announcer  announcer  // of commits, to other processes
-	tests      testRuns   // of SendTest, that are under way
+	tests      testRuns   // of SendTest and VerifyEndpoint, that are under way
+	challenges challenges // that tenants sent last
 
 	anchor atomic.Pointer[anchor] // of the clock that everything is dated by; nil: not read yet
 	wall   func() time.Time       // the machine's clock; nil: that of time.Now

@@ -37,7 +37,7 @@ func parseKeys(list []keyForm) (keys []signingKey, err error) {
 // plain returns the record that e has if there is no Keeper. Two endpoints are equal if
 // these records are.
 func (e *endpoint) plain() ([]byte, error) {
-	return json.Marshal(endpointRecord{Form: recordForm, endpointForm: e.form(), Since: e.since, Private: e.private()})
+	return json.Marshal(endpointRecord{Form: recordForm, endpointForm: e.form(), Since: e.since, UnverifiedSince: e.unverifiedSince, Private: e.private()})
 }
 
 // private returns the private part of e.
@@ -59,7 +59,7 @@ func (h *Hooks) seal(e *endpoint) ([]byte, error) {
 	if e.sealed, err = k.Encrypt(plain, []byte(e.ID)); err != nil {
 		return nil, fmt.Errorf("hooks: encrypt the secrets of endpoint %q: %w", e.ID, err)
 	}
-	return json.Marshal(endpointRecord{Form: recordForm, endpointForm: e.form(), Since: e.since, Sealed: e.sealed})
+	return json.Marshal(endpointRecord{Form: recordForm, endpointForm: e.form(), Since: e.since, UnverifiedSince: e.unverifiedSince, Sealed: e.sealed})
 }
 
 // unseal returns the endpoint that a record describes, or nil if it was deleted. known is
@@ -77,7 +77,7 @@ func unseal(k Keeper, id string, r Record, known *endpoint) (*endpoint, error) {
 	if rec.ID != id {
 		return nil, fmt.Errorf("it is that of %q", rec.ID)
 	}
-	e := &endpoint{Endpoint: rec.endpoint(), since: rec.Since, record: r, sealed: rec.Sealed}
+	e := &endpoint{Endpoint: rec.endpoint(), since: rec.Since, unverifiedSince: rec.UnverifiedSince, record: r, sealed: rec.Sealed}
 	if known != nil && known.closed == nil && len(e.sealed) > 0 && bytes.Equal(known.sealed, e.sealed) {
 		e.keys, e.Header = known.keys, known.Header
 		return e, nil

@@ -34,6 +34,7 @@ import (
 //     type no Example.
 //   - An endpoint that does not exist is [ErrNotFound].
 //   - One whose secrets cannot be decrypted is [ErrUndecryptable].
+//   - An endpoint of a [Tenant] that is Unverified is an [*InvalidError].
 //   - While a test of the same endpoint is under way in this process, another one is an
 //     [*InvalidError] that wraps [ErrConflict].
 //   - If ctx ends before the attempt has succeeded, the error is that of ctx. The endpoint
@@ -89,6 +90,8 @@ func (v *view) forTest(ev Event, e *endpoint) (Event, error) {
 	switch {
 	case e.closed != nil:
 		return ev, fmt.Errorf("hooks: endpoint %q: %w", e.ID, e.closed)
+	case !v.all && e.Unverified:
+		return ev, invalid("Endpoint", "%q is not verified; send the challenge first", e.ID)
 	case v.h.isPrivate(ev.Type):
 		return ev, invalid("Event.Type", "%q is private, and so for handlers only; choose another type", ev.Type)
 	case ev.Tenant != "" && ev.Tenant != e.Tenant:

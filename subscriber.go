@@ -56,7 +56,7 @@ type obstacle int
 const (
 	noObstacle   obstacle = iota
 	notHere               // this process has no endpoint and no handler with the id
-	held                  // the endpoint is disabled; see [Hooks.DisableEndpoint]
+	held                  // the endpoint is disabled or not verified; see [Hooks.DisableEndpoint], [Hooks.VerifyEndpoint]
 	keyMissing            // the endpoint's secrets cannot be decrypted; see [ErrUndecryptable]
 	wasDeleted            // the subscriber was deleted, and perhaps put again since
 	othersTenant          // the id is now that of another tenant's endpoint
@@ -77,6 +77,8 @@ func (h *Hooks) subscriber(id string) subscriber {
 		switch {
 		case known != nil && known.disabled(h.now()):
 			s.obstacle = held
+		case e.Unverified:
+			s.obstacle, s.health = held, e.unproved
 		case e.closed != nil:
 			s.obstacle = keyMissing
 		}
@@ -101,7 +103,7 @@ func (h *Hooks) subscriber(id string) subscriber {
 // directory calls it once, when the endpoint becomes known, because otherwise each attempt
 // would allocate them.
 func (h *Hooks) connect(e *endpoint) {
-	e.sender = &webhook{h.client, e}
+	e.sender, e.unproved = &webhook{h.client, e}, e.unproven()
 	if e.Retry != nil {
 		e.policy = retry.Schedule(e.Retry)
 	}

@@ -104,7 +104,7 @@ func (h *Hooks) sealWarning(e *endpoint) (w Warning, ok bool) {
 func (h *Hooks) disabled(backlog []BacklogLane) (list []Warning) {
 	due := dues(backlog)
 	for _, e := range h.dir.all() {
-		if s := h.subscriber(e.ID); s.obstacle == held {
+		if s := h.subscriber(e.ID); s.obstacle == held && s.health.Why != notVerified {
 			list = append(list, s.disabledWarning(due[e.ID]))
 		}
 	}

@@ -164,6 +164,7 @@ var probes = map[string][]probe{
 	}},
 	"EnableEndpoint": {func(t *hooks.Tenant, n names) string { return found(nil, t.EnableEndpoint(bg, n.endpoint)) }},
 	"EndpointHealth": {func(t *hooks.Tenant, n names) string { return found(t.EndpointHealth(bg, n.endpoint)) }},
+	"VerifyEndpoint": {func(t *hooks.Tenant, n names) string { return found(t.VerifyEndpoint(bg, n.endpoint)) }},
 	"EndpointHealths": {func(t *hooks.Tenant, n names) string {
 		return listed(t.EndpointHealths, hooks.Query{Tenant: n.tenant})
 	}},
