@@ -28,6 +28,7 @@ type endpointInput struct {
 	Timeout     millis            `json:"timeout_ms"`
 	Hold        millis            `json:"hold_ms"`
 	Retry       []millis          `json:"retry_ms"`
+	Unverified  bool              `json:"unverified"` // nobody looks at it
 	Version     int64             `json:"version"`
 }
 

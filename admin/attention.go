@@ -32,7 +32,9 @@ var urgency = map[hooks.EndpointState]int{
 }
 
 // Red reports whether it is not what somebody wanted.
-func (a attention) Red() bool { return a.State != hooks.StateDisabled && a.State != "paused" }
+func (a attention) Red() bool {
+	return a.State != hooks.StateDisabled && a.State != hooks.StateUnverified && a.State != "paused"
+}
 
 // Is says what is wrong, after the subscriber's name.
 func (a attention) Is() string {
@@ -55,6 +57,8 @@ func attentionOf(e hooks.Endpoint, h hooks.EndpointHealth, now time.Time) attent
 	switch h.State {
 	case hooks.StateNoKey:
 		text = append(text, "Its secrets cannot be decrypted. What is due waits until the operator has provided the key.")
+	case hooks.StateUnverified:
+		text = append(text, "Its owner has to answer a challenge before anything is sent to it.")
 	case hooks.StateDisabled:
 		if h.Reason != "" {
 			text = append(text, "The reason is “"+visible(h.Reason)+"”.")
@@ -120,7 +124,8 @@ const mostWatched = 200
 
 // ownAttentions returns the endpoints of a tenant that need somebody.
 func (c *call) ownAttentions(now time.Time) (list []attention, err error) {
-	rows, _, err := c.endpointRows(hooks.Query{States: needAttention, Limit: mostWatched})
+	states := append([]hooks.EndpointState{hooks.StateUnverified}, needAttention...)
+	rows, _, err := c.endpointRows(hooks.Query{States: states, Limit: mostWatched})
 	for _, r := range rows {
 		list = append(list, attentionOf(r.Endpoint, r.Health, now))
 	}

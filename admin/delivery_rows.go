@@ -120,6 +120,8 @@ func whyNotYet(d hooks.Delivery, e hooks.Explanation, now time.Time) (text, note
 			note += "; ends by " + stamp(e.Until, now)
 		}
 		return "held", note
+	case "unverified":
+		return "held", "its endpoint is not verified"
 	case "no_key":
 		return "held", "no key"
 	case "deleted":
@@ -152,7 +154,7 @@ type line struct{ subscriber, tenant, key string }
 const mostExplained = 50
 
 // ofAll are the reasons that hold for all deliveries of a subscriber.
-var ofAll = map[string]bool{"disabled": true, "no_key": true, "no_handler": true}
+var ofAll = map[string]bool{"disabled": true, "unverified": true, "no_key": true, "no_handler": true}
 
 // explain returns why a delivery waits. ok is false if nobody knows, or it is gone.
 func (x *explainer) explain(d hooks.Delivery) (e hooks.Explanation, ok bool, err error) {

@@ -166,6 +166,8 @@ func when(d *deliveryData, e hooks.Explanation, now time.Time) statement {
 		}
 	case "disabled":
 		s.Strong = "Held, because its endpoint is disabled"
+	case "unverified":
+		s.Strong = "Held, because its endpoint is not verified"
 	case "no_key":
 		s.Strong = "Held, because no request can be signed"
 	case "behind":

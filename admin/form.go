@@ -83,6 +83,7 @@ func (c *call) answer(status int, p page, why error) error {
 var notices = map[string]notice{
 	"changed":  {"succeeded", "", "Saved.", "What waits is sent by the new settings."},
 	"imported": {"succeeded", "", "The secret was imported.", "The one before signs beside it for as long as you chose."},
+	"verified": {"succeeded", "", "Verified.", "The endpoint has answered the challenge. What was held is sent now."},
 	"disabled": {"disabled", "", "Disabled.", "What is due is held from now on."},
 	"enabled":  {"succeeded", "", "Enabled.", "What is due is sent now."},
 	"deleted":  {"succeeded", "", "The endpoint was deleted.", "What waited for it is canceled."},

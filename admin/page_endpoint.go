@@ -16,13 +16,15 @@ import (
 // An endpointData is what the page of one endpoint shows.
 type endpointData struct {
 	hooks.Endpoint
-	Health   hooks.EndpointHealth
-	Verdict  verdict
-	Day      tally // the attempts of 24 h
-	Activity activity
-	Settings []setting
-	Rotate   form
-	Test     testForm
+	Health  hooks.EndpointHealth
+	Verdict verdict
+	// Challenge says what was wrong with the answer to the challenge that was just sent.
+	Challenge string
+	Day       tally // the attempts of 24 h
+	Activity  activity
+	Settings  []setting
+	Rotate    form
+	Test      testForm
 }
 
 // A verdict says how an endpoint stands: why, and what ends it.
@@ -92,6 +94,11 @@ func judge(e hooks.Endpoint, h hooks.EndpointHealth, now time.Time) verdict {
 		}
 		v.Ends += " Until then what is due is held. " + holdText(e)
 		return v
+	case hooks.StateUnverified:
+		return verdict{
+			"amber", "Not verified", "the owner has to prove that this URL is theirs. Nothing is sent to it before, and what is due is held. " + holdText(e),
+			"when the endpoint answers a challenge, a signed request, with the text in data.challenge and nothing else.",
+		}
 	case hooks.StateNoKey:
 		return verdict{
 			"red", "No key", "its secrets and headers cannot be decrypted, so nothing can be signed and what is due waits.",

@@ -33,7 +33,7 @@ type stateChoice struct {
 // several states, of which the form shows none.
 func (d endpointsData) Choices() []stateChoice {
 	list := []stateChoice{{"", "any", len(d.States) == 0}}
-	for _, s := range []hooks.EndpointState{hooks.StateWorking, hooks.StateFailing, hooks.StateNoKey, hooks.StateDisabled} {
+	for _, s := range []hooks.EndpointState{hooks.StateWorking, hooks.StateFailing, hooks.StateNoKey, hooks.StateUnverified, hooks.StateDisabled} {
 		list = append(list, stateChoice{string(s), strings.ReplaceAll(string(s), "_", " "), slices.Equal(d.States, []hooks.EndpointState{s})})
 	}
 	return list

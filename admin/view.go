@@ -23,6 +23,7 @@ type view interface {
 	EndpointHealth(ctx context.Context, id string) (hooks.EndpointHealth, error)
 	EndpointHealths(context.Context, hooks.Query) (page []hooks.EndpointHealth, next string, err error)
 	SendTest(ctx context.Context, endpoint string, ev hooks.Event) (hooks.Attempt, error)
+	VerifyEndpoint(ctx context.Context, id string) (hooks.Attempt, error)
 	CheckURL(raw string) error
 
 	Event(ctx context.Context, id string) (hooks.Event, error)
