@@ -279,6 +279,7 @@ func (a Action) clone() Action {
 	q := &a.Query
 	q.Types, q.Statuses = slices.Clone(q.Types), slices.Clone(q.Statuses)
 	q.Reasons, q.Errors = slices.Clone(q.Reasons), slices.Clone(q.Errors)
+	q.Codes = slices.Clone(q.Codes)
 	return a
 }
 

@@ -75,6 +75,11 @@ func (q Query) check() error {
 			return invalid("Query."+field, "%d values; at most %d", n, maxValues)
 		}
 	}
+	for _, code := range q.Codes {
+		if code < 0 || code > 999 {
+			return invalid("Query.Codes", "%d is no HTTP status; give numbers from 100 to 999, or 0 for no response", code)
+		}
+	}
 	for _, s := range q.States {
 		if !slices.Contains(endpointStates, s) {
 			return invalid("Query.States", "%q is no state; give some of %v", s, endpointStates)

@@ -43,3 +43,6 @@ func NewChart(ms []hooks.Minute, now time.Time, height int) struct{ OK, Bad stri
 	c := newChart("", columnsOf(ms, now, time.Minute, 60), height)
 	return struct{ OK, Bad string }{c.OK, c.Bad}
 }
+
+// Normalise returns the message of a failure as groups have it.
+func Normalise(text string) string { return normalise(text) }

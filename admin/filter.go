@@ -51,14 +51,11 @@ func (f filter) IsSet() bool {
 func (f filter) Query() string { return f.values.Encode() }
 
 // Action returns the address of the page that asks before an action is started with all
-// rows. failures says that the list shows only those, whatever its filter says.
-func (f filter) Action(kind string, failures bool) string {
+// rows.
+func (f filter) Action(kind string) string {
 	values := maps.Clone(f.values)
 	values.Del("order")
 	values.Set("kind", kind)
-	if failures {
-		values.Set("status", "failed")
-	}
 	return address("actions/new", values)
 }
 
@@ -94,7 +91,7 @@ func (f filter) Kept() (list []parameter) {
 // Words say what the filter selects, the status aside, such as "crm-sync, 7 days".
 func (f filter) Words() string {
 	var words []string
-	for _, name := range []string{"type", "event", "key", "subscriber", "tenant", "error", "reason"} {
+	for _, name := range []string{"type", "event", "key", "subscriber", "tenant", "error", "code", "reason"} {
 		words = append(words, f.values[name]...)
 	}
 	for _, s := range sinces {

@@ -9,17 +9,16 @@ import (
 	"example.com/hooks"
 )
 
-// A deliveriesData is what the pages Deliveries and Failures show.
+// A deliveriesData is what the page Deliveries shows.
 type deliveriesData struct {
-	Filter   filter
-	Rows     []deliveryRow
-	Counts   map[string]string // by status; what is dear to count is left out
-	Next     string            // address of the page that follows; empty: there is none
-	Older    string            // the words of the link to it
-	Stopped  bool              // the search has stopped before the page was full
-	Later    bool              // this is not the first page
-	Failures bool              // it is the page Failures
-	Start    *startData        // how to begin, if nothing was published yet
+	Filter  filter
+	Rows    []deliveryRow
+	Counts  map[string]string // by status; what is dear to count is left out
+	Next    string            // address of the page that follows; empty: there is none
+	Older   string            // the words of the link to it
+	Stopped bool              // the search has stopped before the page was full
+	Later   bool              // this is not the first page
+	Start   *startData        // how to begin, if nothing was published yet
 }
 
 // Tabs returns the statuses in the order of the tabs above the list.
@@ -31,7 +30,7 @@ func (deliveriesData) Tabs() []string {
 func (d deliveriesData) MayCancel() bool {
 	var s hooks.Status
 	err := s.UnmarshalText([]byte(d.Filter.Get("status")))
-	return !d.Failures && (err != nil || !s.Final())
+	return err != nil || !s.Final()
 }
 
 var deliveryFields = []string{"type", "subscriber", "tenant", "error", "since", "event"}
@@ -39,28 +38,9 @@ var deliveryFields = []string{"type", "subscriber", "tenant", "error", "since", 
 // deliveriesPage shows the deliveries that the address selects, newest first.
 func (c *call) deliveriesPage() error {
 	data := deliveriesData{Filter: readFilter("deliveries", c.values, deliveryFields...)}
-	return c.deliveryList("Deliveries", data, hooks.Query{})
-}
-
-// failuresPage shows the deliveries that failed for good.
-func (c *call) failuresPage() error {
-	if c.values.Has("status") {
-		return badRequest("status", "This page shows deliveries that failed; Deliveries has those of every status.")
-	}
-	data := deliveriesData{Filter: readFilter("failures", c.values, deliveryFields...), Failures: true}
-	return c.deliveryList("Failures", data, hooks.Query{Statuses: []hooks.Status{hooks.Failed}})
-}
-
-// deliveryList answers with a list of deliveries. always selects what the page shows
-// whatever its filter says.
-func (c *call) deliveryList(title string, data deliveriesData, always hooks.Query) error {
-	values := c.values
-	q, err := parseQuery(values, "did")
+	q, err := parseQuery(c.values, "did")
 	if err != nil {
 		return err
-	}
-	if always.Statuses != nil {
-		q.Statuses = always.Statuses
 	}
 	list, next, err := c.view.Deliveries(c.r.Context(), q)
 	if err != nil {
@@ -69,19 +49,17 @@ func (c *call) deliveryList(title string, data deliveriesData, always hooks.Quer
 	if data.Rows, err = c.deliveryRows(list); err != nil {
 		return err
 	}
-	data.Later, data.Next, data.Older = q.Cursor != "", withCursor(data.Filter.Path, values, next), "Older deliveries"
+	data.Later, data.Next, data.Older = q.Cursor != "", withCursor(data.Filter.Path, c.values, next), "Older deliveries"
 	data.Stopped = stopped(len(list), q, next)
-	if !data.Failures {
-		if data.Counts, err = c.counts(data.Filter, q); err != nil {
-			return err
-		}
+	if data.Counts, err = c.counts(data.Filter, q); err != nil {
+		return err
 	}
-	if len(list) == 0 && next == "" && len(data.Filter.values) == 0 && !data.Later && !data.Failures {
+	if len(list) == 0 && next == "" && len(data.Filter.values) == 0 && !data.Later {
 		if data.Start, err = c.start(); err != nil {
 			return err
 		}
 	}
-	return c.page(page{Name: "deliveries", Nav: title, Title: title, Live: true, Notice: c.deedNotice(), Data: data})
+	return c.page(page{Name: "deliveries", Nav: "Deliveries", Title: "Deliveries", Live: true, Notice: c.deedNotice(), Data: data})
 }
 
 // stopped reports whether a search has stopped before its page was full: a store looks only
@@ -164,13 +142,9 @@ func (c *call) doSelected(verb string, do func(hooks.DeliveryID) error) error {
 	return c.redirect(back.Address())
 }
 
-// listAddress returns the list that a form with rows was on, as the form says. Only the
-// lists of deliveries are possible, so that nobody is led elsewhere.
+// listAddress returns the list that a form with rows was on, as the form says. Only a list
+// of deliveries is possible, so that nobody is led elsewhere.
 func (c *call) listAddress() (filter, error) {
-	path := "deliveries"
-	if c.r.PostForm.Get("list") == "failures" {
-		path = "failures"
-	}
 	values, err := url.ParseQuery(c.r.PostForm.Get("filter"))
 	if err != nil {
 		return filter{}, badRequest("filter", "It is no query of an address.")
@@ -178,5 +152,5 @@ func (c *call) listAddress() (filter, error) {
 	if _, err := parseQuery(values); err != nil {
 		return filter{}, err
 	}
-	return filter{Path: path, values: values}, nil
+	return filter{Path: "deliveries", values: values}, nil
 }

@@ -120,7 +120,7 @@ func TestFilterIsTheAddress(t *testing.T) {
 		`<input type="hidden" name="reason" value="exhausted">`,                                                   // keeps what it has no field for,
 		`href="./deliveries?reason=exhausted&amp;since=7d&amp;subscriber=crm"`,                                    // the tabs do,
 		`href="./actions/new?kind=replay&amp;reason=exhausted&amp;since=7d&amp;status=failed&amp;subscriber=crm"`) // and an action begins with it
-	d.get("/failures?subscriber=crm").has(`href="./actions/new?kind=replay&amp;status=failed&amp;subscriber=crm"`)
+	d.get("/failures?subscriber=crm").has(`href="./actions/new?kind=replay&amp;status=failed&amp;subscriber=crm"`, `href="./deliveries?status=failed&amp;subscriber=crm"`)
 	d.get("/deliveries?colour=red").is(400).says("There is no parameter")
 	d.get("/failures?status=succeeded").is(400)
 	d.get("/deliveries?type=typo.*").is(400)
@@ -132,7 +132,7 @@ func TestListsHavePages(t *testing.T) {
 	for i := range 5 {
 		d.publish(fmt.Sprintf("evt_%d", i))
 	}
-	for path, older := range map[string]string{"/deliveries?subscriber=crm&": "Older deliveries", "/failures?": "Older deliveries", "/events?": "Older events"} {
+	for path, older := range map[string]string{"/deliveries?subscriber=crm&": "Older deliveries", "/events?": "Older events"} {
 		s := d.get(path+"limit=2").says("evt_4", "evt_3", older).hides("evt_2")
 		_, rest, _ := strings.Cut(s.html, `rel="next" href="`)
 		next, _, _ := strings.Cut(rest, `"`)
@@ -186,7 +186,6 @@ func TestCancelIsOfferedWhereItIsPossible(t *testing.T) {
 	d.publish("evt_1")
 	d.get("/deliveries").says("Replay selected", "Cancel selected")
 	d.get("/deliveries?status=failed").says("Replay selected").hides("Cancel selected")
-	d.get("/failures").says("Replay selected").hides("Cancel selected")
 }
 
 func TestReplaySelected(t *testing.T) {
@@ -199,10 +198,10 @@ func TestReplaySelected(t *testing.T) {
 	if err := d.h.DeleteEndpoint(t.Context(), "left"); err != nil {
 		t.Fatal(err)
 	}
-	s := d.post("/selected/replay", "list", "failures", "filter", "type=parcel.sent&subscriber=crm",
+	s := d.post("/selected/replay", "filter", "type=parcel.sent&subscriber=crm",
 		"id", "evt_1.crm", "id", "evt_2.crm", "id", "evt_1.ok", "id", "evt_1.left", "id", "evt_9.crm")
 	s = d.follow(s).is(200).says("Replayed 2 of 5.", "1 succeeded (replay these from their pages), 1 of deleted subscribers, 1 not there any more.")
-	if got := s.from.Path + "?" + s.from.Query().Get("subscriber"); got != "/failures?crm" {
+	if got := s.from.Path + "?" + s.from.Query().Get("subscriber"); got != "/deliveries?crm" {
 		t.Errorf("the form leads to %v; want the list it was on", s.from)
 	}
 	if got := d.delivery("evt_2.crm"); got.Run != 2 || got.Status != hooks.Pending {

@@ -21,9 +21,16 @@ var parameters = map[string]func(q *hooks.Query, value string) error{
 	"key":        text(func(q *hooks.Query) *string { return &q.Key }),
 	"cursor":     text(func(q *hooks.Query) *string { return &q.Cursor }),
 	"type":       list(func(q *hooks.Query) *[]string { return &q.Types }),
-	"error":      list(func(q *hooks.Query) *[]string { return &q.Errors }),
-	"from":       instant(func(q *hooks.Query) *time.Time { return &q.From }),
-	"to":         instant(func(q *hooks.Query) *time.Time { return &q.To }),
+	"error": func(q *hooks.Query, value string) error {
+		if value == noClass {
+			value = ""
+		}
+		q.Errors = append(q.Errors, value)
+		return nil
+	},
+	"code": status,
+	"from": instant(func(q *hooks.Query) *time.Time { return &q.From }),
+	"to":   instant(func(q *hooks.Query) *time.Time { return &q.To }),
 	"state": func(q *hooks.Query, value string) error {
 		q.States = append(q.States, hooks.EndpointState(value))
 		return nil
@@ -64,6 +71,20 @@ var parameters = map[string]func(q *hooks.Query, value string) error{
 		}
 		return badRequest("since", "%q is none of 1h, 24h, 7d, 30d; from takes any time.", value)
 	},
+}
+
+// noClass is what an address says for deliveries whose last attempt has no class of
+// failure, or that were never tried.
+const noClass = "none"
+
+// status reads an HTTP status, or 0 for deliveries without a response.
+func status(q *hooks.Query, value string) error {
+	code, err := strconv.Atoi(value)
+	if err != nil {
+		return badRequest("code", "%q is no HTTP status; write a number such as 503, or 0 for no response.", value)
+	}
+	q.Codes = append(q.Codes, code)
+	return nil
 }
 
 // A since is a time up to now, as the filter offers it.

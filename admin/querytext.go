@@ -20,7 +20,7 @@ func queryValues(q hooks.Query) url.Values {
 			v.Set(name, value)
 		}
 	}
-	for name, list := range map[string][]string{"type": q.Types, "error": q.Errors, "status": texts(q.Statuses), "reason": texts(q.Reasons)} {
+	for name, list := range map[string][]string{"type": q.Types, "error": classNames(q.Errors), "code": texts(q.Codes), "status": texts(q.Statuses), "reason": texts(q.Reasons)} {
 		if len(list) > 0 {
 			v[name] = list
 		}
@@ -31,6 +31,26 @@ func queryValues(q hooks.Query) url.Values {
 		}
 	}
 	return v
+}
+
+// classNames returns classes of failure as an address says them.
+func classNames(classes []string) (names []string) {
+	for _, class := range classes {
+		names = append(names, cmp.Or(class, noClass))
+	}
+	return names
+}
+
+// codeNames returns HTTP statuses for people.
+func codeNames(codes []int) (names []string) {
+	for _, code := range codes {
+		name := "no response"
+		if code != 0 {
+			name = codeText(code)
+		}
+		names = append(names, name)
+	}
+	return names
 }
 
 func texts[T any](list []T) (all []string) {
@@ -47,7 +67,8 @@ func queryFacts(q hooks.Query, now time.Time) (facts []setting) {
 		{"Subscriber", q.Subscriber},
 		{"Tenant", q.Tenant},
 		{"Type", strings.Join(q.Types, ", ")},
-		{"Class", strings.Join(q.Errors, ", ")},
+		{"Class", strings.Join(classNames(q.Errors), ", ")},
+		{"Code", strings.Join(codeNames(q.Codes), ", ")},
 		{"Reason", strings.Join(texts(q.Reasons), ", ")},
 		{"Event", q.Event},
 		{"Key", q.Key},

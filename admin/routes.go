@@ -79,6 +79,7 @@ var routes = []route{
 	// The API, which openapi.json describes.
 	{get, "api/v1/openapi.json", View, "", false, (*call).apiDocument},
 	{get, "api/v1/types", View, "", false, (*call).apiTypes},
+	{get, "api/v1/failures", View, "", false, (*call).apiFailures},
 	{get, "api/v1/events", View, "", false, (*call).apiEvents},
 	{post, "api/v1/events", Manage, "event.publish", false, (*call).apiPublishEvent},
 	{post, "api/v1/events/explain", View, "", false, (*call).apiExplainEvent},

@@ -49,6 +49,9 @@ func (c *comparison) query() {
 	if c.IntN(4) == 0 {
 		q.Errors = c.some("timeout", "status")
 	}
+	if c.IntN(4) == 0 {
+		q.Codes = []int{0, 503}
+	}
 	if most := c.IntN(40); c.reports() {
 		agree(c, fmt.Sprintf("Count(%+v, %d)", q, most), count(c, c.real, q, most), count(c, c.model, q, most))
 	}

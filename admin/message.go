@@ -1,0 +1,68 @@
+package admin
+
+import (
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	mostMessage = 160  // bytes of a normalised message
+	mostRead    = 1000 // bytes of a text that are looked at for its message
+)
+
+// variable is what differs between messages that mean the same. The order matters: what
+// contains others comes first. Each pattern leaves alone what stands for the others.
+var variable = []struct {
+	form *regexp.Regexp
+	as   string
+}{
+	{regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://[^\s"'<>]*`), "‹url›"},
+	{regexp.MustCompile(`[^\s"'<>@‹›]+@[^\s"'<>@‹›]+`), "‹address›"},
+	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?([.,]\d+)?(Z|[+-]\d\d:?\d\d)?)?`), "‹time›"},
+	{regexp.MustCompile(`\b\d\d:\d\d(:\d\d)?([.,]\d+)?\b`), "‹time›"},
+	{regexp.MustCompile(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), "‹id›"},
+	{regexp.MustCompile(`"[^"‹›]*"`), "‹text›"},
+	{regexp.MustCompile(`'[^'‹›]*'`), "‹text›"},
+	{regexp.MustCompile("`[^`‹›]*`"), "‹text›"},
+	{regexp.MustCompile(`\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b`), "‹address›"},
+	{regexp.MustCompile(`\[?[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*\]?(:\d+)?`), "‹address›"},
+	{regexp.MustCompile(`[\pL\pN_-]*\d[\pL\pN_-]*[\pL_-][\pL\pN_-]*\d[\pL\pN_-]*`), "‹id›"},
+	{regexp.MustCompile(`[A-Za-z0-9+/_=-]{24,}`), "‹id›"},
+	{regexp.MustCompile(`\d+([.,]\d+)*`), "‹n›"},
+}
+
+// normalise returns the first line of a text without what differs between messages that mean
+// the same: numbers, ids, addresses, times, and what stands in quotation marks. What remains
+// is valid UTF-8, is bounded, and stays the same if it is normalised again.
+func normalise(text string) string {
+	text = strings.ToValidUTF8(text[:min(len(text), mostRead)], "")
+	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+	text = strings.Join(strings.Fields(visible(text)), " ")
+	for range 4 { // what stands beside a placeholder may be a number only now
+		before := text
+		for _, v := range variable {
+			text = v.form.ReplaceAllString(text, v.as)
+		}
+		if text == before {
+			break
+		}
+	}
+	return cutMessage(text)
+}
+
+// cutMessage bounds a message. It does not cut a placeholder in two.
+func cutMessage(text string) string {
+	if len(text) <= mostMessage {
+		return text
+	}
+	n := mostMessage - len(" …")
+	for !utf8.RuneStart(text[n]) {
+		n--
+	}
+	text = text[:n]
+	if open := strings.LastIndex(text, "‹"); open > strings.LastIndex(text, "›") {
+		text = text[:open]
+	}
+	return strings.TrimRight(text, " …") + " …"
+}
