@@ -32,6 +32,17 @@ func (data *deliveryData) showAttempts(attempts []hooks.Attempt) {
 		data.Older = len(attempts) - mostAttempts
 		attempts = attempts[data.Older:]
 	}
+	if n := len(attempts); n > 1 {
+		at := n - 1
+		for i := 1; i < n; i++ {
+			if attemptName(attempts[i]) == data.Chosen {
+				at = i
+			}
+		}
+		a, with := attempts[at], attempts[at-1]
+		data.Compare = compareAddress(data.Delivery, a, with)
+		data.CompareWords = attemptWords(a, data.Delivery) + " with " + attemptWords(with, data.Delivery)
+	}
 	longest := time.Millisecond
 	for _, a := range attempts {
 		longest = max(longest, a.Took)

@@ -46,3 +46,27 @@ func NewChart(ms []hooks.Minute, now time.Time, height int) struct{ OK, Bad stri
 
 // Normalise returns the message of a failure as groups have it.
 func Normalise(text string) string { return normalise(text) }
+
+// A Difference is one place in which two JSON values differ.
+type Difference struct{ Place, Old, New string }
+
+// DiffJSON returns where two texts of JSON differ. ok is false if one of them is no JSON.
+func DiffJSON(a, b string) (list []Difference, ok bool) {
+	old, ok := readJSON([]byte(a))
+	now, ok2 := readJSON([]byte(b))
+	if !ok || !ok2 {
+		return nil, false
+	}
+	for _, d := range diffJSON(old, now) {
+		list = append(list, Difference{d.Place, d.Old, d.New})
+	}
+	return list, true
+}
+
+// DiffLines returns the lines of two texts, each with its sign before it.
+func DiffLines(a, b string) (lines []string) {
+	for _, l := range diffLines(a, b) {
+		lines = append(lines, l.Sign+l.Text)
+	}
+	return lines
+}

@@ -25,11 +25,14 @@ type deliveryData struct {
 	Older    int          // how many more there are
 	Chosen   string       // the attempt that the address names
 	Runs     int
-	Upcoming string // what the row of the next attempt says; empty: there is none
-	Request  *requestView
-	Response *responseView // of the attempt that the address names, or the newest
-	Also     []hooks.Delivery
-	AlsoMore bool
+	// Compare is the address of the page that compares two attempts, and CompareWords say
+	// which. Both are empty if there are not two.
+	Compare, CompareWords string
+	Upcoming              string // what the row of the next attempt says; empty: there is none
+	Request               *requestView
+	Response              *responseView // of the attempt that the address names, or the newest
+	Also                  []hooks.Delivery
+	AlsoMore              bool
 }
 
 // Erased reports whether the data is gone, so that there is nothing to send.

@@ -37,6 +37,7 @@ var routes = []route{
 	{get, "deliveries/{id}", View, "", false, (*call).deliveryPage},
 	{get, "deliveries/{id}/body", View, "", false, (*call).downloadBody},
 	{get, "deliveries/{id}/response", View, "", false, (*call).downloadResponse},
+	{get, "deliveries/{id}/compare", View, "", false, (*call).comparePage},
 	{get, "deliveries/{id}/replay", Replay, "", false, (*call).replayPage},
 	{post, "deliveries/{id}/replay", Replay, "delivery.replay", false, (*call).replayDelivery},
 	{post, "deliveries/{id}/cancel", Replay, "delivery.cancel", false, (*call).cancelDelivery},
