@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"example.com/hooks"
 )
@@ -48,7 +49,8 @@ type eventData struct {
 	Copy       string
 	Metadata   []field
 	Deliveries []deliveryRow
-	More       bool     // there are more deliveries
+	More       bool // there are more deliveries
+	Timeline   timeline
 	Missed     []missed // who would not receive it now, and why
 	Late       []string // who would receive it now, and has no delivery
 	Others     int      // endpoints of other tenants
@@ -83,6 +85,9 @@ func (c *call) eventPage() error {
 	}
 	data.More = next != ""
 	if data.Deliveries, err = c.deliveryRows(list); err != nil {
+		return err
+	}
+	if data.Timeline, err = c.timeline(ev, list, data.More, time.Now()); err != nil {
 		return err
 	}
 	if err := c.explainEvent(&data); err != nil {
