@@ -156,6 +156,9 @@ var reads = []read{
 	listed("Deliveries, failed of a class", func(r *reading) hooks.Query {
 		return hooks.Query{Statuses: []hooks.Status{hooks.Failed}, Errors: []string{r.class()}}
 	}),
+	listed("Deliveries, failed with an HTTP status", func(*reading) hooks.Query {
+		return hooks.Query{Statuses: []hooks.Status{hooks.Failed}, Codes: []int{503}}
+	}),
 	listed("Deliveries, failed or canceled", func(*reading) hooks.Query {
 		return hooks.Query{Statuses: []hooks.Status{hooks.Failed, hooks.Canceled}}
 	}),

@@ -34,6 +34,7 @@ func TestQueriesRefuseWhatNoRowCanBe(t *testing.T) {
 		"Query.From":       {From: year10001},
 		"Query.To":         {To: year10001},
 		"Query.Errors":     {Errors: make([]string, 65)},
+		"Query.Codes":      {Codes: []int{1000}},
 		"Query.Reasons":    {Reasons: []hooks.Reason{hooks.Reason(strings.Repeat("x", 200))}},
 		"Query.Event":      {Event: strings.Repeat("e", 200)},
 		"Query.Subscriber": {Subscriber: "a\xff"},
