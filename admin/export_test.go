@@ -47,6 +47,9 @@ func NewChart(ms []hooks.Minute, now time.Time, height int) struct{ OK, Bad stri
 // Normalise returns the message of a failure as groups have it.
 func Normalise(text string) string { return normalise(text) }
 
+// MessageIn returns what a response says.
+func MessageIn(body []byte) string { return messageIn(body) }
+
 // A Difference is one place in which two JSON values differ.
 type Difference struct{ Place, Old, New string }
 

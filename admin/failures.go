@@ -127,7 +127,7 @@ func (c *call) readMessages(groups []*failureGroup) error {
 			if len(attempts) == 0 {
 				continue
 			}
-			m := normalise(string(c.redact(d.Type, attempts[len(attempts)-1].Body)))
+			m := normalise(messageIn(c.redact(d.Type, attempts[len(attempts)-1].Body)))
 			if m != "" && !slices.Contains(g.Messages, m) {
 				g.Messages = append(g.Messages, m)
 			}

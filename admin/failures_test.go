@@ -47,6 +47,25 @@ func TestNormalise(t *testing.T) {
 	}
 }
 
+// Of JSON the message is what a person would read first.
+func TestMessagesInJSON(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"error":"no customer 7"}`:                               "no customer ‹n›",
+		`{"error":{"code":3,"message":"must not be empty"}}`:      "must not be empty",
+		`{"errors":[{"detail":"too long"},{"detail":"other"}]}`:   "too long",
+		`{"type":"about:blank","title":"Gone","detail":"closed"}`: "closed",
+		`"just text"`:   "just text",
+		`{"seen":1}`:    "{‹text›:‹n›}",
+		`no {json`:      "no {json",
+		`{"message":7}`: "{‹text›:‹n›}",
+		"":              "",
+	} {
+		if got := admin.Normalise(admin.MessageIn([]byte(body))); got != want {
+			t.Errorf("the message in %s is %q; want %q", body, got, want)
+		}
+	}
+}
+
 func FuzzNormalise(f *testing.F) {
 	for _, text := range []string{"", "a 1", "\"x\" 'y", "https://h/p?t=s", "‹n›1", "a\n\xff", strings.Repeat("9a", 300), "1‹2›3", "a@b@c", "::1"} {
 		f.Add(text)
@@ -176,7 +195,7 @@ func TestAPIListsGroups(t *testing.T) {
 		t.Fatalf("failures = %+v; want one group of one", list)
 	}
 	g := list.Groups[0]
-	if g.Subscriber != "crm" || g.Reason != "rejected" || g.Code != 410 || g.Deliveries != 1 || len(g.Messages) != 1 || g.Messages[0] != "{‹text›:‹text›}" {
+	if g.Subscriber != "crm" || g.Reason != "rejected" || g.Code != 410 || g.Deliveries != 1 || len(g.Messages) != 1 || g.Messages[0] != "no such customer" {
 		t.Errorf("the group is %+v; want crm, rejected, 410 with its message", g)
 	}
 	if page, _, err := s.h.Deliveries(t.Context(), g.Query); err != nil || len(page) != 1 || page[0].DeliveryID.Event != "evt_failed" {

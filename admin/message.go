@@ -32,6 +32,39 @@ var variable = []struct {
 	{regexp.MustCompile(`\d+([.,]\d+)*`), "‹n›"},
 }
 
+// messageFields are where JSON has its message, as people write such answers (RFC 9457 says
+// detail and title).
+var messageFields = []string{"message", "error", "detail", "error_description", "title", "reason", "errors"}
+
+// messageIn returns what a response says: for a JSON object the text of one of its
+// messageFields, also within another one of these, and otherwise the whole.
+func messageIn(body []byte) string {
+	if value, ok := readJSON(body); ok {
+		if text := messageOf(value); text != "" {
+			return text
+		}
+	}
+	return string(body[:min(len(body), mostRead)])
+}
+
+func messageOf(value any) string {
+	switch v := value.(type) {
+	case string:
+		return v
+	case []any:
+		if len(v) > 0 {
+			return messageOf(v[0])
+		}
+	case map[string]any:
+		for _, name := range messageFields {
+			if text := messageOf(v[name]); text != "" {
+				return text
+			}
+		}
+	}
+	return ""
+}
+
 // normalise returns the first line of a text without what differs between messages that mean
 // the same: numbers, ids, addresses, times, and what stands in quotation marks. What remains
 // is valid UTF-8, is bounded, and stays the same if it is normalised again.

@@ -13,6 +13,7 @@ import (
 type compareData struct {
 	hooks.Delivery
 	Old, New     attemptRow
+	From, To     string       // what the two are called
 	Facts        []difference // of the attempts themselves
 	Header       []difference
 	Body         []difference // of bodies that are JSON
@@ -56,7 +57,8 @@ func (c *call) comparePage() error {
 	if at+1 < len(attempts) {
 		data.Newer = compareAddress(d, attempts[at+1], attempts[at])
 	}
-	title := fmt.Sprintf("Attempt %s with %s", attemptWords(data.New.Attempt, d), attemptWords(data.Old.Attempt, d))
+	data.From, data.To = attemptWords(attempts[with], d), attemptWords(attempts[at], d)
+	title := "Attempt " + data.To + " with " + data.From
 	return c.page(page{Name: "compare", Nav: "Deliveries", Title: title, Data: data})
 }
 

@@ -29,7 +29,8 @@ var failureFields = []string{"type", "subscriber", "tenant", "error", "since"}
 func (c *call) readFailures() (q hooks.Query, all failureGroups, err error) {
 	for _, name := range []string{"status", "cursor", "limit", "order"} {
 		if c.values.Has(name) {
-			return q, all, badRequest(name, "Groups are those of the newest deliveries that failed, on one page; Deliveries has each of them.")
+			return q, all, badRequest(name, "Groups are those of the newest deliveries that failed, on one page; "+
+				"Deliveries has each of them.")
 		}
 	}
 	if q, err = parseQuery(c.values); err != nil {

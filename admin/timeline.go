@@ -145,7 +145,7 @@ func fanOut(n int, more bool) string {
 
 // offset writes how long after the event was published something happened.
 func offset(d time.Duration) string {
-	if d < 0 {
+	if d = d.Round(time.Millisecond); d < 0 {
 		return "−" + took(-d)
 	}
 	return "+" + took(d)
