@@ -184,6 +184,8 @@ func TestTheAPIIsAsItsDocumentSays(t *testing.T) {
 		{operation: "POST /actions/{id}/stop", id: "act_1", status: 200},
 		{operation: "GET /backlog", query: "?tenant=acme", status: 200},
 		{operation: "GET /activity", query: "?subscriber=ok", status: 200},
+		{operation: "GET /failures", query: "?code=410&error=none&error=status", status: 200},
+		{operation: "GET /failures", status: 200},
 		{operation: "GET /handlers", status: 200},
 		{operation: "GET /health", status: 200},
 		{operation: "DELETE /handlers/{id}", id: "former", status: 204},

@@ -165,6 +165,16 @@ func (tb *tab) console() []string {
 	return said
 }
 
+// expectConsole waits until something was written to the console, and forgets it.
+func (tb *tab) expectConsole() {
+	tb.t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); len(tb.console()) == 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			tb.t.Fatal("nothing was written to the console")
+		}
+	}
+}
+
 // screens is where TestPagesAreAccessible keeps a picture of each page and look.
 var screens = flag.String("hooks.screens", "", "keep a picture of each page in this `directory`, to look at")
 

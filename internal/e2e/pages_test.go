@@ -23,22 +23,50 @@ func furnish(t testing.TB, w *world) (paths []string) {
 	w.endpoint(t, hooks.Endpoint{ID: "legacy-erp", Tenant: "initech"}, "ok")
 	check(t, w.DisableEndpoint(t.Context(), "legacy-erp", "they move to another system", time.Time{}))
 	ids := w.publish(t, "acme", 3)
+	again := hooks.DeliveryID{Event: ids[0], Subscriber: "gone"}
+	_, err := w.Replay(t.Context(), again)
+	check(t, err)
+	w.endpoint(t, hooks.Endpoint{ID: "counting", Tenant: "umbrella", Retry: []time.Duration{}}, "counting/"+t.Name())
+	counted := hooks.DeliveryID{Event: w.publish(t, "umbrella", 1)[0], Subscriber: "counting"}
+	_, err = w.Replay(t.Context(), counted)
+	check(t, err)
+	check(t, w.Flush(t.Context()))
 	w.publish(t, "initech", 2)
 	far := w.publish(t, "a-tenant-with-a-name-of-forty-characters", 1)
 	later := invoicePaid.New(invoice{"R-9", 1})
 	later.Tenant, later.DeliverAt = "acme", time.Now().Add(3*time.Hour)
 	later.Metadata = map[string]string{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
-	_, err := w.Publish(t.Context(), later)
+	_, err = w.Publish(t.Context(), later)
 	check(t, err)
+	countActivity(t, w)
 	paths = []string{
 		"", "deliveries", "deliveries?status=failed", "deliveries?status=retrying&tenant=acme", "deliveries?subscriber=nobody",
 		"deliveries/" + ids[0] + ".crm-sync", "deliveries/" + ids[0] + ".billing", "deliveries/" + ids[0] + ".audit-log",
-		"deliveries/" + ids[0] + ".gone", "deliveries/" + far[0] + "." + long,
+		"deliveries/" + ids[0] + ".gone", "deliveries/" + ids[0] + ".gone/compare", "deliveries/" + far[0] + "." + long,
+		"deliveries/" + counted.String() + "/compare",
 		"failures", "events", "events/" + ids[0], "endpoints", "endpoints/crm-sync", "endpoints/" + long, "endpoints/legacy-erp",
 		"new-endpoint", "endpoints/crm-sync/edit", "endpoints/crm-sync/disable", "endpoints/crm-sync/delete",
 		"types", "actions", "actions/new?kind=replay&status=failed&subscriber=gone", "system", "search?q=nothing", "no/such/page",
 	}
 	return paths
+}
+
+// countActivity gives the charts a day of attempts, with a time of failures in it.
+func countActivity(t testing.TB, w *world) {
+	t.Helper()
+	var minutes []hooks.Minute
+	now := time.Now().UTC()
+	for i := range 24 * 60 {
+		m := hooks.Minute{Start: now.Add(-time.Duration(i) * time.Minute).Truncate(time.Minute), Succeeded: 40 + i*7%29}
+		if i < 6 || i%97 == 3 {
+			m.Failed = 2 + i%3
+		}
+		m.Took[7], m.Took[9] = m.Succeeded, m.Failed
+		minutes = append(minutes, m)
+		m.Start, m.Subscriber = m.Start.Truncate(5*time.Minute), "crm-sync"
+		minutes = append(minutes, m)
+	}
+	check(t, w.store.AddMinutes(t.Context(), minutes))
 }
 
 // looks are the ways in which every page is looked at.
@@ -84,7 +112,7 @@ func (tb *tab) isAccessible(source, address, path string) {
 	tb.t.Helper()
 	tb.visit(address)
 	if strings.HasPrefix(path, "no/") {
-		tb.console() // the browser tells of a status 404
+		tb.expectConsole() // the browser tells of a status 404, a moment later
 	}
 	if wide := eval[int](tb, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide > 0 {
 		tb.t.Errorf("%q is %d px wider than the window", path, wide)
@@ -111,7 +139,7 @@ func TestHostileTextIsShownAsText(t *testing.T) {
 		return r
 	}, hostile)
 	text = strings.ToValidUTF8(text, "")[:120]
-	w.endpoint(t, hooks.Endpoint{ID: "hostile", Tenant: "<b>acme", Description: text, Header: hooks.Header{"X-A": "<script>"}}, "hostile")
+	w.endpoint(t, hooks.Endpoint{ID: "hostile", Tenant: "<b>acme", Description: text, Retry: []time.Duration{}, Header: hooks.Header{"X-A": "<script>"}}, "hostile")
 	ev := hooks.Event{Type: invoicePaid.Name, Data: plainJSON(t, invoice{hostile, 1})}
 	ev.Tenant, ev.OrderingKey, ev.IdempotencyKey = "<b>acme", text, text
 	ev.Metadata = map[string]string{"<script>k": hostileUTF8}
@@ -120,10 +148,15 @@ func TestHostileTextIsShownAsText(t *testing.T) {
 	receipts, err := w.PublishBatch(t.Context(), []hooks.Event{ev, big})
 	check(t, err)
 	check(t, w.Flush(t.Context()))
+	for _, r := range receipts {
+		_, err := w.Replay(t.Context(), hooks.DeliveryID{Event: r.EventID, Subscriber: "hostile"})
+		check(t, err)
+	}
+	check(t, w.Flush(t.Context()))
 	check(t, w.DisableEndpoint(t.Context(), "hostile", text, time.Time{}))
 	paths := []string{"", "deliveries", "failures", "events", "endpoints", "endpoints/hostile", "endpoints/hostile/edit", "types", "system", "actions"}
 	for _, r := range receipts {
-		paths = append(paths, "events/"+r.EventID, "deliveries/"+r.EventID+".hostile")
+		paths = append(paths, "events/"+r.EventID, "deliveries/"+r.EventID+".hostile", "deliveries/"+r.EventID+".hostile/compare")
 	}
 	paths = append(paths, "search?q="+url.QueryEscape("</title><script>document.title='broken'</script>"))
 	tb := open(t, desktop)

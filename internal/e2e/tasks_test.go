@@ -8,8 +8,7 @@ import (
 	"example.com/hooks"
 )
 
-// TestTenTasks does what people open the pages for, and counts what they must do for it. The
-// tenth, comparing two attempts, has no page yet.
+// TestTenTasks does what people open the pages for, and counts what they must do for it.
 func TestTenTasks(t *testing.T) {
 	w := newWorld(t, operator)
 	once := []time.Duration{} // no attempt after the first
@@ -38,7 +37,8 @@ func TestTenTasks(t *testing.T) {
 		p.visit(w.url)
 		p.click("crm-sync")
 		p.click("failed for good")
-		p.click("Replay all")
+		p.sees("upstream connect error")
+		p.click("Replay 1,204…")
 		p.sees("1,204")
 		p.click("Replay 1,204 deliveries")
 		p.click("Stop")
@@ -78,6 +78,31 @@ func TestTenTasks(t *testing.T) {
 		p.sees("working")
 		p.within("enable it", 2)
 	})
+}
+
+func TestTwoAttemptsAreCompared(t *testing.T) {
+	w := newWorld(t, operator)
+	w.endpoint(t, hooks.Endpoint{ID: "crm-sync", Tenant: "acme", Retry: []time.Duration{}}, "counting/"+t.Name())
+	id := w.publish(t, "acme", 1)[0] + ".crm-sync"
+	parsed, err := hooks.ParseDeliveryID(id)
+	check(t, err)
+	_, err = w.Replay(t.Context(), parsed)
+	check(t, err)
+	check(t, w.Flush(t.Context()))
+	for name, l := range map[string]look{"with the key d": desktop, "without JavaScript": {width: 1280, height: 1000, noScript: true}} {
+		t.Run(name, func(t *testing.T) {
+			p := &person{tab: open(t, l)}
+			p.visit(w.url + "deliveries/" + id)
+			if l.noScript {
+				p.click("Compare 1 of run 2 with 1 of run 1")
+			} else {
+				p.sees("Compare 1 of run 2 with 1 of run 1")
+				p.press("d")
+			}
+			p.sees("Attempt 1 of run 2 with 1 of run 1", "seen.requests 1 2 changed")
+			p.within("compare two attempts", 3)
+		})
+	}
 }
 
 func TestTheOneThatFailsAmong200IsFound(t *testing.T) {

@@ -33,7 +33,8 @@ var (
 // A world is a Hooks with an admin handler that a browser can open.
 type world struct {
 	*hooks.Hooks
-	url string // of the handler's root
+	url   string // of the handler's root
+	store *memory.Store
 
 	mu      sync.Mutex // guards what follows
 	reports []string   // of the content policy
@@ -43,8 +44,9 @@ type world struct {
 // endpoint's path says how it answers.
 func newWorld(t testing.TB, access func(*http.Request) (admin.Access, error)) *world {
 	t.Helper()
+	store := memory.New()
 	h, err := hooks.New(hooks.Config{
-		Store: memory.New(), Logger: kit.Silent, Transport: roundTripper(answer),
+		Store: store, Logger: kit.Silent, Transport: roundTripper(answer),
 		Egress: egress.Policy{AllowHTTP: true, AllowLoopback: true},
 	})
 	check(t, err)
@@ -52,7 +54,7 @@ func newWorld(t testing.TB, access func(*http.Request) (admin.Access, error)) *w
 	check(t, h.Subscribe(invoicePaid.Handler("audit-log", func(context.Context, hooks.Event, invoice) error { return nil })))
 	ui, err := admin.New(h, admin.Config{Prefix: "/admin/hooks", Authorize: access, Logger: kit.Silent})
 	check(t, err)
-	w := &world{Hooks: h}
+	w := &world{Hooks: h, store: store}
 	mux := http.NewServeMux()
 	mux.Handle("/admin/hooks/", reporting(ui))
 	mux.HandleFunc("POST /csp", func(_ http.ResponseWriter, r *http.Request) {
@@ -111,6 +113,12 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+// counted is how often each path below /counting was called.
+var counted = struct {
+	sync.Mutex
+	requests map[string]int
+}{requests: make(map[string]int)}
+
 // answer is every receiver of the world.
 func answer(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
@@ -121,6 +129,11 @@ func answer(r *http.Request) (*http.Response, error) {
 	switch first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/"); first {
 	case "fail":
 		status, body = 503, "upstream connect error or disconnect/reset before headers. reset reason: connection timeout"
+	case "counting":
+		counted.Lock()
+		counted.requests[r.URL.Path]++
+		status, body = 500, fmt.Sprintf(`{"seen":{"requests":%d,"at":9007199254740993}}`, counted.requests[r.URL.Path])
+		counted.Unlock()
 	case "gone":
 		status = 410
 	case "long":
