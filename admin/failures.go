@@ -25,7 +25,7 @@ type groupID struct {
 // A failureGroup is deliveries that failed for good in the same way.
 type failureGroup struct {
 	groupID
-	Tenant      string
+	Tenant      string // empty if the deliveries are of several tenants
 	Handler     bool
 	N           int
 	First, Last time.Time // when they failed
@@ -61,15 +61,13 @@ func (c *call) failureGroups(q hooks.Query) (all failureGroups, err error) {
 		if err != nil {
 			return all, err
 		}
-		for _, d := range page {
-			if all.Looked == mostFailures {
-				break
-			}
-			all.Looked++
+		taken := min(len(page), mostFailures-all.Looked)
+		for _, d := range page[:taken] {
 			addFailure(byID, d)
 		}
-		q.Cursor = next
-		if all.More = next != ""; !all.More || all.Looked == mostFailures {
+		all.Looked += taken
+		all.More = next != "" || taken < len(page)
+		if q.Cursor = next; next == "" || all.Looked == mostFailures {
 			break
 		}
 	}
@@ -89,6 +87,9 @@ func addFailure(groups map[groupID]*failureGroup, d hooks.Delivery) {
 		groups[id] = g
 	}
 	g.N++
+	if d.Tenant != g.Tenant {
+		g.Tenant = "" // a handler has deliveries of many tenants
+	}
 	if d.Updated.Before(g.First) {
 		g.First = d.Updated
 	}

@@ -1,7 +1,10 @@
 package admin_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -176,6 +179,44 @@ func TestGroupsOfManyFailures(t *testing.T) {
 	}
 	d.flush()
 	d.get("/failures").says("422 try later gave up crm acme 10,000", "Groups are made from the newest 10,000 failures; there are older ones")
+}
+
+// A store of short pages is one whose pages have fewer rows than asked for.
+type shortPages struct{ hooks.Store }
+
+func (s shortPages) Unwrap() hooks.Store { return s.Store }
+
+func (s shortPages) Deliveries(ctx context.Context, q hooks.Query) ([]hooks.Delivery, string, error) {
+	q.Limit = min(q.Limit, 300)
+	return s.Store.Deliveries(ctx, q)
+}
+
+// The last page that is read may have more failures than groups are made of, and no page
+// after it.
+func TestGroupsTellOfRowsThatAreLeftOutOfAPage(t *testing.T) {
+	d := newDesk(t, hooks.Config{Store: shortPages{memory.New()}}, admin.Config{})
+	d.put("crm", "/422", once)
+	evs := make([]hooks.Event, 10_050)
+	for i := range evs {
+		evs[i] = parcelSent.New(parcel{1})
+		evs[i].Tenant = "acme"
+	}
+	for batch := range slices.Chunk(evs, 500) {
+		if _, err := d.h.PublishBatch(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.flush()
+	d.get("/failures").says("crm acme 10,000", "Groups are made from the newest 10,000 failures; there are older ones")
+}
+
+// A handler is given events of all tenants, so that its group has none.
+func TestGroupOfAHandlerNamesNoTenant(t *testing.T) {
+	d := newDesk(t, hooks.Config{}, admin.Config{})
+	d.subscribe("audit", hooks.Permanent(errors.New("no")))
+	d.publish("evt_1")
+	d.publish("evt_2", func(ev *hooks.Event) { ev.Tenant = "globex" })
+	d.get("/api/v1/failures").is(200).has(`"subscriber":"audit"`, `"deliveries":2`).hides(`"tenant"`)
 }
 
 func TestAPIListsGroups(t *testing.T) {
