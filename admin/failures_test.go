@@ -122,8 +122,9 @@ func TestReplayOfAGroup(t *testing.T) {
 	d.put("crm", "/422", once)
 	d.publish("evt_422")
 	group := "code=422&error=status&kind=replay&reason=exhausted&status=failed&subscriber=crm"
-	d.get("/actions/new?"+group).is(200).says("Replay 1 delivery?", "Class status", "Code 422 Unprocessable Entity").
+	d.get("/actions/new?"+group).is(200).says("Replay 1 delivery?", "Class status", "Code 422 Unprocessable Entity", "deliveries with other messages are among them").
 		has(`name="code" value="422"`)
+	d.get("/actions/new?kind=replay&status=failed").says("Replay 2 deliveries?").hides("other messages")
 	d.follow(d.post("/actions", "id", "act_g", "code", "422", "error", "status", "kind", "replay", "reason", "exhausted",
 		"status", "failed", "subscriber", "crm", "rate", "1000", "per", "s"))
 	a, err := d.h.Action(t.Context(), "act_g")
