@@ -195,6 +195,7 @@ func TestTheAPIIsAsItsDocumentSays(t *testing.T) {
 		{operation: "GET /endpoints/{id}", id: "fail", status: 200},
 		{operation: "GET /endpoints", query: "?state=working&tenant=acme", status: 200},
 		{operation: "GET /endpoints", query: "?state=none", wrong: true, status: 400},
+		{operation: "GET /failures", query: "?tenant=acme", status: 200},
 		{operation: "GET /endpoint-healths", query: "?limit=1", status: 200},
 		{operation: "POST /endpoints/{id}/verify", id: "fail", status: 200},
 		{operation: "GET /endpoints/{id}/health", id: "fail", status: 200},
