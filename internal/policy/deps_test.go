@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"signer":              {},
 	"egress":              {},
 	"keeper":              {},
+	"internal/flow":       {},
 	"internal/kit":        {"hooks", "egress", "keeper", "signer", "store/memory"},
 	"internal/lanes":      {},
 	"internal/pgserver":   {},
