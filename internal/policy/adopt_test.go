@@ -34,8 +34,8 @@ func TestTheReadmesRenameWorks(t *testing.T) {
 	if out := in(t, copied, "gofmt", "-l", "."); out != "" {
 		t.Errorf("gofmt would change %s", out)
 	}
-	if out := in(t, copied, "go", "list", "-m"); strings.Contains(out, module) || strings.Count(out, path) != 6 {
-		t.Errorf("the modules are now\n%swant six below %s", out, path)
+	if out := in(t, copied, "go", "list", "-m"); strings.Contains(out, module) || strings.Count(out, path) != 7 {
+		t.Errorf("the modules are now\n%swant seven below %s", out, path)
 	}
 }
 

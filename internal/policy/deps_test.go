@@ -55,7 +55,7 @@ var allowed = map[string][]string{
 
 	"internal/e2e": {},
 
-	"examples/fleet":  {"hooks", "egress", "internal/pgserver", "keeper", "signer", "store/postgres", pgx, pgx + "/pgxpool"},
+	"examples/fleet": {"hooks", "egress", "internal/pgserver", "keeper", "signer", "store/postgres", pgx, pgx + "/pgxpool"},
 	"examples/webapp": {
 		"hooks", "admin", "egress", "signer", "store/sqlite", "store/postgres", pgx + "/pgxpool", pgx + "/stdlib",
 		"github.com/go-chi/chi/v5", "modernc.org/sqlite",
