@@ -56,7 +56,7 @@ func attentionOf(e hooks.Endpoint, h hooks.EndpointHealth, now time.Time) attent
 	var text []string
 	switch h.State {
 	case hooks.StateNoKey:
-		text = append(text, "Its secrets cannot be decrypted. What is due waits until the operator has provided the key.")
+		text = append(text, "Its secrets cannot be decrypted. What is due waits until the application has the key again.")
 	case hooks.StateUnverified:
 		text = append(text, "Its owner has to answer a challenge before anything is sent to it.")
 	case hooks.StateDisabled:

@@ -60,7 +60,7 @@ var refusals = [...]struct {
 		func(err error) bool { return errors.Is(err, hooks.ErrNotFound) },
 	},
 	{
-		"error", "The store failed. Try again.", "because the store failed (try again)",
+		"error", "Something failed. Try again.", "that failed here (try again)",
 		func(error) bool { return true },
 	},
 }
@@ -147,14 +147,14 @@ func (c *call) deedNotice() *notice {
 	for i, n := range d.refused {
 		if n > 0 {
 			first, not = i, not+n
-			why = append(why, number(n)+" "+refusals[i].several)
+			why = append(why, number(n)+" "+c.access.words(refusals[i].several))
 		}
 	}
 	switch {
 	case d.done+not == 0:
 		return &notice{Tone: "amber", Sign: "warn", Title: v.not, Text: "No delivery was ticked."}
 	case d.done == 0 && not == 1:
-		return &notice{Tone: "red", Sign: "failed", Title: v.not, Text: refusals[first].one}
+		return &notice{Tone: "red", Sign: "failed", Title: v.not, Text: c.access.words(refusals[first].one)}
 	case d.done == 0:
 		return &notice{Tone: "red", Sign: "failed", Title: v.not, Text: strings.Join(why, ", ") + "."}
 	case not > 0:

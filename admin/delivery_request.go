@@ -49,7 +49,10 @@ func (c *call) requestOf(d hooks.Delivery, ev *hooks.Event) *requestView {
 	}
 	v.Body, v.Copy = c.show(d.Type, v.raw), copyable(c.shownBytes(d.Type, v.raw))
 	if !c.may(Secrets) {
-		v.Missing = "Its headers and the command for curl hold a signature; they need the level Secrets, and yours is " + c.access.Level.String() + "."
+		v.Missing = "Its headers and the command for curl hold a signature, which you may not see."
+		if c.access.AllTenants {
+			v.Missing = "Its headers and the command for curl hold a signature; they need the level Secrets, and yours is " + c.access.Level.String() + "."
+		}
 		return &v
 	}
 	v.Line = visible(req.Method + " " + req.URL.RequestURI() + " HTTP/1.1")
@@ -66,7 +69,7 @@ func (c *call) whyNoRequest(err error) string {
 	_, isHandler := errors.AsType[*hooks.InvalidError](err)
 	switch {
 	case errors.Is(err, hooks.ErrNotFound):
-		return "The subscriber was deleted, so that there is no request."
+		return c.access.words("The subscriber was deleted, so that there is no request.")
 	case isHandler:
 		return "A handler is called in the process, without a request."
 	case errors.Is(err, hooks.ErrUndecryptable):

@@ -32,13 +32,16 @@ func (c *call) deliveryRows(list []hooks.Delivery) ([]deliveryRow, error) {
 		r := deliveryRow{Delivery: d, Handler: handlers[d.Subscriber]}
 		r.Result, r.ResultNote = lastResult(d)
 		r.Next, r.NextNote = nextAttempt(d, now)
+		r.NextNote = c.access.words(r.NextNote)
 		if !d.Status.Final() && d.Status != hooks.Sending && !d.Due.After(now) {
 			e, ok, err := why.explain(d)
 			if err != nil {
 				return nil, err
 			}
 			if ok {
-				r.Next, r.NextNote = whyNotYet(d, e, now)
+				if r.Next, r.NextNote = whyNotYet(d, e, now); e.Code == "deleted" {
+					r.NextNote = c.access.words(r.NextNote)
+				}
 			}
 		}
 		rows[i] = r

@@ -29,8 +29,16 @@ func (c *call) explain(data *deliveryData, attempts []hooks.Attempt) error {
 	}
 	now := time.Now()
 	data.Why, data.When = c.why(data.Delivery, attempts, now), when(data, e, now)
+	if text := customerReasons[e.Code]; text != "" && !c.access.AllTenants {
+		data.When.Strong, data.When.Text = c.access.words(data.When.Strong), text
+	}
+	if e.Code == "final" {
+		data.When.Text = c.access.words(data.When.Text)
+	}
 	if !data.Status.Final() && data.Status != hooks.Sending {
-		data.Upcoming = upcoming(data.Delivery, e, now)
+		if data.Upcoming = upcoming(data.Delivery, e, now); e.Code == "deleted" {
+			data.Upcoming = c.access.words(data.Upcoming)
+		}
 	}
 	if data.Linked && data.Why.Red {
 		h, err := c.view.EndpointHealth(c.r.Context(), data.Subscriber)
@@ -184,6 +192,16 @@ func when(d *deliveryData, e hooks.Explanation, now time.Time) statement {
 		s.Strong = "Held: " + strings.ReplaceAll(e.Code, "_", " ")
 	}
 	return s
+}
+
+// customerReasons are what customers read instead of texts about dispatchers and keys.
+var customerReasons = map[string]string{
+	"sending": "It is being sent, or will be as soon as there is room. If no outcome is known after that, it is sent again.",
+	"deleted": "The endpoint was deleted, so it will be canceled.",
+	"erased":  "It will be canceled.",
+	"no_key": "The secrets of the endpoint cannot be read at the moment, so no request can be signed. " +
+		"It waits, without using up attempts, until they can.",
+	"due": "It is sent as soon as there is room: only so many requests go to an endpoint at once, and fewer while it fails.",
 }
 
 var exactTime = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)

@@ -68,7 +68,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r2 := h.ask(w, r)
 	r2.URL.Path, r2.URL.RawPath = rest, ""
-	if !mounted || rest != "/" && path.Clean(rest) != rest { // for those ServeMux would redirect without the prefix
+	if !mounted {
+		h.wrongMount(w, r2)
+		return
+	}
+	if rest != "/" && path.Clean(rest) != rest { // for those ServeMux would redirect without the prefix
 		h.notFound(w, r2)
 		return
 	}

@@ -69,9 +69,18 @@ func redirectToRoot(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// notFound answers a path that there is no route for. Most often that is a mistake in how
-// the handler is mounted, so it says how it is.
+// notFound answers a path below the prefix that there is no route for.
 func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
+	if visited(r.Context()).access.AllTenants {
+		h.wrongMount(w, r)
+		return
+	}
+	h.refuse(w, r, &problem{Status: http.StatusNotFound, Detail: "There is nothing at this address."})
+}
+
+// wrongMount answers a path that is not the handler's. Most often that is a mistake in how it
+// is mounted, so the answer says how it is.
+func (h *handler) wrongMount(w http.ResponseWriter, r *http.Request) {
 	mounted := "at the root, because admin.Config.Prefix is empty"
 	if h.cfg.Prefix != "" {
 		mounted = "at " + h.cfg.Prefix + ", as admin.Config.Prefix says"

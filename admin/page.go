@@ -106,6 +106,12 @@ func (p page) May(level string) bool {
 	panic("no level is called " + level)
 }
 
+// Receiver is what the pages call who receives events. Customers have endpoints only.
+func (p page) Receiver() string { return p.Access.receiver() }
+
+// ReceiverHead is Receiver for the head of a column.
+func (p page) ReceiverHead() string { return p.Access.receiverHead() }
+
 // Unprotected reports whether everybody may do everything.
 func (p page) Unprotected() bool { return p.Access.unprotected }
 

@@ -75,7 +75,7 @@ func (c *call) planAction(a hooks.Action) (d newActionData, err error) {
 		return d, err
 	}
 	planned.Query = a.Query
-	d.actionRow, d.Hidden = actionRow{Action: planned, now: time.Now()}, queryValues(a.Query)
+	d.actionRow, d.Hidden = actionRow{Action: planned, access: c.access, now: time.Now()}, queryValues(a.Query)
 	d.Back = d.Words().Lists + "?" + d.Hidden.Encode()
 	d.Hidden.Set("kind", string(a.Kind))
 	if d.Target, err = c.weakTarget(a); err != nil {
@@ -127,7 +127,7 @@ func (d newActionData) Warning() string {
 // To says to whom deliveries are sent.
 func (d newActionData) To() string {
 	if d.Query.Subscriber == "" {
-		return "its subscriber"
+		return d.access.words("its subscriber")
 	}
 	return d.Query.Subscriber
 }

@@ -20,6 +20,7 @@ type actionsData struct {
 type actionRow struct {
 	hooks.Action
 	now     time.Time
+	access  Access      // of who reads it
 	Earlier []actionRow // on its own page: others
 }
 
@@ -54,7 +55,7 @@ func countText(n hooks.Count, words kindText) string {
 }
 
 // Matching says what the action selects.
-func (a actionRow) Matching() string { return queryText(a.Query, a.now) }
+func (a actionRow) Matching() string { return queryText(a.Query, a.access, a.now) }
 
 // Sign returns the sign of the action's state.
 func (a actionRow) Sign() string {
@@ -136,7 +137,7 @@ func (a actionRow) Left() string {
 func (a actionRow) RateText() string { return rateText(a.Rate) }
 
 // Facts says what the action selects, one condition each.
-func (a actionRow) Facts() []setting { return queryFacts(a.Query, a.now) }
+func (a actionRow) Facts() []setting { return queryFacts(a.Query, a.access, a.now) }
 
 // RowsPath returns the address of the list of what it selects, as it is now.
 func (a actionRow) RowsPath() string { return a.Words().Lists + "?" + queryValues(a.Query).Encode() }
@@ -161,7 +162,7 @@ func (c *call) actionsPage() error {
 func (c *call) actionRows(q hooks.Query) (rows []actionRow, next string, err error) {
 	list, next, err := c.view.Actions(c.r.Context(), q)
 	for _, a := range list {
-		rows = append(rows, actionRow{Action: a, now: time.Now()})
+		rows = append(rows, actionRow{Action: a, access: c.access, now: time.Now()})
 	}
 	return rows, next, err
 }
@@ -172,7 +173,7 @@ func (c *call) actionPage() error {
 	if err != nil {
 		return err
 	}
-	row := actionRow{Action: a, now: time.Now()}
+	row := actionRow{Action: a, access: c.access, now: time.Now()}
 	if row.Earlier, _, err = c.actionRows(hooks.Query{Limit: 10}); err != nil {
 		return err
 	}

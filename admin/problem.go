@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,22 +40,23 @@ func badRequest(field, format string, args ...any) *problem {
 
 // sentinels are the statuses of errors that a program can compare.
 var sentinels = []struct {
-	err    error
-	status int
-	detail string
+	err      error
+	status   int
+	detail   string
+	customer string // what customers are told instead; empty: the same
 }{
-	{hooks.ErrNotFound, http.StatusNotFound, "There is no such thing, or it is not yours."},
-	{hooks.ErrConflict, http.StatusConflict, "Somebody has changed this meanwhile. Read it again, and repeat your change if it is still right."},
-	{hooks.ErrUndecryptable, http.StatusConflict, "The secrets of this endpoint cannot be decrypted. The operator has to provide the key."},
-	{hooks.ErrClosed, http.StatusServiceUnavailable, "The store is closed. Try again when the application runs."},
-	{context.DeadlineExceeded, http.StatusServiceUnavailable, "The store did not answer in time. Try again."},
-	{context.Canceled, http.StatusServiceUnavailable, "The request was given up."},
+	{hooks.ErrNotFound, http.StatusNotFound, "There is no such thing, or it is not yours.", ""},
+	{hooks.ErrConflict, http.StatusConflict, "Somebody has changed this meanwhile. Read it again, and repeat your change if it is still right.", ""},
+	{hooks.ErrUndecryptable, http.StatusConflict, "The secrets of this endpoint cannot be decrypted. The application has to provide the key.", ""},
+	{hooks.ErrClosed, http.StatusServiceUnavailable, "The store is closed. Try again when the application runs.", "This is closed at the moment. Try again later."},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, "The store did not answer in time. Try again.", "This took too long. Try again."},
+	{context.Canceled, http.StatusServiceUnavailable, "The request was given up.", ""},
 }
 
 // asProblem returns err as the user is told it. What is not the user's fault is for the
 // operator only.
 func asProblem(err error, operator bool) *problem {
-	p := &problem{Status: http.StatusInternalServerError, Detail: "Something failed that you cannot mend. The application's log says what."}
+	p := &problem{Status: http.StatusInternalServerError, Detail: "Something failed here. Try again. If it fails again, tell whoever runs the application."}
 	if operator {
 		p.Detail = "Something failed: " + err.Error()
 	}
@@ -83,6 +85,9 @@ func asProblem(err error, operator bool) *problem {
 		for _, s := range sentinels {
 			if errors.Is(err, s.err) {
 				*p = problem{Status: s.status, Detail: s.detail}
+				if !operator {
+					p.Detail = cmp.Or(s.customer, s.detail)
+				}
 				break
 			}
 		}

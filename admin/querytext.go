@@ -60,11 +60,15 @@ func texts[T any](list []T) (all []string) {
 	return all
 }
 
-// queryFacts says what a query selects, one condition each.
-func queryFacts(q hooks.Query, now time.Time) (facts []setting) {
+// queryFacts says what a query selects, one condition each, as whoever has the access reads
+// it: a customer knows whose rows they are.
+func queryFacts(q hooks.Query, a Access, now time.Time) (facts []setting) {
+	if !a.AllTenants {
+		q.Tenant = ""
+	}
 	for _, f := range []setting{
 		{"Status", strings.Join(texts(q.Statuses), ", ")},
-		{"Subscriber", q.Subscriber},
+		{a.receiverHead(), q.Subscriber},
 		{"Tenant", q.Tenant},
 		{"Type", strings.Join(q.Types, ", ")},
 		{"Class", strings.Join(classNames(q.Errors), ", ")},
@@ -93,10 +97,10 @@ func timesText(q hooks.Query, now time.Time) string {
 	return strings.Join(parts, ", ")
 }
 
-// queryText says what a query selects in a line, such as "failed, crm-sync, since 1 Nov 09:00".
-func queryText(q hooks.Query, now time.Time) string {
+// queryText says what a query selects in a line, to whoever has the access, such as "failed, crm-sync, since 1 Nov 09:00".
+func queryText(q hooks.Query, a Access, now time.Time) string {
 	var words []string
-	for _, f := range queryFacts(q, now) {
+	for _, f := range queryFacts(q, a, now) {
 		words = append(words, f.Value)
 	}
 	return cmp.Or(strings.Join(words, ", "), "everything")

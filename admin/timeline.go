@@ -15,6 +15,8 @@ type timeline struct {
 	Moments []moment
 	Left    int // earlier moments that are not shown
 	Unread  int // deliveries whose attempts were not read; their rows tell how they stand
+
+	to string // to how many receivers the event goes, in words
 }
 
 // A moment is one thing that happened, or that is going to.
@@ -39,10 +41,11 @@ const (
 // timeline reads what happened to an event, from its deliveries and the attempts at the
 // first of them.
 func (c *call) timeline(ev hooks.Event, list []hooks.Delivery, more bool, now time.Time) (tl timeline, err error) {
+	tl.to = c.access.words(fanOut(len(list), more))
 	for i, d := range list {
 		if i >= mostTimed {
 			tl.Unread++
-			tl.add(lastMoment(d))
+			tl.add(c.lastMoment(d))
 			continue
 		}
 		attempts, err := c.view.Attempts(c.r.Context(), d.DeliveryID)
@@ -52,9 +55,9 @@ func (c *call) timeline(ev hooks.Event, list []hooks.Delivery, more bool, now ti
 		for _, a := range attempts[max(0, len(attempts)-mostTimedTry):] {
 			tl.add(attemptMoment(d, a))
 		}
-		tl.add(lastMoment(d))
+		tl.add(c.lastMoment(d))
 	}
-	tl.finish(ev, list, more, now)
+	tl.finish(ev, list, now)
 	return tl, nil
 }
 
@@ -76,13 +79,13 @@ func attemptMoment(d hooks.Delivery, a hooks.Attempt) moment {
 }
 
 // lastMoment is how a delivery ended, or when it is sent next.
-func lastMoment(d hooks.Delivery) moment {
+func (c *call) lastMoment(d hooks.Delivery) moment {
 	m := moment{Sign: d.Status.String(), Delivery: d.DeliveryID, order: 3}
 	switch {
 	case d.Status == hooks.Succeeded:
 		m.At, m.Words = d.Updated, "done"
 	case d.Status.Final():
-		m.At, m.Words = d.Updated, cmp.Or(endings[d.Reason], visible(string(d.Reason)))
+		m.At, m.Words = d.Updated, cmp.Or(c.access.words(endings[d.Reason]), visible(string(d.Reason)))
 		if d.Status == hooks.Failed {
 			m.Words += ", for good"
 		}
@@ -95,7 +98,7 @@ func lastMoment(d hooks.Delivery) moment {
 }
 
 // finish adds what happened to the event itself, and puts all in order.
-func (tl *timeline) finish(ev hooks.Event, list []hooks.Delivery, more bool, now time.Time) {
+func (tl *timeline) finish(ev hooks.Event, list []hooks.Delivery, now time.Time) {
 	published := ev.Time
 	if len(list) > 0 {
 		published = list[0].Created
@@ -105,7 +108,7 @@ func (tl *timeline) finish(ev hooks.Event, list []hooks.Delivery, more bool, now
 			published = d.Created
 		}
 	}
-	tl.add(moment{At: published, Sign: "pending", Words: "published", Note: fanOut(len(list), more), order: 0})
+	tl.add(moment{At: published, Sign: "pending", Words: "published", Note: tl.to, order: 0})
 	for _, d := range list {
 		if d.Created.Sub(published) >= time.Second {
 			tl.add(moment{At: d.Created, Sign: "pending", Words: "given to it later", Delivery: d.DeliveryID, order: 1})

@@ -36,7 +36,7 @@ func TestTimelineOfAnEvent(t *testing.T) {
 		}
 		s.has(`class="ahead"`, `href="../deliveries/evt_1.crm"`)
 		d.as(admin.View, "acme")
-		d.get("/events/evt_1").says("published to 2 subscribers", "billing : attempt 1").hides("audit", "3 subscribers")
+		d.get("/events/evt_1").says("published to 2 endpoints", "billing : attempt 1").hides("audit", "3 endpoints")
 	})
 }
 

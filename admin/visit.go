@@ -60,6 +60,8 @@ func (a Access) mayUse(rt *route) error {
 	switch {
 	case rt.operator && !a.AllTenants:
 		return &problem{Status: http.StatusNotFound, Detail: "There is nothing here."}
+	case a.Level < rt.level && !a.AllTenants:
+		return &problem{Status: http.StatusForbidden, Detail: "You may not do this. If you should, ask who runs the application."}
 	case a.Level < rt.level:
 		return &problem{
 			Status: http.StatusForbidden,
@@ -67,6 +69,28 @@ func (a Access) mayUse(rt *route) error {
 		}
 	}
 	return nil
+}
+
+// receiver is what texts call who receives events.
+func (a Access) receiver() string {
+	if a.AllTenants {
+		return "subscriber"
+	}
+	return "endpoint"
+}
+
+// words returns a text of ours that speaks of subscribers as whoever has the access reads it.
+// Text of others must not be in it.
+func (a Access) words(text string) string {
+	return strings.ReplaceAll(text, "subscriber", a.receiver())
+}
+
+// receiverHead is receiver for the head of a column.
+func (a Access) receiverHead() string {
+	if a.AllTenants {
+		return "Subscriber"
+	}
+	return "Endpoint"
 }
 
 var errNoAccess = &problem{
