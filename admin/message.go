@@ -3,6 +3,7 @@ package admin
 import (
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -66,8 +67,9 @@ func messageOf(value any) string {
 }
 
 // normalise returns the first line of a text without what differs between messages that mean
-// the same: numbers, ids, addresses, times, and what stands in quotation marks. What remains
-// is valid UTF-8, is bounded, and stays the same if it is normalised again.
+// the same: numbers, ids, addresses, times, and what stands in quotation marks. If nothing but
+// these is in it, it is empty. What remains is valid UTF-8, is bounded, and stays the same if
+// it is normalised again.
 func normalise(text string) string {
 	text = strings.ToValidUTF8(text[:min(len(text), mostRead)], "")
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
@@ -81,8 +83,13 @@ func normalise(text string) string {
 			break
 		}
 	}
+	if !strings.ContainsFunc(placeholder.ReplaceAllString(text, ""), unicode.IsLetter) {
+		return "" // nothing is left that says anything
+	}
 	return cutMessage(text)
 }
+
+var placeholder = regexp.MustCompile(`‹[a-z]*›`)
 
 // cutMessage bounds a message. It does not cut a placeholder in two.
 func cutMessage(text string) string {
