@@ -61,8 +61,6 @@ var pages = []struct {
 		"/endpoints/" + Quiet,
 		"/types",
 		"/actions",
-		"/actions/new?kind=replay&status=failed",
-		"/actions/new?kind=replay&subscriber=" + Busy + "&status=pending",
 		"/system",
 		"/api/v1/endpoint-healths?limit=200",
 		"/api/v1/backlog",
@@ -70,6 +68,9 @@ var pages = []struct {
 		"/api/v1/deliveries?limit=200",
 	}},
 	{false, aPage, []string{"/deliveries/{delivery}", "/events/{event}"}},
+	{false, aCount, []string{
+		"/actions/new?kind=replay&status=failed", "/actions/new?kind=replay&subscriber=" + Busy + "&status=pending",
+	}},
 	{false, byID, []string{
 		"/api/v1/events/{event}", "/api/v1/deliveries/{delivery}", "/api/v1/deliveries/{delivery}/attempts", "/api/v1/endpoints/{endpoint}",
 	}},

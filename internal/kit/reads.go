@@ -48,6 +48,9 @@ func (r *reading) at(p float64) time.Time {
 const (
 	byID  = 5 * time.Millisecond
 	aPage = 50 * time.Millisecond
+
+	// aCount is for a page that asks before a bulk action. It counts up to 10,000 rows.
+	aCount = 150 * time.Millisecond
 )
 
 // listed is a page of deliveries.
