@@ -24,11 +24,15 @@ type prover struct {
 	acme  *hooks.Tenant
 	store hooks.Store
 	e     hooks.Endpoint
+	// keeper encrypts what another process must know, too.
+	keeper hooks.Keeper
 
 	mu     sync.Mutex // guards what follows
 	answer func(challenge string, body []byte) (code int, answer string)
 	sent   []string // types of what came
 	keys   signer.Secret
+
+	gate chan struct{} // requests wait until it is closed; nil: they do not
 }
 
 // inProvers runs a test on each store, in a bubble, with VerifyEndpoints.
@@ -37,6 +41,9 @@ func inProvers(t *testing.T, test func(t *testing.T, p *prover)) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &prover{t: t, store: open(t), answer: func(challenge string, _ []byte) (int, string) { return 200, challenge + "\n" }}
+				if name == "sqlite" {
+					p.keeper = kit.NewKeeper(t, "1")
+				}
 				p.Hooks = p.process()
 				p.acme = p.Tenant("acme")
 				var err error
@@ -52,7 +59,7 @@ func inProvers(t *testing.T, test func(t *testing.T, p *prover)) {
 
 // process returns a new Hooks on the store.
 func (p *prover) process() *hooks.Hooks {
-	return kit.New(p.t, hooks.Config{Store: p.store, VerifyEndpoints: true, Transport: kit.Exchange(p.receive), Logger: kit.Silent})
+	return kit.New(p.t, hooks.Config{Store: p.store, Keeper: p.keeper, VerifyEndpoints: true, Transport: kit.Exchange(p.receive), Logger: kit.Silent})
 }
 
 func (p *prover) receive(r *http.Request) (*http.Response, error) {
@@ -69,6 +76,9 @@ func (p *prover) receive(r *http.Request) (*http.Response, error) {
 	}
 	if err := (signer.Verifier{Secrets: []signer.Secret{p.keys}}).Verify(r.Header, body, time.Now()); err != nil {
 		p.t.Errorf("%s is not signed: %v", got.Type, err)
+	}
+	if p.gate != nil {
+		<-p.gate
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -223,6 +233,43 @@ func TestAChangedURLHoldsWhatWaits(t *testing.T) {
 		}
 		if is, err := p.Health(t.Context()); err != nil || len(is) > 1 {
 			t.Errorf("Health = %v, %v; want nothing of an endpoint that is the customer's to prove", is, err)
+		}
+	})
+}
+
+// What a dispatcher has leased already when the URL is changed is given back, and not failed.
+func TestAChangedURLHoldsWhatIsQueued(t *testing.T) {
+	inProvers(t, func(t *testing.T, p *prover) {
+		p.verify("")
+		kit.StartInBubble(t, p.Hooks)
+		p.gate = make(chan struct{}) // the receiver answers later
+		var ids []hooks.DeliveryID
+		for range 10 {
+			ids = append(ids, p.publish())
+		}
+		synctest.Wait()
+		changed := time.Now()
+		p.e.URL, p.e.Version = kit.AnyURL+"/new", 0
+		if _, err := p.acme.PutEndpoint(t.Context(), p.e); err != nil {
+			t.Fatal(err)
+		}
+		close(p.gate)
+		time.Sleep(time.Hour)
+		pending := 0
+		for _, id := range ids {
+			switch d := kit.Delivery(t, p.Hooks, id.Event, "crm"); d.Status {
+			case hooks.Pending:
+				pending++
+			case hooks.Succeeded:
+			default:
+				t.Errorf("a delivery is %v %s; want it held", d.Status, d.Reason)
+			}
+		}
+		if pending < 5 {
+			t.Errorf("%d of 10 are held; want those that were not under way", pending)
+		}
+		if is, err := p.process().EndpointHealth(t.Context(), "crm"); err != nil || !is.Since.Equal(changed) {
+			t.Errorf("another process has %+v, %v; want it unverified since %v", is, err, changed)
 		}
 	})
 }
