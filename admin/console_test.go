@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"example.com/hooks"
@@ -36,13 +37,17 @@ type console struct {
 	ui     http.Handler
 	access admin.Access
 	audit  []admin.AuditEntry
-	sent   []*http.Request // what endpoints received
 	answer func(*http.Request) (status int, body string)
+
+	sending sync.Mutex      // guards sent while attempts are made
+	sent    []*http.Request // what endpoints received
 }
 
 // RoundTrip is the network: it answers as c.answer says.
 func (c *console) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.sending.Lock()
 	c.sent = append(c.sent, r)
+	c.sending.Unlock()
 	status, body := http.StatusOK, ""
 	if c.answer != nil {
 		status, body = c.answer(r)

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"example.com/hooks"
@@ -37,6 +38,8 @@ type desk struct {
 	ui     http.Handler
 	access admin.Access
 	told   []admin.AuditEntry
+
+	mu     sync.Mutex  // guards what follows while Run runs
 	header http.Header // of each response
 	body   string      // of each response
 }
@@ -76,8 +79,10 @@ func (d *desk) RoundTrip(r *http.Request) (*http.Response, error) {
 			status = code
 		}
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return &http.Response{
-		StatusCode: status, Header: d.header, Request: r, ProtoMajor: 1, ProtoMinor: 1,
+		StatusCode: status, Header: d.header.Clone(), Request: r, ProtoMajor: 1, ProtoMinor: 1,
 		Body: io.NopCloser(strings.NewReader(d.body)), ContentLength: int64(len(d.body)),
 	}, nil
 }

@@ -143,7 +143,9 @@ func retried(t *testing.T, ac admin.Config, answers ...func(*desk)) *desk {
 	d.put("crm", "/503", func(e *hooks.Endpoint) { e.Retry = slices.Repeat([]time.Duration{time.Minute}, len(answers)) })
 	kit.StartInBubble(t, d.h)
 	for i, answer := range answers {
+		d.mu.Lock()
 		answer(d)
+		d.mu.Unlock()
 		if i == 0 {
 			d.publish("evt_1")
 			continue
