@@ -24,12 +24,6 @@ var ids = map[string]string{
 	"actions": "act_1",
 }
 
-// foreign are ids of another tenant, or of the operator alone.
-var foreign = map[string]string{
-	"events": "evt_globex", "deliveries": "evt_globex.erp", "endpoints": "erp", "handlers": "old-mailer",
-	"actions": "act_globex",
-}
-
 // bodies are sent to the routes that need one.
 var bodies = map[string]string{
 	"POST api/v1/events":              `{"type":"invoice.paid","tenant":"acme","data":{}}`,
@@ -389,30 +383,6 @@ func TestLargeBodiesAreRefused(t *testing.T) {
 		}
 		if w := s.do(t, rt.Method, address(t, rt, ids), large); w.Code != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s with more than 1 MiB = %d; want 413", name(rt), w.Code)
-		}
-	}
-	if n := s.store.writes.Load() - before; n > 0 {
-		t.Errorf("the store was written %d times; want none", n)
-	}
-}
-
-// What another tenant has, and what nobody has, is answered alike.
-func TestForeignIDsDoNotExist(t *testing.T) {
-	unknown := map[string]string{"events": "evt_none", "deliveries": "evt_none.none", "endpoints": "none", "handlers": "none", "actions": "none"}
-	s := newSite(t, nil).as(customer)
-	before := s.store.writes.Load()
-	for _, rt := range admin.Routes() {
-		if !strings.Contains(rt.Path, "{id}") {
-			continue
-		}
-		theirs := s.do(t, rt.Method, address(t, rt, foreign), bodies[name(rt)])
-		nobodys := s.do(t, rt.Method, address(t, rt, unknown), bodies[name(rt)])
-		back := !isAPI(rt) && rt.Method == http.MethodGet && theirs.Code == http.StatusSeeOther // to a page that is 404
-		if !back && theirs.Code != http.StatusNotFound || theirs.Code != nobodys.Code {
-			t.Errorf("%s = %d for a foreign id, %d for an unknown one; want 404", name(rt), theirs.Code, nobodys.Code)
-		}
-		if isAPI(rt) && theirs.Body.String() != nobodys.Body.String() {
-			t.Errorf("%s = %s for a foreign id; want what an unknown one gets, %s", name(rt), theirs.Body, nobodys.Body)
 		}
 	}
 	if n := s.store.writes.Load() - before; n > 0 {
