@@ -89,6 +89,19 @@ var pages = []struct {
 	}},
 }
 
+// CustomerPages are the lists, counts and states of the admin handler that the customer
+// [SmallTenant] of an [Archive] can ask for.
+var CustomerPages = []string{
+	"/", "/deliveries", "/deliveries?status=failed", "/deliveries?status=retrying", "/deliveries?status=succeeded", "/deliveries?status=canceled",
+	"/deliveries?type=" + RareType, "/deliveries?type=group_1.*&status=failed", "/deliveries?since=30d", "/deliveries?error=status",
+	"/deliveries?subscriber=endpoint_small", "/deliveries?subscriber=endpoint_small&status=failed", "/deliveries?subscriber=" + Busy,
+	"/deliveries?order=oldest&limit=5", "/failures", "/failures?error=timeout", "/failures?subscriber=endpoint_small",
+	"/events", "/events?type=" + RareType, "/events?type=group_0.*", "/events?since=24h", "/endpoints", "/endpoints?state=failing",
+	"/endpoints/endpoint_small", "/types", "/actions", "/actions/new?kind=replay&status=failed", "/actions/new?kind=erase&type=group_1.*",
+	"/actions/new?kind=backfill&subscriber=endpoint_small&from=2000-01-01T00:00:00Z", "/search?q=nothing",
+	"/api/v1/deliveries?limit=200", "/api/v1/events?limit=200", "/api/v1/failures", "/api/v1/backlog", "/api/v1/activity", "/api/v1/endpoint-healths",
+}
+
 // Pages returns a call of each page of the admin handler on an archive. mount returns the
 // handler for a customer, or for the operator if tenant is empty.
 func (a *Archive) Pages(t *testing.T, s hooks.Store, mount func(h *hooks.Hooks, tenant string) http.Handler) (list []Read) {

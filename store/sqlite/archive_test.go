@@ -84,25 +84,31 @@ type askedStore struct {
 func (a *askedStore) check(queries []sqlite.Query) {
 	a.t.Helper()
 	for _, q := range queries {
-		counting := strings.ReplaceAll(q.SQL, " WHERE ", " WHERE hooks_examined(seq) AND ")
-		if strings.Contains(q.SQL, "FILTER (WHERE") {
-			counting = strings.Replace(counting, "FILTER (WHERE hooks_examined(seq) AND ", "FILTER (WHERE ", 1)
-		}
-		counting = strings.ReplaceAll(counting, "hooks_keys WHERE hooks_examined(seq) AND ", "hooks_keys WHERE ")
-		examined.Store(0)
-		rows, err := a.Store.Writer().Query(counting, q.Args...)
-		if err != nil {
-			a.t.Fatalf("%s: %v", counting, err)
-		}
-		for rows.Next() {
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			a.t.Fatalf("%s: %v", counting, err)
-		}
-		if n := examined.Load(); n > int64(q.Most) {
+		if n := lookedAt(a.t, a.Store, q); n > int64(q.Most) {
 			a.t.Errorf("%s: looks at %d rows; want at most %d\n%s", a.what, n, q.Most, q.SQL)
 		}
 	}
+}
+
+// lookedAt returns how many rows a statement looks at.
+func lookedAt(t *testing.T, s *sqlite.Store, q sqlite.Query) int64 {
+	t.Helper()
+	counting := strings.ReplaceAll(q.SQL, " WHERE ", " WHERE hooks_examined(seq) AND ")
+	if strings.Contains(q.SQL, "FILTER (WHERE") {
+		counting = strings.Replace(counting, "FILTER (WHERE hooks_examined(seq) AND ", "FILTER (WHERE ", 1)
+	}
+	counting = strings.ReplaceAll(counting, "hooks_keys WHERE hooks_examined(seq) AND ", "hooks_keys WHERE ")
+	examined.Store(0)
+	rows, err := s.Writer().Query(counting, q.Args...)
+	if err != nil {
+		t.Fatalf("%s: %v", counting, err)
+	}
+	for rows.Next() {
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		t.Fatalf("%s: %v", counting, err)
+	}
+	return examined.Load()
 }
 
 func (a *askedStore) Deliveries(ctx context.Context, q hooks.Query) ([]hooks.Delivery, string, error) {
