@@ -41,6 +41,8 @@ func TestThePagesSayWhoseTheyAre(t *testing.T) {
 			has(`<a class="home" href="/account?tab=1&amp;x=2">`, "· Acme &lt;Webhooks&gt;</title>", "stroke=%22%238a1c7c%22").
 			lacks("Hooks</a>")
 	}
+	c.access = admin.Access{}
+	c.get("/").is(403, "← Back to Acme & Co", "Acme <Webhooks>").has(`<a class="home" href="/account?tab=1&amp;x=2">`)
 	plain, err := openBrand(t, admin.Config{})
 	if err != nil {
 		t.Fatal(err)

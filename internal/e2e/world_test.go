@@ -41,8 +41,8 @@ type world struct {
 }
 
 // newWorld serves an empty world. Receivers are a function: the first segment of an
-// endpoint's path says how it answers.
-func newWorld(t testing.TB, access func(*http.Request) (admin.Access, error)) *world {
+// endpoint's path says how it answers. change changes the Config of the admin handler.
+func newWorld(t testing.TB, access func(*http.Request) (admin.Access, error), change ...func(*admin.Config)) *world {
 	t.Helper()
 	store := memory.New()
 	h, err := hooks.New(hooks.Config{
@@ -52,7 +52,11 @@ func newWorld(t testing.TB, access func(*http.Request) (admin.Access, error)) *w
 	check(t, err)
 	check(t, h.Register(invoicePaid, orderSent, fraudSeen))
 	check(t, h.Subscribe(invoicePaid.Handler("audit-log", func(context.Context, hooks.Event, invoice) error { return nil })))
-	ui, err := admin.New(h, admin.Config{Prefix: "/admin/hooks", Authorize: access, Logger: kit.Silent})
+	c := admin.Config{Prefix: "/admin/hooks", Authorize: access, Logger: kit.Silent}
+	for _, f := range change {
+		f(&c)
+	}
+	ui, err := admin.New(h, c)
 	check(t, err)
 	w := &world{Hooks: h, store: store}
 	mux := http.NewServeMux()
