@@ -2,7 +2,6 @@ package admin_test
 
 import (
 	"context"
-	"encoding/json"
 	"html"
 	"io"
 	"log/slog"
@@ -247,12 +246,4 @@ func (c *console) lastAudit() admin.AuditEntry {
 		c.t.Fatal("the audit was told nothing")
 	}
 	return c.audit[len(c.audit)-1]
-}
-
-// json reads the answer of the API at a path into v.
-func (c *console) json(path string, v any) {
-	c.t.Helper()
-	if err := json.Unmarshal([]byte(c.get(path).is(http.StatusOK).html), v); err != nil {
-		c.t.Fatalf("GET %s: %v", path, err)
-	}
 }
