@@ -35,6 +35,7 @@ func troubled(t *testing.T) *console {
 	}
 	c.answer = func(*http.Request) (int, string) { return 410, "no" }
 	c.publish(4)
+	c.lose("failing")
 	c.lose("gone")
 	c.publish(0)
 	c.lose("left")

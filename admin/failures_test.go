@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -132,6 +133,26 @@ func TestReplayOfAGroup(t *testing.T) {
 	if err != nil || a.Total.N != 1 || len(a.Query.Codes) != 1 || a.Query.Codes[0] != 422 {
 		t.Errorf("the action is %+v, %v; want it to be about the one delivery with 422", a, err)
 	}
+}
+
+// There is nobody to send to any more, so the group has no link that would be refused.
+func TestAGroupOfADeletedEndpointIsNotReplayed(t *testing.T) {
+	c := openConsole(t, hooks.Config{Store: memory.New()}, admin.Config{})
+	c.answer = func(*http.Request) (int, string) { return 410, "no" }
+	c.put(hooks.Endpoint{ID: "crm"})
+	c.put(hooks.Endpoint{ID: "gone"})
+	c.publish(2)
+	if err := c.h.DeleteEndpoint(t.Context(), "gone"); err != nil {
+		t.Fatal(err)
+	}
+	for _, access := range []admin.Access{operator, customer} {
+		c.access = access
+		c.get("/failures").is(200, "Replay 2…", "deleted").has("subscriber=crm").lacks("Replay 2 of gone")
+		c.get("/actions/new?kind=replay&subscriber=gone").is(200, "Replay 2 deliveries?")
+	}
+	c.get("/actions/new?kind=replay&subscriber=misspelt").is(404, "There is no endpoint misspelt, or it was deleted")
+	c.access = operator
+	c.get("/actions/new?kind=replay&subscriber=misspelt").is(404, "There is no subscriber misspelt, or it was deleted")
 }
 
 // Deliveries that were never tried have no class. They are a group of their own.

@@ -3,6 +3,7 @@ package admin
 import (
 	"crypto/rand"
 	"errors"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -38,6 +39,10 @@ func (c *call) newActionPage() error {
 		a.Query.Types = []string{"**"}
 	}
 	d, err := c.planAction(a)
+	if to := a.Query.Subscriber; to != "" && errors.Is(err, hooks.ErrNotFound) {
+		return &problem{Status: http.StatusNotFound, Detail: c.access.words("There is no subscriber ") + visible(to) +
+			", or it was deleted, so nothing can be sent to it."}
+	}
 	if err != nil {
 		return err
 	}
@@ -84,7 +89,7 @@ func (c *call) planAction(a hooks.Action) (d newActionData, err error) {
 	if a.Kind == hooks.ActionReplay && (len(a.Query.Statuses) == 0 || slices.Contains(a.Query.Statuses, hooks.Succeeded)) {
 		a.Query.Statuses = []hooks.Status{hooks.Succeeded}
 		again, err := c.view.StartAction(c.r.Context(), a)
-		if err != nil {
+		if err != nil && !errors.Is(err, hooks.ErrNotFound) { // of a deleted subscriber: none has succeeded
 			return d, err
 		}
 		d.Succeeded = again.Total

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -20,7 +21,7 @@ type failuresData struct {
 // A groupRow is a group, with where its links lead.
 type groupRow struct {
 	*failureGroup
-	List, Replay string
+	List, Replay string // Replay is empty if there is nobody to send to any more
 }
 
 var failureFields = []string{"type", "subscriber", "tenant", "error", "since"}
@@ -60,8 +61,14 @@ func (c *call) failuresPage() error {
 		row := groupRow{failureGroup: g}
 		values := g.within(data.Filter)
 		row.List = address("deliveries", values)
-		values.Set("kind", string(hooks.ActionReplay))
-		row.Replay = address("actions/new", values)
+		_, err := c.view.Endpoint(c.r.Context(), g.Subscriber)
+		switch {
+		case err == nil || g.Handler:
+			values.Set("kind", string(hooks.ActionReplay))
+			row.Replay = address("actions/new", values)
+		case !errors.Is(err, hooks.ErrNotFound):
+			return err
+		}
 		data.Rows = append(data.Rows, row)
 	}
 	values := data.Filter.failed()
